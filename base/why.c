@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/why.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum err why_set(struct why *why, enum err e, const char *format, ...)
+{
+	va_list ap;
+
+	if (why == NULL)
+		return e;
+	va_start(ap, format);
+	(void)vsnprintf(why->text, sizeof(why->text), format, ap);
+	va_end(ap);
+	return e;
+}
+
+void why_prefix(struct why *why, const char *format, ...)
+{
+	char rest[WHY_BYTES];
+	va_list ap;
+	int n;
+
+	if (why == NULL)
+		return;
+	memcpy(rest, why->text, sizeof(rest));
+	va_start(ap, format);
+	n = vsnprintf(why->text, sizeof(why->text), format, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n < sizeof(why->text))
+		(void)snprintf(why->text + n, sizeof(why->text) - (size_t)n, ": %s", rest);
+}
