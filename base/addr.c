@@ -80,7 +80,7 @@ static size_t put_octet(char *out, unsigned v)
 	return n;
 }
 
-size_t addr_text_v4(const uint8_t octets[4], char out[ADDR_TEXT_BYTES])
+size_t addr_text_v4(const uint8_t octets[4], char *out)
 {
 	size_t n = 0;
 

@@ -34,7 +34,7 @@ socklen_t addr_to_sockaddr(const struct addr *a, uint16_t port, struct sockaddr_
 
 /* Canonical text; returns its length without the NUL that it writes too. */
 size_t addr_text(const struct addr *a, char out[ADDR_TEXT_BYTES]);
-size_t addr_text_v4(const uint8_t octets[4], char out[ADDR_TEXT_BYTES]);
+size_t addr_text_v4(const uint8_t octets[4], char *out); /* at least 16 octets */
 size_t addr_text_v6(const uint8_t octets[16], char out[ADDR_TEXT_BYTES]);
 
 /* From text: an address, or address/length.  ERR_FORMAT when it is neither. */

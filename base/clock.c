@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <stddef.h>
 #include <time.h>
 
 #define MS_MIN (-62167219200000LL) /* year 0 */
@@ -46,9 +46,14 @@ void clock_text(int64_t real_ms, char out[CLOCK_TEXT_BYTES])
 	int64_t sub = ((ms % 1000) + 1000) % 1000;
 	time_t s = (time_t)((ms - sub) / 1000);
 	struct tm tm = { 0 };
+	size_t n;
 
 	(void)gmtime_r(&s, &tm);
-	(void)snprintf(out, CLOCK_TEXT_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-		       (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-		       tm.tm_min, tm.tm_sec, (int)sub);
+	n = strftime(out, CLOCK_TEXT_BYTES - 6, "%Y-%m-%dT%H:%M:%S", &tm);
+	out[n] = '.';
+	out[n + 1] = (char)('0' + sub / 100);
+	out[n + 2] = (char)('0' + sub / 10 % 10);
+	out[n + 3] = (char)('0' + sub % 10);
+	out[n + 4] = 'Z';
+	out[n + 5] = '\0';
 }

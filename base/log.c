@@ -6,23 +6,23 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/stat.h"
 
 #define LINE_BYTES 2048
 #define GATE_MS 1000
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
-/* Written at start and by the control thread, read by all: a torn read of an int cannot happen. */
-static volatile enum log_level current_level = LOG_LEVEL_INFO;
+static struct stat_flag current_level = { LOG_LEVEL_INFO };
 
 void log_set_level(enum log_level level)
 {
-	current_level = level;
+	stat_flag_set(&current_level, (int)level);
 }
 
 enum log_level log_get_level(void)
 {
-	return current_level;
+	return (enum log_level)stat_flag_get(&current_level);
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -34,7 +34,7 @@ void log_line(enum log_level level, const char *format, ...)
 	int body;
 	size_t used;
 
-	if (level > current_level)
+	if (level > log_get_level())
 		return;
 	clock_text(clock_real_ms(), stamp);
 	head = snprintf(line, sizeof(line), "%s %s ", stamp, level_names[level]);
