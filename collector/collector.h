@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * collector.h - the room's front door: octets in, data records with their template out.
+ *
+ *	collector_new(&conf, &ops, ctx, stat, &c);
+ *	collector_receive(c, octets, bytes, &origin);	 for each datagram or captured message
+ *	collector_tick(c, mono_ms);			 about once a second
+ *
+ * A message is checked whole (gate), its sets are walked, and only when all of its data proved
+ * sound are its records handed on: message_begin, then records or options for each data set in the
+ * order of the message, then message_end.  Templates take effect at their place in the message.
+ *
+ * Owner: a worker thread.  Lifetime: process.
+ */
+#ifndef COLLECTOR_COLLECTOR_H
+#define COLLECTOR_COLLECTOR_H
+
+#include "base/stat.h"
+#include "base/why.h"
+#include "collector/message.h"
+#include "collector/session.h"
+#include "collector/tmpl.h"
+
+/* What the worker hands the collector to call forward; all may be called only inside
+ * collector_receive(), collector_tick() and collector_free(). */
+struct collector_ops {
+	/* A template was defined or changed: a chance to look at it (profiles). */
+	void (*tmpl_new)(void *ctx, struct session *s, struct tmpl *t);
+	/* It is about to be freed. */
+	void (*tmpl_gone)(void *ctx, struct tmpl *t);
+	void (*message_begin)(void *ctx, const struct message *m, struct session *s);
+	/* Data records of a template that is not an options template. */
+	void (*records)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+			const struct record *records, size_t count);
+	/* Data records of an options template. */
+	void (*options)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+			const struct record *records, size_t count);
+	void (*message_end)(void *ctx, const struct message *m, struct session *s);
+};
+
+struct collector_limits {
+	uint32_t sessions_max;		 /* per worker */
+	uint32_t templates_max;		 /* per session */
+	uint32_t fields_max;		 /* per template */
+	uint32_t repeats_max;		 /* of one element in a template */
+	uint32_t template_lifetime_s;	 /* UDP */
+	uint32_t session_idle_s;
+};
+
+struct collector;
+
+enum err collector_new(const struct collector_limits *limits, const struct collector_ops *ops,
+		       void *ctx, struct stat_set *stat, struct collector **out);
+void collector_free(struct collector *c);
+
+/* Exporter entries of a new generation; they must live until the next call.  Sessions look their
+ * entry up again at their next message. */
+void collector_set_exporters(struct collector *c, const struct exporter_entry *entries,
+			     size_t count, uint64_t generation);
+
+void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
+		       const struct origin *origin);
+void collector_tick(struct collector *c, int64_t mono_ms);
+
+/* Calls `each` for every session, until it returns false. */
+void collector_each_session(struct collector *c, bool (*each)(void *ctx, struct session *s),
+			    void *ctx);
+
+/* Counters of this room: rows of counters.def and drops.def. */
+enum collector_stat {
+#define COUNTER(id, name, unit, doc) STAT_##id,
+#define DROP(id, name, reason, unit, doc) STAT_##id,
+#include "collector/counters.def"
+#include "collector/drops.def"
+#undef COUNTER
+#undef DROP
+	COLLECTOR_STAT_COUNT
+};
+extern const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT];
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * message.h - one message of an exporter, as the rest of the house sees it.
+ *
+ * A transport gives octets and their struct origin; a frame reader fills struct message from the
+ * header; the data records of a set follow as struct record, in place in the datagram.
+ *
+ * Owner: the worker that received it.  Lifetime: batch (the call that hands it on); nothing of it
+ * may be kept without a copy.
+ */
+#ifndef COLLECTOR_MESSAGE_H
+#define COLLECTOR_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+/* Values of the version word; also raw.protocol_version. */
+#define VERSION_NF5 5
+#define VERSION_NF9 9
+#define VERSION_IPFIX 10
+
+enum transport { TRANSPORT_UDP, TRANSPORT_REPLAY, TRANSPORT_COUNT };
+
+struct origin {
+	struct addr peer;     /* IPv4-mapped made IPv4 */
+	uint16_t port;	      /* of the peer */
+	uint16_t local_port;
+	enum transport transport;
+	int64_t receive_ms;   /* UTC; for a capture file, the capture's time */
+};
+
+struct message {
+	const uint8_t *octets; /* the whole message, header included */
+	uint32_t bytes;	       /* as the header says where it says, else the datagram's */
+	uint16_t header_bytes;
+	uint16_t version;
+	uint32_t sequence;
+	uint32_t domain;       /* IPFIX domain, v9 source id, v5 engine type << 8 | id */
+	int64_t export_ms;     /* header's export time, UTC */
+	uint32_t uptime_ms;    /* sysUpTime of v5 and v9 */
+	bool has_uptime;
+	bool has_sampling;     /* v5 header: the two below */
+	uint16_t sampling_interval; /* 14 bits; 0 means not sampled */
+	uint8_t sampling_mode;	    /* 2 bits */
+	const struct origin *origin;
+};
+
+/* A data record inside its message. */
+struct record {
+	const uint8_t *octets;
+	uint32_t bytes;
+	uint32_t offset; /* of its first octet in the message */
+};
+
+/* The octets of one field of a record, in wire form; absent when octets is NULL. */
+struct value {
+	const uint8_t *octets;
+	uint32_t bytes;
+};
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - what one observation domain of one exporter told us.
+ *
+ * Key: peer address, peer port, format version, domain.  Holds the templates in force, the sequence
+ * state, and counters of its own for `sluicectl exporters`.
+ *
+ * Owner: the worker.  Lifetime: until idle, evicted, or the worker ends.
+ */
+#ifndef COLLECTOR_SESSION_H
+#define COLLECTOR_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/htab.h"
+#include "collector/message.h"
+#include "collector/tmpl.h"
+
+#define SESSION_IDENTITY_BYTES 64
+#define SESSION_NUMBER_NONE 0xFFFFFFFFu
+
+/* One entry of the option `exporters`. */
+struct exporter_entry {
+	struct addr net;
+	unsigned prefix_bits;
+	bool has_domain;
+	bool has_port;
+	uint32_t domain;
+	uint16_t port;
+	const char *name;	/* identity; NULL: the address is the identity */
+	const char *site;
+	const char *mapping;	/* NULL: by `when` */
+	uint32_t sampling_rate; /* 0: not configured */
+};
+
+struct session_key {
+	uint8_t octets[16];
+	uint32_t domain;
+	uint16_t port;
+	uint16_t version;
+};
+
+/* Written by the worker only. */
+struct session_counts {
+	uint64_t messages;
+	uint64_t octets;
+	uint64_t malformed;
+	uint64_t flows;
+	uint64_t options;
+	uint64_t sets_refused;
+	uint64_t templates_new;
+	uint64_t templates_changed;
+	uint64_t templates_refused;
+	uint64_t missed;	/* units of the format's sequence number, an estimate */
+	uint64_t out_of_order;
+	uint64_t restarts;
+};
+
+struct session {
+	struct session_key key;
+	struct addr peer;
+	char identity[SESSION_IDENTITY_BYTES]; /* configured name, or the address as text */
+	uint8_t identity_bytes;
+	bool is_named;
+	uint32_t exporter_number;  /* in the log; SESSION_NUMBER_NONE until the pipeline asks */
+	const struct exporter_entry *entry; /* NULL when none matches; of the running generation */
+	uint64_t profile;	   /* the normalizer's: mappings that held for a template */
+	uint64_t profile_generation;
+	uint64_t entry_generation;
+	struct tmpl **tmpls;	   /* sorted by id */
+	size_t tmpl_count;
+	size_t tmpls_room;
+	struct tmpl *v5;	   /* the synthetic template, for version 5 */
+	bool has_sequence;
+	uint32_t next_sequence;
+	int64_t system_init_ms;	   /* element 160 from options data, UTC; 0 when not said */
+	int64_t first_ms;	   /* UTC */
+	int64_t last_ms;	   /* UTC, last message */
+	int64_t idle_since_ms;	   /* monotonic, last message */
+	struct session_counts counts;
+};
+
+/* The template of that id in force, or NULL. */
+struct tmpl *session_tmpl(const struct session *s, uint16_t id);
+
+#endif

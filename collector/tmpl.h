@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tmpl.h - a template as the rest of the house sees it.
+ *
+ * Made from a template record of v9 or IPFIX (tmpl_parse), or fixed (v5).  Element identities are
+ * settled here, once: v9 types of 57472 and above are PEN 35632 elements, other v9 types of 32768 and
+ * above belong to the pseudo enterprise PEN_V9, IPFIX enterprise bits are taken off.  Scope fields
+ * of v9 options keep their scope type as id, with PEN_V9_SCOPE.
+ *
+ *	fields   | 8/4 | 12/4 | 1/8 | 35632.188/var | 7/2 |
+ *	runs      [     16 octets   ][ var          ][ 2  ]
+ *
+ * Owner: the session.  Lifetime: until replaced, expired or withdrawn, but never inside a message.
+ */
+#ifndef COLLECTOR_TMPL_H
+#define COLLECTOR_TMPL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "collector/message.h"
+
+struct fixbuf_tmpl;
+
+#define PEN_IANA 0u
+#define PEN_REVERSE 29305u	 /* RFC 5103 */
+#define PEN_NTOP 35632u
+#define PEN_V9 0xFFFFFF09u	 /* ours: v9 types of 32768 and above that are not ntop's */
+#define PEN_V9_SCOPE 0xFFFFFF0Au /* ours: v9 options scope types */
+
+#define TMPL_VARIABLE 65535u	 /* field length: given in the record */
+#define TMPL_ID_MIN 256u
+#define V9_NTOP_BASE 57472u	 /* v9 type = V9_NTOP_BASE + ntop element id */
+#define V9_ENTERPRISE_BIT 32768u
+
+struct tmpl_field {
+	uint32_t pen;
+	uint16_t id;
+	uint16_t bytes; /* TMPL_VARIABLE, or the fixed length; may be 0 */
+	bool is_scope;
+};
+
+/* A stretch of fixed octets, then a variable-length field if has_variable. */
+struct tmpl_run {
+	uint32_t fixed_bytes;
+	bool has_variable;
+};
+
+struct tmpl {
+	uint16_t id;	  /* 0 for v5 */
+	uint16_t version; /* VERSION_* of the format it came in */
+	bool is_options;
+	bool is_fixed;	      /* no variable-length field: record length is min_bytes */
+	uint16_t scope_count;
+	uint16_t field_count;
+	uint32_t min_bytes;   /* shortest record; never 0 */
+	uint32_t run_count;
+	uint64_t hash;	      /* of the definition: equal definitions have equal hashes */
+	int64_t seen_ms;      /* monotonic: last definition or refresh */
+	int64_t defined_ms;   /* UTC export time of the message that defined it */
+	uint64_t record_count;
+	void *plan;	      /* the normalizer's, freed through collector_ops.tmpl_gone */
+	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */
+	struct tmpl_run *runs;
+	struct tmpl_field fields[];
+};
+
+/* A new template with room for `field_count` fields, all zero. */
+enum err tmpl_new(uint16_t field_count, struct tmpl **out);
+/* Works out runs, min_bytes, is_fixed and hash from the fields; ERR_FORMAT when min_bytes is 0. */
+enum err tmpl_finish(struct tmpl *t);
+void tmpl_free(struct tmpl *t);
+
+/* Identity of a v9 field type (the 57472 rule). */
+void tmpl_v9_identity(uint16_t type, uint32_t *pen, uint16_t *id);
+
+/* The synthetic template of NetFlow v5 records: 48 octets, IANA elements. */
+enum err tmpl_new_v5(struct tmpl **out);
+
+/*
+ * Length of the record that starts at `octets`, of which `left` are there: 0 when it overruns.
+ * A template's records are never empty, so a loop over records always ends.
+ */
+size_t tmpl_record_bytes(const struct tmpl *t, const uint8_t *octets, size_t left);
+
+/* Cuts a record into its fields; `values` has room for field_count.  The record is a whole one. */
+void tmpl_cut(const struct tmpl *t, const uint8_t *octets, size_t bytes, struct value *values);
+
+#endif
