@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log.h - what workers append to and sinks read from.
+ *
+ * One struct log per worker, all in one struct log_hub.  A log is a sequence of frames of encoded
+ * records; each record has a log sequence number (LSN) that counts records from 0.  A frame holds
+ * records of one schema.  Records become readable, and durable as far as `log.sync` says, when their
+ * frame is sealed: at LOG_FRAME_BYTES, or LOG_COMMIT_MS after its first record.
+ *
+ *	worker:	 log_append(log, batch) ... log_tick(log)
+ *	sink:	 log_reader_next(r, &frame); log_frame_next() over its records; reader_done(r, lsn)
+ *
+ *	frame	| frame head | record head | payload, padded to 8 | record head | payload | ...
+ *
+ * The record head lets a sink route, key and partition without decoding.  All integers are of the
+ * machine's (little-endian) order.
+ *
+ * Owner: the hub by the process; a log by its worker for appending; a reader by its sink's thread.
+ * A sink that falls behind holds up nobody until the log is full; then `log_append` answers ERR_FULL.
+ */
+#ifndef SINK_LOG_H
+#define SINK_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/stat.h"
+#include "base/why.h"
+
+#define LOG_FRAME_BYTES (256u << 10) /* a frame is sealed when it reaches this */
+#define LOG_COMMIT_MS 100
+#define LOG_RECORD_MAX (16u << 20) /* octets of one record's payload */
+#define LOG_FRAME_MAGIC 0x52464c53u /* "SLFR" */
+
+/* Before each record; 48 octets. */
+struct log_head {
+	uint32_t bytes;		/* of the payload, without padding */
+	uint32_t exporter;	/* number in the names of kind LOG_NAME_EXPORTER */
+	int64_t event_ms;	/* event_time, UTC */
+	int64_t ingest_ms;	/* ingest_time, UTC */
+	uint64_t key_hash;	/* of both endpoints and the protocol, the same for both directions */
+	uint64_t route;		/* bit n: the sink with route number n wants it */
+	uint16_t event_type;	/* number in the names of kind LOG_NAME_EVENT_TYPE */
+	uint16_t flags;		/* 0 */
+	uint32_t reserved;	/* 0 */
+};
+_Static_assert(sizeof(struct log_head) == 48, "the record head is a format");
+
+/* Before each frame; 48 octets. */
+struct log_frame_head {
+	uint32_t magic;	       /* LOG_FRAME_MAGIC */
+	uint32_t crc;	       /* CRC32C over the rest of this head and the body, seeded by the epoch */
+	uint64_t first_lsn;
+	uint32_t record_count;
+	uint32_t schema;       /* number in the names of kind LOG_NAME_SCHEMA */
+	uint64_t body_bytes;   /* as stored */
+	uint64_t plain_bytes;  /* as read; differs when the body is compressed */
+	uint16_t codec;	       /* 0: none */
+	uint16_t version;      /* 1 */
+	uint32_t epoch;
+};
+_Static_assert(sizeof(struct log_frame_head) == 48, "the frame head is a format");
+
+enum log_name_kind { LOG_NAME_EXPORTER, LOG_NAME_EVENT_TYPE, LOG_NAME_SCHEMA, LOG_NAME_KINDS };
+
+enum log_policy { LOG_BLOCK, LOG_EVICT_OLDEST };
+
+struct log_conf {
+	uint64_t max_bytes; /* of all logs of the hub together */
+	enum log_policy policy;
+};
+
+/* Counters of a hub: rows of log_counters.def. */
+enum log_stat {
+#define COUNTER(id, name, unit, doc) LOG_STAT_##id,
+#define DROP(id, name, reason, unit, doc) LOG_STAT_##id,
+#include "sink/log_counters.def"
+#undef COUNTER
+#undef DROP
+	LOG_STAT_COUNT
+};
+extern const struct stat_desc log_stat_descs[LOG_STAT_COUNT];
+
+/* Records of one message on their way into the log; a worker has one and uses it again. */
+struct log_batch {
+	uint8_t *octets; /* struct log_head, payload, padding; repeated */
+	size_t bytes;
+	size_t room;
+	uint32_t record_count;
+	uint32_t schema;
+};
+
+enum err log_batch_init(struct log_batch *b, size_t room);
+void log_batch_fini(struct log_batch *b);
+void log_batch_clear(struct log_batch *b);
+/* Makes room for a head and `payload_max` octets, growing up to LOG_RECORD_MAX beyond what is there;
+ * returns the payload's place, or NULL. */
+uint8_t *log_batch_reserve(struct log_batch *b, size_t payload_max);
+/* Completes the reserved record; head->bytes octets of payload were written. */
+void log_batch_commit(struct log_batch *b, const struct log_head *head);
+
+struct log_hub;
+struct log;
+struct log_reader;
+
+enum err log_hub_open(const struct log_conf *conf, struct why *why, struct log_hub **out);
+void log_hub_close(struct log_hub *hub); /* after all logs and readers */
+
+/* Number of a name, added when new; names are for ever.  Any thread; takes a lock, so ask once and
+ * keep the answer.  ERR_LIMIT past 2^20 names of a kind (65 535 event types). */
+enum err log_name_add(struct log_hub *hub, enum log_name_kind kind, const char *name, size_t bytes,
+		      uint32_t *number);
+/* The name; valid while the hub is. */
+const char *log_name(struct log_hub *hub, enum log_name_kind kind, uint32_t number, size_t *bytes);
+
+enum err log_open(struct log_hub *hub, unsigned worker, struct why *why, struct log **out);
+void log_close(struct log *log);
+
+/* Appends all records of the batch, or none: ERR_FULL (max_bytes reached under LOG_BLOCK), ERR_NOMEM
+ * or ERR_IO.  *first_lsn gets the first record's LSN. */
+enum err log_append(struct log *log, const struct log_batch *b, uint64_t *first_lsn);
+/* Seals the open frame when it is old enough; the worker calls it at least every LOG_COMMIT_MS. */
+void log_tick(struct log *log, int64_t mono_ms);
+/* Seals now. */
+void log_flush(struct log *log);
+/* No more appends: readers that come to the end get ERR_CLOSED instead of ERR_AGAIN. */
+void log_finish(struct log *log);
+uint64_t log_end_lsn(const struct log *log);  /* one past the last appended; any thread */
+
+struct log_frame {
+	struct log_frame_head head;
+	const uint8_t *body; /* plain */
+	size_t bytes;
+};
+
+struct log_record {
+	struct log_head head;
+	const uint8_t *payload;
+	uint64_t lsn;
+};
+
+/* A reader of one log for the sink of that name, from the oldest record or from the end. */
+enum log_start { LOG_FROM_OLDEST, LOG_FROM_END };
+enum err log_reader_open(struct log *log, const char *sink, enum log_start from, struct why *why,
+			 struct log_reader **out);
+void log_reader_close(struct log_reader *r);
+
+/* The next frame: ERR_AGAIN when there is none yet, ERR_CLOSED when none will come.  What `out`
+ * points to is valid until the next call for this reader. */
+enum err log_reader_next(struct log_reader *r, struct log_frame *out);
+/* Every record below `lsn` is safe: never asked for again by this sink.  Never goes back. */
+void reader_done(struct log_reader *r, uint64_t lsn);
+/* Reads again from `lsn`, which is not below what is done (a sink that replays after a failure). */
+enum err log_reader_seek(struct log_reader *r, uint64_t lsn);
+uint64_t log_reader_start_lsn(const struct log_reader *r); /* where this life began */
+uint64_t log_reader_done_lsn(const struct log_reader *r);  /* any thread */
+const struct log *log_reader_log(const struct log_reader *r);
+unsigned log_worker(const struct log *log);
+
+/* Walks a frame: `at` starts at 0 and is moved on; false at the end. */
+bool log_frame_next(const struct log_frame *frame, size_t *at, struct log_record *out);
+
+/* Waits until a frame was sealed or a log finished since `*seen`, at most `timeout_ms`. */
+void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms);
+/* Wakes all waiters (stop, reload). */
+void log_hub_wake(struct log_hub *hub);
+uint64_t log_hub_bytes(const struct log_hub *hub); /* in use now; any thread */
+struct stat_set *log_hub_stat(struct log_hub *hub);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * schema.h - the Avro schema of sluice.Flow, from fields.def and the fields that mappings add.
+ *
+ *	schema_text(&fields, &text);	 JSON, documentation included; free() it
+ *	schema_check(text, &why);	 libavro reads it
+ *
+ * Shape: { record_id: bytes, normalized: record, enriched: record, raw: record }; raw is
+ * { protocol_version: int, template_id: [null,int], elements: map<string>, wire: [null,bytes],
+ * notes: array<string> }.
+ */
+#ifndef SINK_SCHEMA_H
+#define SINK_SCHEMA_H
+
+#include "base/why.h"
+#include "normalizer/field.h"
+
+enum err schema_text(const struct field_set *fields, char **out);
+enum err schema_check(const char *text, struct why *why);
+
+#endif

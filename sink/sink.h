@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sink.h - what every sink promises.
+ *
+ * A sink pulls frames from its log readers at its own pace, makes their records safe somewhere else,
+ * and reports what is safe with reader_done().  "Not now" is simply not pulling.  It never drops a
+ * record without a counter, and never blocks longer than about 100 ms in poll(), so that stopping is
+ * prompt.
+ *
+ *	open	options checked, memory taken; nothing that can block
+ *	start	in the sink's thread, once: connections may begin
+ *	poll	in the sink's thread, again and again; returns how long it may sleep when idle
+ *	flush	everything read must become safe as soon as it can (drain, stop)
+ *	close	in the caller's thread, after the sink's thread ended
+ *
+ * Owner: struct sinks, by the process.
+ */
+#ifndef SINK_SINK_H
+#define SINK_SINK_H
+
+#include "base/conf.h"
+#include "base/json.h"
+#include "base/stat.h"
+#include "base/why.h"
+#include "normalizer/field.h"
+#include "sink/log.h"
+
+/* Counters of each sink: rows of sink_counters.def. */
+enum sink_stat {
+#define COUNTER(id, name, unit, doc) SINK_STAT_##id,
+#define DROP(id, name, reason, unit, doc) SINK_STAT_##id,
+#include "sink/sink_counters.def"
+#undef COUNTER
+#undef DROP
+	SINK_STAT_COUNT
+};
+extern const struct stat_desc sink_stat_descs[SINK_STAT_COUNT];
+
+/* What a sink is given at open; all of it outlives the sink. */
+struct sink_env {
+	const char *name;
+	const char *state_dir; /* for what must survive a restart; may be NULL */
+	struct log_hub *hub;
+	const struct field_set *fields;
+	const char *schema_text;
+	uint32_t schema; /* its number in the hub's names */
+	struct stat_set *stat; /* written by the sink's thread only */
+	struct log_reader **readers; /* one per log, in worker order */
+	size_t reader_count;
+};
+
+struct sink_ops {
+	const char *type;
+	const struct conf_opt *options; /* its part of an entry of `sinks` */
+	size_t conf_bytes;		/* sizeof the struct they fill */
+	enum err (*open)(const void *conf, const struct sink_env *env, struct why *why, void **out);
+	enum err (*start)(void *self, struct why *why);
+	/* Milliseconds it may sleep unless a frame comes; 0: call again at once. */
+	int (*poll)(void *self, bool is_flushing);
+	/* Members of the sink's object in `status` and `sinks`; any thread, so counters and locked
+	 * texts only. */
+	void (*status)(void *self, struct json *out);
+	void (*close)(void *self);
+};
+
+/* The table of sink types, ended by NULL. */
+extern const struct sink_ops *const sink_types[];
+const struct sink_ops *sink_type_find(const char *type);
+
+/* The running sinks. */
+struct sinks;
+struct sink_conf {
+	const struct sink_ops *ops;
+	const char *name;
+	const void *conf; /* of ops->conf_bytes */
+};
+
+enum err sinks_open(const struct sink_conf *confs, size_t count, struct log_hub *hub,
+		    struct log *const *logs, size_t log_count, const char *state_dir,
+		    const struct field_set *fields, const char *schema_text, struct why *why,
+		    struct sinks **out);
+enum err sinks_start(struct sinks *s, struct why *why);
+/* True when every sink has everything that is in the logs, sealed before the call. */
+bool sinks_drained(struct sinks *s);
+/* From now on sinks make safe what they read as soon as they can, until sinks_relax(). */
+void sinks_flush(struct sinks *s);
+void sinks_relax(struct sinks *s);
+/* Ends the threads: at once when every sink is drained, else after `deadline_ms`. */
+void sinks_stop(struct sinks *s, int deadline_ms);
+void sinks_close(struct sinks *s);
+
+/* Per sink, for status and ledger. */
+size_t sinks_count(const struct sinks *s);
+const char *sinks_name(const struct sinks *s, size_t i);
+const char *sinks_type(const struct sinks *s, size_t i);
+struct stat_set *sinks_stat(const struct sinks *s, size_t i);
+/* Sums over the logs: records from where this life began to the end, and what is not done yet. */
+void sinks_lsn(const struct sinks *s, size_t i, uint64_t *span, uint64_t *pending);
+void sinks_status(const struct sinks *s, size_t i, struct json *out);
+
+#endif
