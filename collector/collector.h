@@ -21,6 +21,18 @@
 #include "collector/session.h"
 #include "collector/tmpl.h"
 
+/* Counters of this room: rows of counters.def and drops.def. */
+enum collector_stat {
+#define COUNTER(id, name, unit, doc) STAT_##id,
+#define DROP(id, name, reason, unit, doc) STAT_##id,
+#include "collector/counters.def"
+#include "collector/drops.def"
+#undef COUNTER
+#undef DROP
+	COLLECTOR_STAT_COUNT
+};
+extern const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT];
+
 /* What the worker hands the collector to call forward; all may be called only inside
  * collector_receive(), collector_tick() and collector_free(). */
 struct collector_ops {
@@ -29,9 +41,10 @@ struct collector_ops {
 	/* It is about to be freed. */
 	void (*tmpl_gone)(void *ctx, struct tmpl *t);
 	void (*message_begin)(void *ctx, const struct message *m, struct session *s);
-	/* Data records of a template that is not an options template. */
-	void (*records)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
-			const struct record *records, size_t count);
+	/* Data records of a template that is not an options template.  Returns how many of them could
+	 * not be decoded, and why in *reason, a row of drops.def. */
+	size_t (*records)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+			  const struct record *records, size_t count, enum collector_stat *reason);
 	/* Data records of an options template. */
 	void (*options)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 			const struct record *records, size_t count);
@@ -65,17 +78,5 @@ void collector_tick(struct collector *c, int64_t mono_ms);
 /* Calls `each` for every session, until it returns false. */
 void collector_each_session(struct collector *c, bool (*each)(void *ctx, struct session *s),
 			    void *ctx);
-
-/* Counters of this room: rows of counters.def and drops.def. */
-enum collector_stat {
-#define COUNTER(id, name, unit, doc) STAT_##id,
-#define DROP(id, name, reason, unit, doc) STAT_##id,
-#include "collector/counters.def"
-#include "collector/drops.def"
-#undef COUNTER
-#undef DROP
-	COLLECTOR_STAT_COUNT
-};
-extern const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT];
 
 #endif

@@ -16,7 +16,6 @@
 
 #include "base/addr.h"
 #include "base/err.h"
-#include "base/htab.h"
 #include "collector/message.h"
 #include "collector/tmpl.h"
 
@@ -84,7 +83,30 @@ struct session {
 	struct session_counts counts;
 };
 
+/* A session without templates; `v5` gets its synthetic one.  Lookup of entries is not done here. */
+enum err session_new(const struct session_key *key, const struct addr *peer, struct session **out);
+/* Its templates must be gone already (session_tmpl_take), but for the synthetic one. */
+void session_free(struct session *s);
+
+struct session_key session_key_of(const struct message *m);
+
 /* The template of that id in force, or NULL. */
 struct tmpl *session_tmpl(const struct session *s, uint16_t id);
+/* Adds the template under its id; the session owns it.  The one it replaces goes to *old, or NULL.
+ * ERR_LIMIT past `tmpls_max`, ERR_NOMEM. */
+enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, struct tmpl **old);
+/* Takes the template of that id out; NULL when there is none. */
+struct tmpl *session_tmpl_take(struct session *s, uint16_t id);
+
+/* Account of sequence numbers: what this message's number says, and what the next one should be:
+ * `units` more (records, flows or messages, as the format counts). */
+struct sequence_account {
+	uint32_t missed;
+	bool is_reordered;
+	bool is_restart;
+};
+struct sequence_account session_sequence(struct session *s, uint32_t sequence, uint32_t units);
+/* The next number cannot be told (a set without template): start afresh at the next message. */
+void session_sequence_lost(struct session *s);
 
 #endif

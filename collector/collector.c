@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/collector.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/htab.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "collector/define.h"
+#include "collector/frame.h"
+#include "collector/gate.h"
+
+/* The largest message holds no more records (of one octet), sets and definitions than this. */
+#define RECORDS_MAX 65536u
+#define SETS_MAX 16384u
+
+/* The records of one data set. */
+struct set_run {
+	struct tmpl *tmpl;
+	uint32_t first;
+	uint32_t count;
+};
+
+struct collector {
+	struct collector_limits limits;
+	const struct collector_ops *ops;
+	void *ctx;
+	struct stat_set *stat;
+	struct htab *sessions; /* session_key -> struct session * */
+	struct session *last;  /* of the message before: the most likely one */
+	const struct exporter_entry *entries;
+	size_t entry_count;
+	uint64_t generation;
+	/* Of the message under way. */
+	struct record *records;
+	uint32_t record_count;
+	struct set_run *runs;
+	uint32_t run_count;
+	struct tmpl **gone; /* replaced by this message; freed when it is done */
+	uint32_t gone_count;
+	bool is_overrun;
+	bool is_units_unknown;
+	uint32_t definition_count;
+};
+
+#define COUNTER(id, name, unit, doc) [STAT_##id] = { name, "", unit, doc },
+#define DROP(id, name, reason, unit, doc) [STAT_##id] = { name, reason, unit, doc },
+const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT] = {
+#include "collector/counters.def"
+#include "collector/drops.def"
+};
+#undef COUNTER
+#undef DROP
+
+enum err collector_new(const struct collector_limits *limits, const struct collector_ops *ops,
+		       void *ctx, struct stat_set *stat, struct collector **out)
+{
+	struct collector *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return ERR_NOMEM;
+	c->limits = *limits;
+	c->ops = ops;
+	c->ctx = ctx;
+	c->stat = stat;
+	c->records = malloc(RECORDS_MAX * sizeof(*c->records));
+	c->runs = malloc(SETS_MAX * sizeof(*c->runs));
+	c->gone = malloc(SETS_MAX * sizeof(struct tmpl *));
+	if (c->records == NULL || c->runs == NULL || c->gone == NULL ||
+	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK) {
+		collector_free(c);
+		return ERR_NOMEM;
+	}
+	*out = c;
+	return ERR_OK;
+}
+
+static void drop_tmpl(struct collector *c, struct tmpl *t)
+{
+	c->ops->tmpl_gone(c->ctx, t);
+	tmpl_free(t);
+}
+
+static void drop_session(struct collector *c, struct session *s)
+{
+	for (size_t i = 0; i < s->tmpl_count; i++)
+		drop_tmpl(c, s->tmpls[i]);
+	s->tmpl_count = 0;
+	if (s->v5 != NULL)
+		c->ops->tmpl_gone(c->ctx, s->v5);
+	if (c->last == s)
+		c->last = NULL;
+	session_free(s);
+}
+
+void collector_free(struct collector *c)
+{
+	struct htab_iter it = { 0 };
+	void *s;
+
+	if (c == NULL)
+		return;
+	while (c->sessions != NULL && htab_next(c->sessions, &it, NULL, &s))
+		drop_session(c, s);
+	htab_free(c->sessions);
+	free(c->records);
+	free(c->runs);
+	free(c->gone);
+	free(c);
+}
+
+void collector_set_exporters(struct collector *c, const struct exporter_entry *entries,
+			     size_t count, uint64_t generation)
+{
+	c->entries = entries;
+	c->entry_count = count;
+	c->generation = generation;
+}
+
+static bool entry_holds(const struct exporter_entry *e, const struct session *s)
+{
+	return addr_in_prefix(&s->peer, &e->net, e->prefix_bits) &&
+	       (!e->has_domain || e->domain == s->key.domain) &&
+	       (!e->has_port || e->port == s->key.port);
+}
+
+/* Who the exporter is, by the entries of the running generation; the first that holds wins. */
+static void settle_identity(struct collector *c, struct session *s)
+{
+	char text[ADDR_TEXT_BYTES];
+	size_t bytes;
+
+	s->entry = NULL;
+	for (size_t i = 0; i < c->entry_count && s->entry == NULL; i++) {
+		if (entry_holds(&c->entries[i], s))
+			s->entry = &c->entries[i];
+	}
+	s->is_named = s->entry != NULL && s->entry->name != NULL;
+	if (s->is_named) {
+		bytes = strnlen(s->entry->name, SESSION_IDENTITY_BYTES);
+		memcpy(s->identity, s->entry->name, bytes);
+	} else {
+		bytes = addr_text(&s->peer, text);
+		memcpy(s->identity, text, bytes);
+	}
+	s->identity_bytes = (uint8_t)bytes;
+	s->exporter_number = SESSION_NUMBER_NONE;
+	s->entry_generation = c->generation;
+}
+
+static struct session *add_session(struct collector *c, const struct message *m,
+				   const struct session_key *key)
+{
+	struct session *s;
+
+	if (htab_count(c->sessions) >= c->limits.sessions_max) {
+		stat_inc(c->stat, STAT_UNIT_SESSIONS);
+		return NULL;
+	}
+	if (session_new(key, &m->origin->peer, &s) != ERR_OK) {
+		stat_inc(c->stat, STAT_UNIT_NOMEM);
+		return NULL;
+	}
+	if (htab_put(c->sessions, key, s) != ERR_OK) {
+		session_free(s);
+		stat_inc(c->stat, STAT_UNIT_NOMEM);
+		return NULL;
+	}
+	s->first_ms = m->origin->receive_ms;
+	settle_identity(c, s);
+	stat_inc(c->stat, STAT_SESSIONS_NEW);
+	return s;
+}
+
+static struct session *find_session(struct collector *c, const struct message *m)
+{
+	struct session_key key = session_key_of(m);
+	struct session *s = c->last;
+
+	if (s == NULL || memcmp(&s->key, &key, sizeof(key)) != 0) {
+		s = htab_find(c->sessions, &key);
+		if (s == NULL)
+			s = add_session(c, m, &key);
+	}
+	if (s != NULL && s->entry_generation != c->generation)
+		settle_identity(c, s);
+	c->last = s;
+	return s;
+}
+
+static void refuse_tmpl(struct collector *c, struct session *s, enum collector_stat reason)
+{
+	stat_inc(c->stat, reason);
+	s->counts.templates_refused++;
+}
+
+/* Out of force, but records of this message may still be read by it. */
+static void retire_tmpl(struct collector *c, struct tmpl *t)
+{
+	must(c->gone_count < SETS_MAX);
+	c->gone[c->gone_count++] = t;
+}
+
+static void put_tmpl(struct collector *c, struct session *s, struct tmpl *t)
+{
+	struct tmpl *old = NULL;
+	enum err e = session_tmpl_put(s, t, c->limits.templates_max, &old);
+
+	if (e != ERR_OK) {
+		refuse_tmpl(c, s, e == ERR_LIMIT ? STAT_TMPL_LIMIT : STAT_TMPL_NOMEM);
+		tmpl_free(t);
+		return;
+	}
+	if (old != NULL) {
+		retire_tmpl(c, old);
+		s->counts.templates_changed++;
+		stat_inc(c->stat, STAT_TEMPLATES_CHANGED);
+	} else {
+		s->counts.templates_new++;
+		stat_inc(c->stat, STAT_TEMPLATES_NEW);
+	}
+	c->ops->tmpl_new(c->ctx, s, t);
+}
+
+static void take_definition(struct collector *c, const struct message *m, struct session *s,
+			    const struct define *d)
+{
+	struct tmpl *in_force = session_tmpl(s, d->id);
+	enum collector_stat refused;
+	struct tmpl *t;
+
+	if (d->is_withdrawal && d->id >= NF9_SET_OPTIONS) {
+		stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED); /* RFC 7011, 8.4 */
+		return;
+	}
+	c->definition_count++;
+	if (in_force != NULL && in_force->hash == define_hash(d)) {
+		in_force->seen_ms = s->idle_since_ms;
+		stat_inc(c->stat, STAT_TEMPLATES_REFRESHED);
+		return;
+	}
+	refused = define_build(d, &c->limits, &t);
+	if (refused != COLLECTOR_STAT_COUNT) {
+		refuse_tmpl(c, s, refused);
+		/* What it replaces describes the data no longer. */
+		in_force = session_tmpl_take(s, d->id);
+		if (in_force != NULL)
+			retire_tmpl(c, in_force);
+		return;
+	}
+	t->seen_ms = s->idle_since_ms;
+	t->defined_ms = m->export_ms;
+	put_tmpl(c, s, t);
+}
+
+static void take_definitions(struct collector *c, const struct message *m, struct session *s,
+			     struct rd body, bool is_options)
+{
+	struct define d;
+
+	while (define_next(&body, m->version, is_options, &d) == DEFINE_ONE)
+		take_definition(c, m, s, &d);
+}
+
+/* Finds the records of a data set; false when one runs over it. */
+static bool walk(struct collector *c, const struct message *m, struct tmpl *t, struct rd body)
+{
+	uint32_t first = c->record_count;
+
+	while (rd_left(&body) >= t->min_bytes) {
+		size_t bytes = tmpl_record_bytes(t, body.at, rd_left(&body));
+		struct record *r = &c->records[c->record_count];
+
+		if (bytes == 0)
+			return false;
+		must(c->record_count < RECORDS_MAX);
+		r->octets = body.at;
+		r->bytes = (uint32_t)bytes;
+		r->offset = (uint32_t)(body.at - m->octets);
+		c->record_count++;
+		body.at += bytes;
+	}
+	c->runs[c->run_count].tmpl = t;
+	c->runs[c->run_count].first = first;
+	c->runs[c->run_count].count = c->record_count - first;
+	return true;
+}
+
+static void refuse_set(struct collector *c, struct session *s, enum collector_stat reason)
+{
+	stat_inc(c->stat, reason);
+	s->counts.sets_refused++;
+	c->is_units_unknown = true;
+}
+
+/* One record lied: nothing of the message's data is used. */
+static void overrun(struct collector *c, struct session *s)
+{
+	for (uint32_t i = 0; i < c->run_count; i++)
+		refuse_set(c, s, STAT_SET_OVERRUN);
+	refuse_set(c, s, STAT_SET_OVERRUN);
+	c->run_count = 0;
+	c->record_count = 0;
+	c->is_overrun = true;
+}
+
+static void take_data(struct collector *c, const struct message *m, struct session *s,
+		      struct tmpl *t, struct rd body)
+{
+	stat_inc(c->stat, STAT_SETS_DATA);
+	if (c->is_overrun) {
+		refuse_set(c, s, STAT_SET_OVERRUN);
+	} else if (t == NULL) {
+		refuse_set(c, s, STAT_SET_NO_TEMPLATE);
+	} else if (!walk(c, m, t, body)) {
+		overrun(c, s);
+	} else if (c->runs[c->run_count].count == 0) {
+		refuse_set(c, s, STAT_SET_SHORT);
+	} else {
+		must(c->run_count < SETS_MAX - 1);
+		c->run_count++;
+	}
+}
+
+static void take_sets(struct collector *c, const struct message *m, const struct frame *frame,
+		      struct session *s)
+{
+	struct rd sets = rd_of(m->octets + frame->header_bytes, m->bytes - frame->header_bytes);
+	struct rd body;
+	uint16_t id;
+
+	if (!frame->has_sets) {
+		take_data(c, m, s, s->v5, sets);
+		return;
+	}
+	while (gate_next_set(&sets, &id, &body)) {
+		if (id == frame->set_template || id == frame->set_options)
+			take_definitions(c, m, s, body, id == frame->set_options);
+		else if (id >= TMPL_ID_MIN)
+			take_data(c, m, s, session_tmpl(s, id), body);
+		else
+			stat_inc(c->stat, STAT_SETS_SKIPPED);
+	}
+}
+
+static void hand_on_run(struct collector *c, const struct message *m, struct session *s,
+			const struct set_run *run)
+{
+	const struct record *records = &c->records[run->first];
+	enum collector_stat reason = STAT_REC_PLAN;
+	size_t undecodable;
+
+	run->tmpl->record_count += run->count;
+	stat_inc(c->stat, STAT_SETS_DECODED);
+	stat_add(c->stat, STAT_RECORDS, run->count);
+	if (run->tmpl->is_options) {
+		c->ops->options(c->ctx, m, s, run->tmpl, records, run->count);
+		stat_add(c->stat, STAT_RECORDS_OPTIONS, run->count);
+		s->counts.options += run->count;
+		return;
+	}
+	undecodable = c->ops->records(c->ctx, m, s, run->tmpl, records, run->count, &reason);
+	stat_add(c->stat, reason, undecodable);
+	stat_add(c->stat, STAT_RECORDS_FLOW, run->count - undecodable);
+	s->counts.flows += run->count - undecodable;
+}
+
+static void hand_on(struct collector *c, const struct message *m, struct session *s)
+{
+	if (c->run_count == 0)
+		return;
+	c->ops->message_begin(c->ctx, m, s);
+	for (uint32_t i = 0; i < c->run_count; i++)
+		hand_on_run(c, m, s, &c->runs[i]);
+	c->ops->message_end(c->ctx, m, s);
+}
+
+/* IPFIX counts data records, v9 messages, v5 flows. */
+static void account_sequence(struct collector *c, const struct message *m, struct session *s)
+{
+	uint32_t units = m->version == VERSION_NF9 ? 1 : c->record_count;
+	struct sequence_account account = session_sequence(s, m->sequence, units);
+
+	stat_add(c->stat, STAT_SEQUENCE_MISSED, account.missed);
+	stat_add(c->stat, STAT_SEQUENCE_REORDERED, account.is_reordered);
+	stat_add(c->stat, STAT_SEQUENCE_RESTARTS, account.is_restart);
+	if (c->is_units_unknown && m->version != VERSION_NF9)
+		session_sequence_lost(s);
+}
+
+static void check_nf9_count(struct collector *c, const struct message *m)
+{
+	uint32_t count = c->definition_count + c->record_count;
+
+	if (m->version == VERSION_NF9 && !c->is_units_unknown && be16(m->octets + 2) != count)
+		stat_inc(c->stat, STAT_NF9_COUNT_WRONG);
+}
+
+static void read_message(struct collector *c, const struct message *m, const struct frame *frame,
+			 struct session *s)
+{
+	c->record_count = 0;
+	c->run_count = 0;
+	c->gone_count = 0;
+	c->definition_count = 0;
+	c->is_overrun = false;
+	c->is_units_unknown = false;
+	s->counts.messages++;
+	s->counts.octets += m->bytes;
+	s->last_ms = m->origin->receive_ms;
+	s->idle_since_ms = clock_mono_ms();
+	take_sets(c, m, frame, s);
+	account_sequence(c, m, s);
+	check_nf9_count(c, m);
+	hand_on(c, m, s);
+	for (uint32_t i = 0; i < c->gone_count; i++)
+		drop_tmpl(c, c->gone[i]);
+}
+
+void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
+		       const struct origin *origin)
+{
+	const struct frame *frame = NULL;
+	enum collector_stat verdict;
+	struct message m;
+	struct session *s;
+
+	verdict = gate_check(octets, bytes, &m, &frame);
+	if (verdict != COLLECTOR_STAT_COUNT) {
+		stat_inc(c->stat, STAT_MESSAGES);
+		stat_inc(c->stat, verdict);
+		return;
+	}
+	m.origin = origin;
+	s = find_session(c, &m);
+	if (s == NULL)
+		return;
+	stat_inc(c->stat, STAT_MESSAGES);
+	stat_inc(c->stat, STAT_MESSAGES_READ);
+	stat_inc(c->stat, frame->stat);
+	stat_add(c->stat, STAT_TRAILING_OCTETS, bytes - m.bytes);
+	read_message(c, &m, frame, s);
+}
+
+static void expire_tmpls(struct collector *c, struct session *s, int64_t mono_ms)
+{
+	int64_t oldest_ms = mono_ms - (int64_t)c->limits.template_lifetime_s * 1000;
+
+	for (size_t i = s->tmpl_count; i > 0; i--) {
+		struct tmpl *t = s->tmpls[i - 1];
+
+		if (t->seen_ms >= oldest_ms)
+			continue;
+		must(session_tmpl_take(s, t->id) == t);
+		drop_tmpl(c, t);
+		stat_inc(c->stat, STAT_TEMPLATES_EXPIRED);
+	}
+}
+
+void collector_tick(struct collector *c, int64_t mono_ms)
+{
+	int64_t idle_ms = mono_ms - (int64_t)c->limits.session_idle_s * 1000;
+	struct htab_iter it = { 0 };
+	void *value;
+
+	while (htab_next(c->sessions, &it, NULL, &value)) {
+		struct session *s = value;
+
+		expire_tmpls(c, s, mono_ms);
+		if (s->idle_since_ms >= idle_ms)
+			continue;
+		htab_iter_del(c->sessions, &it);
+		drop_session(c, s);
+		stat_inc(c->stat, STAT_SESSIONS_IDLE);
+	}
+}
+
+void collector_each_session(struct collector *c, bool (*each)(void *ctx, struct session *s),
+			    void *ctx)
+{
+	struct htab_iter it = { 0 };
+	void *value;
+
+	while (htab_next(c->sessions, &it, NULL, &value)) {
+		if (!each(ctx, value))
+			return;
+	}
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/frame.h"
+
+#include "collector/define.h"
+
+static const struct frame frames[] = {
+	{ VERSION_NF5, "netflow5", NF5_HEADER_BYTES, 0, 0, false, STAT_MESSAGES_NF5, nf5_read },
+	{ VERSION_NF9, "netflow9", NF9_HEADER_BYTES, NF9_SET_TEMPLATE, NF9_SET_OPTIONS, true,
+	  STAT_MESSAGES_NF9, nf9_read },
+	{ VERSION_IPFIX, "ipfix", IPFIX_HEADER_BYTES, IPFIX_SET_TEMPLATE, IPFIX_SET_OPTIONS, true,
+	  STAT_MESSAGES_IPFIX, ipfix_read },
+};
+
+const struct frame *frame_find(uint16_t version)
+{
+	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		if (frames[i].version == version)
+			return &frames[i];
+	}
+	return NULL;
+}

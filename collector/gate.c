@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/gate.h"
+
+#include "collector/define.h"
+
+/* One set: its header, and a body that ends inside the message. */
+static bool take_set(struct rd *sets, uint16_t *id, struct rd *body)
+{
+	uint16_t bytes;
+
+	*id = rd_u16(sets);
+	bytes = rd_u16(sets);
+	if (sets->is_short || bytes < SET_HEADER_BYTES)
+		return false;
+	*body = rd_sub(sets, bytes - (size_t)SET_HEADER_BYTES);
+	return !body->is_short;
+}
+
+bool gate_next_set(struct rd *sets, uint16_t *id, struct rd *body)
+{
+	return rd_left(sets) >= SET_HEADER_BYTES && take_set(sets, id, body);
+}
+
+static enum collector_stat check_definitions(struct rd body, uint16_t version, bool is_options)
+{
+	struct define d;
+	enum define_step step;
+
+	do
+		step = define_next(&body, version, is_options, &d);
+	while (step == DEFINE_ONE);
+	return step == DEFINE_BROKEN ? STAT_MSG_TEMPLATE : COLLECTOR_STAT_COUNT;
+}
+
+/* Padding behind the last set: v9 exporters do it, to a multiple of 4 or with zeros. */
+static bool is_v9_padding(const struct rd *sets)
+{
+	const uint8_t *p = sets->at;
+
+	while (p < sets->end && *p == 0)
+		p++;
+	return p == sets->end || rd_left(sets) < SET_HEADER_BYTES;
+}
+
+static enum collector_stat check_sets(const struct message *m, const struct frame *frame)
+{
+	struct rd sets = rd_of(m->octets + frame->header_bytes, m->bytes - frame->header_bytes);
+
+	while (rd_left(&sets) > 0) {
+		enum collector_stat verdict;
+		struct rd body;
+		uint16_t id;
+
+		if (m->version == VERSION_NF9 && is_v9_padding(&sets))
+			break;
+		if (!take_set(&sets, &id, &body))
+			return STAT_MSG_SET_LENGTH;
+		if (id != frame->set_template && id != frame->set_options)
+			continue;
+		verdict = check_definitions(body, m->version, id == frame->set_options);
+		if (verdict != COLLECTOR_STAT_COUNT)
+			return verdict;
+	}
+	return COLLECTOR_STAT_COUNT;
+}
+
+enum collector_stat gate_check(const uint8_t *octets, size_t bytes, struct message *m,
+			       const struct frame **frame)
+{
+	struct message fresh = { .octets = octets, .bytes = (uint32_t)bytes };
+	enum collector_stat verdict;
+
+	*m = fresh;
+	if (bytes < 2)
+		return STAT_MSG_SHORT;
+	m->version = be16(octets);
+	*frame = frame_find(m->version);
+	if (*frame == NULL)
+		return STAT_MSG_VERSION;
+	m->header_bytes = (*frame)->header_bytes;
+	if (bytes < m->header_bytes)
+		return STAT_MSG_SHORT;
+	verdict = (*frame)->read(m);
+	if (verdict != COLLECTOR_STAT_COUNT || !(*frame)->has_sets)
+		return verdict;
+	return check_sets(m, *frame);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+
+#define TMPLS_FIRST 8
+/* A step ahead further than this is a restart, not a loss; one back as far as REORDER_MAX is late. */
+#define AHEAD_MAX (1u << 24)
+#define REORDER_MAX (1u << 14)
+
+struct session_key session_key_of(const struct message *m)
+{
+	struct session_key key;
+
+	memset(&key, 0, sizeof(key));
+	memcpy(key.octets, m->origin->peer.octets, sizeof(key.octets));
+	key.domain = m->domain;
+	key.port = m->origin->port;
+	key.version = m->version;
+	return key;
+}
+
+enum err session_new(const struct session_key *key, const struct addr *peer, struct session **out)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return ERR_NOMEM;
+	s->key = *key;
+	s->peer = *peer;
+	s->exporter_number = SESSION_NUMBER_NONE;
+	if (key->version == VERSION_NF5 && tmpl_new_v5(&s->v5) != ERR_OK) {
+		free(s);
+		return ERR_NOMEM;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
+void session_free(struct session *s)
+{
+	if (s == NULL)
+		return;
+	must(s->tmpl_count == 0);
+	tmpl_free(s->v5);
+	free(s->tmpls);
+	free(s);
+}
+
+/* Index of the first template whose id is not below `id`. */
+static size_t tmpl_index(const struct session *s, uint16_t id)
+{
+	size_t low = 0;
+	size_t high = s->tmpl_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (s->tmpls[mid]->id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct tmpl *session_tmpl(const struct session *s, uint16_t id)
+{
+	size_t i = tmpl_index(s, id);
+
+	return i < s->tmpl_count && s->tmpls[i]->id == id ? s->tmpls[i] : NULL;
+}
+
+static enum err grow(struct session *s)
+{
+	size_t room = s->tmpls_room == 0 ? TMPLS_FIRST : s->tmpls_room * 2;
+	struct tmpl **tmpls = realloc(s->tmpls, room * sizeof(*tmpls));
+
+	if (tmpls == NULL)
+		return ERR_NOMEM;
+	s->tmpls = tmpls;
+	s->tmpls_room = room;
+	return ERR_OK;
+}
+
+enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, struct tmpl **old)
+{
+	size_t i = tmpl_index(s, t->id);
+
+	if (i < s->tmpl_count && s->tmpls[i]->id == t->id) {
+		*old = s->tmpls[i];
+		s->tmpls[i] = t;
+		return ERR_OK;
+	}
+	if (s->tmpl_count >= tmpls_max)
+		return ERR_LIMIT;
+	if (s->tmpl_count == s->tmpls_room)
+		TRY(grow(s));
+	memmove(&s->tmpls[i + 1], &s->tmpls[i], (s->tmpl_count - i) * sizeof(s->tmpls[0]));
+	s->tmpls[i] = t;
+	s->tmpl_count++;
+	*old = NULL;
+	return ERR_OK;
+}
+
+struct tmpl *session_tmpl_take(struct session *s, uint16_t id)
+{
+	size_t i = tmpl_index(s, id);
+	struct tmpl *t;
+
+	if (i >= s->tmpl_count || s->tmpls[i]->id != id)
+		return NULL;
+	t = s->tmpls[i];
+	s->tmpl_count--;
+	memmove(&s->tmpls[i], &s->tmpls[i + 1], (s->tmpl_count - i) * sizeof(s->tmpls[0]));
+	return t;
+}
+
+/* Modulo 2^32: a small step ahead is a loss, a small one back is late or doubled, else a restart. */
+struct sequence_account session_sequence(struct session *s, uint32_t sequence, uint32_t units)
+{
+	struct sequence_account account = { 0 };
+	uint32_t ahead = sequence - s->next_sequence;
+	uint32_t behind = s->next_sequence - sequence;
+
+	if (s->has_sequence && ahead != 0) {
+		account.is_reordered = behind <= REORDER_MAX && sequence != 0;
+		account.missed = ahead <= AHEAD_MAX ? ahead : 0;
+		account.is_restart = !account.is_reordered && account.missed == 0;
+	}
+	s->counts.missed += account.missed;
+	s->counts.out_of_order += account.is_reordered;
+	s->counts.restarts += account.is_restart;
+	if (!account.is_reordered)
+		s->next_sequence = sequence + units;
+	s->has_sequence = true;
+	return account;
+}
+
+void session_sequence_lost(struct session *s)
+{
+	s->has_sequence = false;
+}
