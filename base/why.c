@@ -29,6 +29,7 @@ void why_prefix(struct why *why, const char *format, ...)
 	va_start(ap, format);
 	n = vsnprintf(why->text, sizeof(why->text), format, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof(why->text))
-		(void)snprintf(why->text + n, sizeof(why->text) - (size_t)n, ": %s", rest);
+	if (n >= 0 && (size_t)n < sizeof(why->text) - 3)
+		(void)snprintf(why->text + n, sizeof(why->text) - (size_t)n, ": %.*s",
+			       (int)(sizeof(rest) - (size_t)n - 3), rest);
 }

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: every message ends in exactly one account: its records are handed on, or a reason is counted.
+ * Method: one table of message sequences written as hex, each with the counters it must raise; each is
+ * run whole, then truncated at every length and with every octet changed, and the ledger must balance.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "collector/collector.h"
+#include "collector/gate.h"
+
+#define MESSAGE_MAX 2048
+#define EXPECT_MAX 8
+
+struct sink {
+	size_t flows;
+	size_t options;
+	size_t octets;
+	size_t tmpls_new;
+	size_t tmpls_gone;
+	bool is_open; /* between message_begin and message_end */
+};
+
+static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
+{
+	struct sink *k = ctx;
+
+	(void)s;
+	assert_true(t->min_bytes > 0);
+	k->tmpls_new++;
+}
+
+static void tmpl_gone_seen(void *ctx, struct tmpl *t)
+{
+	struct sink *k = ctx;
+
+	if (t->version != VERSION_NF5)
+		k->tmpls_gone++;
+}
+
+static void begin(void *ctx, const struct message *m, struct session *s)
+{
+	struct sink *k = ctx;
+
+	(void)m;
+	(void)s;
+	assert_false(k->is_open);
+	k->is_open = true;
+}
+
+static void end(void *ctx, const struct message *m, struct session *s)
+{
+	struct sink *k = ctx;
+
+	(void)m;
+	(void)s;
+	assert_true(k->is_open);
+	k->is_open = false;
+}
+
+static void check_records(struct sink *k, const struct message *m, const struct tmpl *t,
+			  const struct record *records, size_t count)
+{
+	struct value values[64];
+
+	assert_true(k->is_open);
+	for (size_t i = 0; i < count; i++) {
+		assert_ptr_equal(records[i].octets, m->octets + records[i].offset);
+		assert_true(records[i].offset + records[i].bytes <= m->bytes);
+		assert_true(t->field_count <= 64);
+		tmpl_cut(t, records[i].octets, records[i].bytes, values);
+		for (uint16_t f = 0; f < t->field_count; f++)
+			assert_true(values[f].octets + values[f].bytes <= m->octets + m->bytes);
+		k->octets += records[i].bytes;
+	}
+}
+
+static size_t records(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+		      const struct record *r, size_t count, enum collector_stat *reason)
+{
+	struct sink *k = ctx;
+
+	(void)s;
+	(void)reason;
+	check_records(k, m, t, r, count);
+	k->flows += count;
+	return 0;
+}
+
+static void options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+		    const struct record *r, size_t count)
+{
+	struct sink *k = ctx;
+
+	(void)s;
+	check_records(k, m, t, r, count);
+	k->options += count;
+}
+
+static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, begin,
+					  records,	 options,	 end };
+static const struct collector_limits limits = { .sessions_max = 100,
+						.templates_max = 8,
+						.fields_max = 64,
+						.repeats_max = 4,
+						.template_lifetime_s = 1800,
+						.session_idle_s = 3600 };
+
+#define IPFIX(len, seq) "000a" len "60000000" seq "00000007"
+#define NF9(count, seq) "0009" count "00001000" "60000000" seq "00000007"
+/* 256: source address, octets; 12 octets of body */
+#define T256 "00020010" "0100" "0002" "00080004" "00010008"
+#define T256_V9 "00000010" "0100" "0002" "00080004" "00010008"
+#define D256(n) "0100001c" "0a000001" "000000000000000" n "0a000002" "0000000000000005"
+
+struct expect {
+	enum collector_stat stat;
+	uint64_t count;
+};
+
+static const struct row {
+	const char *name;
+	const char *messages[4];
+	struct expect expect[EXPECT_MAX];
+	size_t flows;
+	size_t options;
+} rows[] = {
+	{ "empty and short", { "", "00", "000a", "000a0010" }, { { STAT_MSG_SHORT, 4 } }, 0, 0 },
+	{ "versions", { "0000000000000000", "0008", "000b0000", "ffff" }, { { STAT_MSG_VERSION, 4 } }, 0, 0 },
+	{ "header only", { IPFIX("0010", "00000000") }, { { STAT_MESSAGES_READ, 1 } }, 0, 0 },
+	{ "length beyond", { IPFIX("0011", "00000000") }, { { STAT_MSG_LENGTH, 1 } }, 0, 0 },
+	{ "length below header", { IPFIX("000f", "00000000") }, { { STAT_MSG_LENGTH, 1 } }, 0, 0 },
+	{ "trailing octets", { IPFIX("0010", "00000000") "ffffff" },
+	  { { STAT_MESSAGES_READ, 1 }, { STAT_TRAILING_OCTETS, 3 } }, 0, 0 },
+	{ "set lengths", { IPFIX("0014", "00000000") "01000000", IPFIX("0014", "00000000") "01000003",
+			   IPFIX("0014", "00000000") "0100ffff", IPFIX("0012", "00000000") "0100" },
+	  { { STAT_MSG_SET_LENGTH, 4 } }, 0, 0 },
+	{ "template and data", { IPFIX("003c", "00000000") T256 D256("4") },
+	  { { STAT_TEMPLATES_NEW, 1 }, { STAT_SETS_DECODED, 1 }, { STAT_RECORDS_FLOW, 2 } }, 2, 0 },
+	{ "data before template", { IPFIX("002c", "00000000") D256("4"), IPFIX("003c", "00000002") T256 D256("4") },
+	  { { STAT_SET_NO_TEMPLATE, 1 }, { STAT_SETS_DATA, 2 }, { STAT_SETS_DECODED, 1 } }, 2, 0 },
+	{ "refresh", { IPFIX("0020", "00000000") T256, IPFIX("003c", "00000000") T256 D256("4") },
+	  { { STAT_TEMPLATES_NEW, 1 }, { STAT_TEMPLATES_REFRESHED, 1 } }, 2, 0 },
+	{ "redefinition inside a message",
+	  { IPFIX("0054", "00000000") T256 "0100" "0010" "0a000001" "0000000000000001"
+	    "0002000c" "0100" "0001" "00080004" "0100000c" "0a0000010a000002" },
+	  { { STAT_MSG_LENGTH, 1 } }, 0, 0 },
+	{ "redefinition",
+	  { IPFIX("0048", "00000000") T256 "0100" "0010" "0a000001" "0000000000000001"
+	    "0002000c" "0100" "0001" "00080004" "0100000c" "0a0000010a000002" },
+	  { { STAT_TEMPLATES_NEW, 1 }, { STAT_TEMPLATES_CHANGED, 1 }, { STAT_SETS_DECODED, 2 } }, 3, 0 },
+	{ "template id 255", { IPFIX("0020", "00000000") "00020010" "00ff" "0002" "00080004" "00010008" },
+	  { { STAT_TMPL_ID, 1 }, { STAT_MESSAGES_READ, 1 } }, 0, 0 },
+	{ "zero length fields", { IPFIX("001c", "00000000") "0002000c" "0100" "0001" "00080000" },
+	  { { STAT_TMPL_EMPTY, 1 } }, 0, 0 },
+	{ "refused beside good", { IPFIX("0038", "00000000") "00020018" "0100" "0001" "00080000"
+				   "0101" "0002" "00080004" "00010008" "0101" "0010" "0a000001" "0000000000000001" },
+	  { { STAT_TMPL_EMPTY, 1 }, { STAT_TEMPLATES_NEW, 1 }, { STAT_SETS_DECODED, 1 } }, 1, 0 },
+	{ "definition runs over its set", { IPFIX("0020", "00000000") "00020010" "0100" "000a" "00080004" "00010008" },
+	  { { STAT_MSG_TEMPLATE, 1 } }, 0, 0 },
+	{ "withdrawal is ignored", { IPFIX("0020", "00000000") T256, IPFIX("0018", "00000000") "00020008" "01000000",
+				     IPFIX("002c", "00000000") D256("4") },
+	  { { STAT_WITHDRAWALS_IGNORED, 1 }, { STAT_SETS_DECODED, 1 } }, 2, 0 },
+	{ "reserved sets", { IPFIX("0040", "00000000") "00040004" T256 D256("4") },
+	  { { STAT_SETS_SKIPPED, 1 }, { STAT_SETS_DECODED, 1 } }, 2, 0 },
+	{ "padding", { IPFIX("003f", "00000000") T256 "0100001f" "0a000001" "0000000000000001" "0a000001" "0000000000000001" "ffffff" },
+	  { { STAT_SETS_DECODED, 1 } }, 2, 0 },
+	{ "set shorter than a record", { IPFIX("0028", "00000000") T256 "01000008" "0a000001" },
+	  { { STAT_SET_SHORT, 1 } }, 0, 0 },
+	{ "variable length",
+	  { IPFIX("002a", "00000000") "00020010" "0100" "0002" "0052ffff" "00010001" "0100000a" "03414243" "07" "00" },
+	  { { STAT_SETS_DECODED, 1 } }, 1, 0 },
+	{ "variable length, both forms",
+	  { IPFIX("0031", "00000000") "00020010" "0100" "0002" "0052ffff" "00010001"
+	    "01000011" "03414243" "07" "ff0002" "4445" "08" "00" "09" },
+	  { { STAT_SETS_DECODED, 1 } }, 3, 0 },
+	{ "variable length overruns", { IPFIX("003c", "00000000") T256 "0002000c" "0101" "0001" "0052ffff"
+					"01010008" "c8414243" "01000008" "0a000001" },
+	  { { STAT_SET_OVERRUN, 2 }, { STAT_TEMPLATES_NEW, 2 } }, 0, 0 },
+	{ "enterprise element",
+	  { IPFIX("0034", "00000000") "00020018" "0100" "0003" "00080004" "80760002" "00008b30" "00010004"
+	    "0100000c" "0000" "0000" "0000" "0000" },
+	  { { STAT_TEMPLATES_NEW, 1 }, { STAT_SET_SHORT, 1 } }, 0, 0 },
+	{ "options", { IPFIX("0032", "00000000") "00030012" "0102" "0002" "0001" "00950004" "00a00008"
+		       "01020010" "00000007" "0000016000000000" },
+	  { { STAT_RECORDS_OPTIONS, 1 } }, 0, 1 },
+	{ "options without scope", { IPFIX("0022", "00000000") "00030012" "0102" "0002" "0000" "00950004" "00a00008" },
+	  { { STAT_TMPL_SCOPE, 1 } }, 0, 0 },
+	{ "more scope than fields", { IPFIX("0022", "00000000") "00030012" "0102" "0002" "0003" "00950004" "00a00008" },
+	  { { STAT_TMPL_SCOPE, 1 } }, 0, 0 },
+	{ "repeats", { IPFIX("002c", "00000000") "0002001c" "0100" "0005" "00080004" "00080004" "00080004" "00080004" "00080004" },
+	  { { STAT_TMPL_REPEATS, 1 } }, 0, 0 },
+	{ "longer than any message", { IPFIX("0020", "00000000") "00020010" "0100" "0002" "0008fffe" "0001fffe" },
+	  { { STAT_TMPL_LONG, 1 } }, 0, 0 },
+	{ "v9", { NF9("0003", "00000001") T256_V9 D256("4") },
+	  { { STAT_MESSAGES_NF9, 1 }, { STAT_RECORDS_FLOW, 2 }, { STAT_NF9_COUNT_WRONG, 0 } }, 2, 0 },
+	{ "v9 count is a hint", { NF9("ffff", "00000001") T256_V9 D256("4") },
+	  { { STAT_RECORDS_FLOW, 2 }, { STAT_NF9_COUNT_WRONG, 1 } }, 2, 0 },
+	{ "v9 has no variable length", { NF9("0001", "00000001") "00000010" "0100" "0002" "0008ffff" "00010008" },
+	  { { STAT_TMPL_VARIABLE_V9, 1 } }, 0, 0 },
+	{ "v9 types with bit 15", { NF9("0002", "00000001") "00000014" "0100" "0003" "80e80004" "e0f60002" "00080004"
+				    "01000010" "00000001" "0002" "0a000001" "0000" },
+	  { { STAT_TEMPLATES_NEW, 1 }, { STAT_RECORDS_FLOW, 1 } }, 1, 0 },
+	{ "v9 options", { NF9("0002", "00000001") "00010012" "0102" "0004" "0004" "00010004" "00220004"
+			  "0102000c" "00000001" "00000064" "0000" },
+	  { { STAT_MSG_SET_LENGTH, 1 } }, 0, 0 },
+	{ "v9 options, padded", { NF9("0002", "00000001") "00010014" "0102" "0004" "0004" "00010004" "00220004" "0000"
+				  "0102000c" "00000001" "00000064" },
+	  { { STAT_RECORDS_OPTIONS, 1 } }, 0, 1 },
+	{ "v9 options lengths", { NF9("0001", "00000001") "00010014" "0102" "0003" "0005" "00010004" "00220004" "0000" },
+	  { { STAT_TMPL_SCOPE, 1 } }, 0, 0 },
+	{ "v9 zero padding behind the sets", { NF9("0003", "00000001") T256_V9 D256("4") "0000000000000000" },
+	  { { STAT_RECORDS_FLOW, 2 } }, 2, 0 },
+	{ "v5", { "000500010000100060000000000000000000000100000064"
+		  "0a0000010a0000020a00000300010002000000050000012c00000100000002000400005000021106000800010002181800000000" },
+	  { { STAT_MSG_COUNT, 0 }, { STAT_MESSAGES_NF5, 1 }, { STAT_RECORDS_FLOW, 1 } }, 1, 0 },
+	{ "v5 counts", { "000500000000100060000000000000000000000100000064",
+			 "000500010000100060000000000000000000000100000064" },
+	  { { STAT_MSG_COUNT, 2 } }, 0, 0 },
+	{ "sequence gap", { IPFIX("003c", "00000000") T256 D256("4"), IPFIX("002c", "00000007") D256("4") },
+	  { { STAT_SEQUENCE_MISSED, 5 } }, 4, 0 },
+	{ "sequence wraps", { IPFIX("003c", "ffffffff") T256 D256("4"), IPFIX("002c", "00000001") D256("4") },
+	  { { STAT_SEQUENCE_MISSED, 0 }, { STAT_SEQUENCE_RESTARTS, 0 } }, 4, 0 },
+	{ "sequence restarts", { IPFIX("003c", "70000000") T256 D256("4"), IPFIX("002c", "00000000") D256("4") },
+	  { { STAT_SEQUENCE_MISSED, 0 }, { STAT_SEQUENCE_RESTARTS, 1 } }, 4, 0 },
+	{ "late message", { IPFIX("003c", "00000064") T256 D256("4"), IPFIX("002c", "00000062") D256("4"),
+			    IPFIX("002c", "00000066") D256("4") },
+	  { { STAT_SEQUENCE_MISSED, 0 }, { STAT_SEQUENCE_REORDERED, 1 } }, 6, 0 },
+};
+
+static size_t of_hex(const char *hex, uint8_t out[MESSAGE_MAX])
+{
+	size_t n = strlen(hex) / 2;
+
+	must(n <= MESSAGE_MAX);
+	for (size_t i = 0; i < n; i++) {
+		char pair[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
+
+		out[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	return n;
+}
+
+struct bench {
+	struct sink sink;
+	struct stat_set *stat;
+	struct collector *collector;
+};
+
+static void open_bench(struct bench *b)
+{
+	memset(b, 0, sizeof(*b));
+	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &b->stat) == ERR_OK);
+	must(collector_new(&limits, &ops, &b->sink, b->stat, &b->collector) == ERR_OK);
+}
+
+static void close_bench(struct bench *b)
+{
+	collector_free(b->collector);
+	assert_int_equal(b->sink.tmpls_new, b->sink.tmpls_gone);
+	stat_set_free(b->stat);
+}
+
+/* An exact copy on the heap, so that a sanitizer sees one octet too far. */
+static void receive(struct bench *b, const uint8_t *octets, size_t bytes)
+{
+	struct origin origin = { .peer = addr_of_v4(0xc0000201), .port = 1000, .receive_ms = 1 };
+	uint8_t *copy = malloc(bytes + 1);
+
+	must(copy != NULL);
+	memcpy(copy, octets, bytes);
+	collector_receive(b->collector, copy, bytes, &origin);
+	free(copy);
+}
+
+static uint64_t sum_of(const struct bench *b, const char *name)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < COLLECTOR_STAT_COUNT; i++) {
+		if (strcmp(collector_stat_descs[i].name, name) == 0)
+			sum += stat_get(b->stat, i);
+	}
+	return sum;
+}
+
+static void check_ledger(const struct bench *b, uint64_t units)
+{
+	assert_int_equal(units, sum_of(b, "units_refused") + sum_of(b, "messages"));
+	assert_int_equal(sum_of(b, "messages"), sum_of(b, "messages_read") + sum_of(b, "messages_malformed"));
+	assert_int_equal(sum_of(b, "data_sets"), sum_of(b, "data_sets_decoded") + sum_of(b, "data_sets_refused"));
+	assert_int_equal(sum_of(b, "records"), sum_of(b, "records_flow") + sum_of(b, "records_options"));
+	assert_int_equal(b->sink.flows, sum_of(b, "records_flow"));
+	assert_int_equal(b->sink.options, sum_of(b, "records_options"));
+	assert_false(b->sink.is_open);
+}
+
+static uint64_t run_row(struct bench *b, const struct row *row)
+{
+	uint8_t octets[MESSAGE_MAX];
+	uint64_t units = 0;
+
+	for (size_t i = 0; i < 4 && row->messages[i] != NULL; i++, units++)
+		receive(b, octets, of_hex(row->messages[i], octets));
+	return units;
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+		const struct row *row = &rows[r];
+		struct bench b;
+
+		open_bench(&b);
+		check_ledger(&b, 0);
+		check_ledger(&b, run_row(&b, row));
+		for (size_t i = 0; i < EXPECT_MAX && (row->expect[i].count != 0 || row->expect[i].stat != 0); i++) {
+			if (stat_get(b.stat, row->expect[i].stat) != row->expect[i].count)
+				fail_msg("%s: %s %s is %llu", row->name, collector_stat_descs[row->expect[i].stat].name,
+					 collector_stat_descs[row->expect[i].stat].reason,
+					 (unsigned long long)stat_get(b.stat, row->expect[i].stat));
+		}
+		if (b.sink.flows != row->flows || b.sink.options != row->options)
+			fail_msg("%s: %zu flows, %zu options", row->name, b.sink.flows, b.sink.options);
+		close_bench(&b);
+	}
+}
+
+static void test_damaged(void **state)
+{
+	uint8_t octets[MESSAGE_MAX];
+
+	(void)state;
+	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+		struct bench b;
+		uint64_t units;
+
+		open_bench(&b);
+		units = run_row(&b, &rows[r]);
+		for (size_t i = 0; i < 4 && rows[r].messages[i] != NULL; i++) {
+			size_t bytes = of_hex(rows[r].messages[i], octets);
+
+			for (size_t cut = 0; cut < bytes; cut++, units++)
+				receive(&b, octets, cut);
+			for (size_t at = 0; at < bytes * 8; at++, units++) {
+				octets[at / 8] ^= (uint8_t)(1u << (at % 8));
+				receive(&b, octets, bytes);
+				octets[at / 8] ^= (uint8_t)(1u << (at % 8));
+			}
+		}
+		check_ledger(&b, units);
+		close_bench(&b);
+	}
+}
+
+static void test_v9_identity(void **state)
+{
+	static const struct {
+		uint16_t type;
+		uint32_t pen;
+		uint16_t id;
+	} types[] = { { 1, 0, 1 }, { 32767, 0, 32767 }, { 33000, PEN_V9, 33000 }, { 57471, PEN_V9, 57471 },
+		      { 57472, PEN_NTOP, 0 }, { 57590, PEN_NTOP, 118 }, { 65535, PEN_NTOP, 8063 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		uint32_t pen;
+		uint16_t id;
+
+		tmpl_v9_identity(types[i].type, &pen, &id);
+		assert_int_equal(pen, types[i].pen);
+		assert_int_equal(id, types[i].id);
+	}
+}
+
+static void test_session_limit(void **state)
+{
+	struct bench b;
+	uint8_t octets[MESSAGE_MAX];
+	size_t bytes = of_hex(IPFIX("0010", "00000000"), octets);
+
+	(void)state;
+	open_bench(&b);
+	for (uint8_t i = 0; i < 150; i++) {
+		octets[15] = i;
+		receive(&b, octets, bytes);
+	}
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_NEW), 100);
+	assert_int_equal(stat_get(b.stat, STAT_UNIT_SESSIONS), 50);
+	check_ledger(&b, 150);
+	close_bench(&b);
+}
+
+static void test_lifetimes(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	(void)run_row(&b, &rows[7]);
+	collector_tick(b.collector, INT64_C(1) << 40);
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_EXPIRED), 1);
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_IDLE), 1);
+	close_bench(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),	      cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_v9_identity),   cmocka_unit_test(test_session_limit),
+		cmocka_unit_test(test_lifetimes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
