@@ -41,8 +41,10 @@ void json_fini(struct json *j);
 /* Starts a new document in the same buffer. */
 void json_clear(struct json *j);
 
-void json_object(struct json *j, const char *key);
-void json_array(struct json *j, const char *key);
+/* libjansson, which libavro links, has functions of these three names: for the linker ours are called
+ * otherwise, or its own calls would end up here.  A file that includes jansson.h cannot include this. */
+void json_object(struct json *j, const char *key) __asm__("json_put_object");
+void json_array(struct json *j, const char *key) __asm__("json_put_array");
 /* Closes the innermost object or array. */
 void json_end(struct json *j);
 
@@ -52,7 +54,7 @@ void json_u64(struct json *j, const char *key, uint64_t value);
 void json_i64(struct json *j, const char *key, int64_t value);
 void json_f64(struct json *j, const char *key, double value); /* not finite: null */
 void json_bool(struct json *j, const char *key, bool value);
-void json_null(struct json *j, const char *key);
+void json_null(struct json *j, const char *key) __asm__("json_put_null");
 /* A value that is JSON already. */
 void json_raw(struct json *j, const char *key, const char *text, size_t bytes);
 
