@@ -140,12 +140,12 @@ static void open_with(struct json *j, const char *key, const char *opener, char 
 	j->closers[j->depth] = closer;
 }
 
-void json_object(struct json *j, const char *key)
+void json_open_object(struct json *j, const char *key)
 {
 	open_with(j, key, "{", '}');
 }
 
-void json_array(struct json *j, const char *key)
+void json_open_array(struct json *j, const char *key)
 {
 	open_with(j, key, "[", ']');
 }
@@ -166,7 +166,7 @@ void json_strn(struct json *j, const char *key, const void *octets, size_t bytes
 void json_str(struct json *j, const char *key, const char *value)
 {
 	if (value == NULL)
-		json_null(j, key);
+		json_put_null(j, key);
 	else
 		json_strn(j, key, value, strlen(value));
 }
@@ -195,7 +195,7 @@ void json_f64(struct json *j, const char *key, double value)
 	int n;
 
 	if (!isfinite(value)) {
-		json_null(j, key);
+		json_put_null(j, key);
 		return;
 	}
 	n = snprintf(text, sizeof(text), "%.17g", value);
@@ -209,7 +209,7 @@ void json_bool(struct json *j, const char *key, bool value)
 	put(j, value ? "true" : "false", value ? 4 : 5);
 }
 
-void json_null(struct json *j, const char *key)
+void json_put_null(struct json *j, const char *key)
 {
 	lead(j, key);
 	put(j, "null", 4);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * json.h - JSON text, written in one go into a growing buffer.
+ * json.h - writes JSON into a buffer that grows up to a limit.
  *
- *	json_init(&j, bytes_max)
- *	json_object(&j, NULL);
- *	json_str(&j, "name", text);
- *	json_array(&j, "list"); json_u64(&j, NULL, 1); json_end(&j);
- *	json_end(&j);
- *	if (!j.is_failed) use j.text, j.bytes
- *	json_fini(&j)
+ *	struct json j;
  *
- * `key` is NULL inside an array and at the top.  Text is made valid: control characters are escaped,
- * octets that are not UTF-8 become U+FFFD.  Past bytes_max, or without memory, is_failed is set and
- * nothing more is written.
+ *	json_init(&j, limit_bytes);
+ *	json_open_object(&j);
+ *	json_put_string(&j, "name", name);
+ *	json_key(&j, "sinks");
+ *	json_open_array(&j);
+ *	...
+ *	json_array_end(&j);
+ *	json_object_end(&j);
+ *	text = json_text(&j, &bytes);	NULL when a limit was reached, memory lacked, or it is not whole
+ *	json_fini(&j);
+ *
+ * Write straight through and check once.  Commas are put by the writer.  Strings may hold anything:
+ * what is not UTF-8 becomes \ufffd, one for each wrong octet.  One line: no newline is ever written.
  *
  * Owner: the caller.
  */
@@ -23,39 +27,54 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JSON_DEPTH_MAX 32
+#define JSON_DEPTH_MAX 64
 
 struct json {
-	char *text; /* NUL terminated while not failed */
+	char *text;
 	size_t bytes;
 	size_t room;
-	size_t bytes_max;
+	size_t limit;
+	uint64_t is_array; /* a bit per depth */
+	uint64_t has_any;  /* a bit per depth: a comma is due */
 	unsigned depth;
+	bool is_after_key;
 	bool is_failed;
-	bool has_members[JSON_DEPTH_MAX + 1];
-	char closers[JSON_DEPTH_MAX + 1];
 };
 
-void json_init(struct json *j, size_t bytes_max);
+/* Takes no memory yet. */
+void json_init(struct json *j, size_t limit_bytes);
 void json_fini(struct json *j);
-/* Starts a new document in the same buffer. */
-void json_clear(struct json *j);
+/* Empty again, memory kept. */
+void json_reset(struct json *j);
+/* The text, with a NUL behind it that is not counted; until the next call.  `bytes` may be NULL. */
+const char *json_text(struct json *j, size_t *bytes);
 
-/* libjansson, which libavro links, has functions of these three names: for the linker ours are called
- * otherwise, or its own calls would end up here.  A file that includes jansson.h cannot include this. */
-void json_object(struct json *j, const char *key) __asm__("json_put_object");
-void json_array(struct json *j, const char *key) __asm__("json_put_array");
-/* Closes the innermost object or array. */
-void json_end(struct json *j);
+void json_open_object(struct json *j);
+void json_object_end(struct json *j);
+void json_open_array(struct json *j);
+void json_array_end(struct json *j);
+void json_key(struct json *j, const char *key);
 
-void json_str(struct json *j, const char *key, const char *value); /* NULL: null */
-void json_strn(struct json *j, const char *key, const void *octets, size_t bytes);
-void json_u64(struct json *j, const char *key, uint64_t value);
-void json_i64(struct json *j, const char *key, int64_t value);
-void json_f64(struct json *j, const char *key, double value); /* not finite: null */
-void json_bool(struct json *j, const char *key, bool value);
-void json_null(struct json *j, const char *key) __asm__("json_put_null");
+void json_string(struct json *j, const char *s); /* NULL writes null */
+void json_string_n(struct json *j, const char *s, size_t bytes);
+void json_int(struct json *j, int64_t v);
+void json_uint(struct json *j, uint64_t v);
+void json_double(struct json *j, double v); /* shortest that reads back the same; NaN, inf: null */
+void json_bool(struct json *j, bool v);
+void json_put_null(struct json *j);
 /* A value that is JSON already. */
-void json_raw(struct json *j, const char *key, const char *text, size_t bytes);
+void json_raw(struct json *j, const char *text, size_t bytes);
+
+/* Key and value. */
+void json_put_object(struct json *j, const char *key);
+void json_put_array(struct json *j, const char *key);
+void json_put_string(struct json *j, const char *key, const char *s);
+void json_put_string_n(struct json *j, const char *key, const char *s, size_t bytes);
+void json_put_int(struct json *j, const char *key, int64_t v);
+void json_put_uint(struct json *j, const char *key, uint64_t v);
+void json_put_double(struct json *j, const char *key, double v);
+void json_put_bool(struct json *j, const char *key, bool v);
+void json_put_null(struct json *j, const char *key);
+void json_put_raw(struct json *j, const char *key, const char *text, size_t bytes);
 
 #endif
