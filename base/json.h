@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * json.h - writes JSON into a buffer that grows up to a limit.
+ * json.h - JSON text, written in one go into a growing buffer.
  *
- *	struct json j;
+ *	json_init(&j, bytes_max)
+ *	json_open_object(&j, NULL);
+ *	json_str(&j, "name", text);
+ *	json_open_array(&j, "list"); json_u64(&j, NULL, 1); json_end(&j);
+ *	json_end(&j);
+ *	if (!j.is_failed) use j.text, j.bytes
+ *	json_fini(&j)
  *
- *	json_init(&j, limit_bytes);
- *	json_open_object(&j);
- *	json_put_string(&j, "name", name);
- *	json_key(&j, "sinks");
- *	json_open_array(&j);
- *	...
- *	json_array_end(&j);
- *	json_object_end(&j);
- *	text = json_text(&j, &bytes);	NULL when a limit was reached, memory lacked, or it is not whole
- *	json_fini(&j);
- *
- * Write straight through and check once.  Commas are put by the writer.  Strings may hold anything:
- * what is not UTF-8 becomes \ufffd, one for each wrong octet.  One line: no newline is ever written.
+ * `key` is NULL inside an array and at the top.  Text is made valid: control characters are escaped,
+ * octets that are not UTF-8 become U+FFFD.  Past bytes_max, or without memory, is_failed is set and
+ * nothing more is written.
  *
  * Owner: the caller.
  */
@@ -27,54 +23,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JSON_DEPTH_MAX 64
+#define JSON_DEPTH_MAX 32
 
 struct json {
-	char *text;
+	char *text; /* NUL terminated while not failed */
 	size_t bytes;
 	size_t room;
-	size_t limit;
-	uint64_t is_array; /* a bit per depth */
-	uint64_t has_any;  /* a bit per depth: a comma is due */
+	size_t bytes_max;
 	unsigned depth;
-	bool is_after_key;
 	bool is_failed;
+	bool has_members[JSON_DEPTH_MAX + 1];
+	char closers[JSON_DEPTH_MAX + 1];
 };
 
-/* Takes no memory yet. */
-void json_init(struct json *j, size_t limit_bytes);
+void json_init(struct json *j, size_t bytes_max);
 void json_fini(struct json *j);
-/* Empty again, memory kept. */
-void json_reset(struct json *j);
-/* The text, with a NUL behind it that is not counted; until the next call.  `bytes` may be NULL. */
-const char *json_text(struct json *j, size_t *bytes);
+/* Starts a new document in the same buffer. */
+void json_clear(struct json *j);
 
-void json_open_object(struct json *j);
-void json_object_end(struct json *j);
-void json_open_array(struct json *j);
-void json_array_end(struct json *j);
-void json_key(struct json *j, const char *key);
+/* Not json_object() and json_array(): libjansson has functions of those names, and libavro calls them. */
+void json_open_object(struct json *j, const char *key);
+void json_open_array(struct json *j, const char *key);
+/* Closes the innermost object or array. */
+void json_end(struct json *j);
 
-void json_string(struct json *j, const char *s); /* NULL writes null */
-void json_string_n(struct json *j, const char *s, size_t bytes);
-void json_int(struct json *j, int64_t v);
-void json_uint(struct json *j, uint64_t v);
-void json_double(struct json *j, double v); /* shortest that reads back the same; NaN, inf: null */
-void json_bool(struct json *j, bool v);
-void json_put_null(struct json *j);
-/* A value that is JSON already. */
-void json_raw(struct json *j, const char *text, size_t bytes);
-
-/* Key and value. */
-void json_put_object(struct json *j, const char *key);
-void json_put_array(struct json *j, const char *key);
-void json_put_string(struct json *j, const char *key, const char *s);
-void json_put_string_n(struct json *j, const char *key, const char *s, size_t bytes);
-void json_put_int(struct json *j, const char *key, int64_t v);
-void json_put_uint(struct json *j, const char *key, uint64_t v);
-void json_put_double(struct json *j, const char *key, double v);
-void json_put_bool(struct json *j, const char *key, bool v);
+void json_str(struct json *j, const char *key, const char *value); /* NULL: null */
+void json_strn(struct json *j, const char *key, const void *octets, size_t bytes);
+void json_u64(struct json *j, const char *key, uint64_t value);
+void json_i64(struct json *j, const char *key, int64_t value);
+void json_f64(struct json *j, const char *key, double value); /* not finite: null */
+void json_bool(struct json *j, const char *key, bool value);
 void json_put_null(struct json *j, const char *key);
-void json_put_raw(struct json *j, const char *key, const char *text, size_t bytes);
+/* A value that is JSON already. */
+void json_raw(struct json *j, const char *key, const char *text, size_t bytes);
 
 #endif
