@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/ctl_show.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS_MAX 24
+#define CELL_BYTES 256
+
+/* One value as text of one cell. */
+static const char *cell_text(json_t *v, char out[CELL_BYTES])
+{
+	char *dumped;
+
+	out[0] = '\0';
+	if (json_is_string(v)) {
+		(void)snprintf(out, CELL_BYTES, "%s", json_string_value(v));
+	} else if (json_is_integer(v)) {
+		(void)snprintf(out, CELL_BYTES, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	} else if (json_is_real(v)) {
+		(void)snprintf(out, CELL_BYTES, "%.3f", json_real_value(v));
+	} else if (json_is_boolean(v)) {
+		(void)snprintf(out, CELL_BYTES, "%s", json_is_true(v) ? "yes" : "no");
+	} else if (json_is_object(v) || json_is_array(v)) {
+		dumped = json_dumps(v, JSON_COMPACT);
+		(void)snprintf(out, CELL_BYTES, "%s", dumped == NULL ? "" : dumped);
+		free(dumped);
+	} else {
+		(void)snprintf(out, CELL_BYTES, "-");
+	}
+	return out;
+}
+
+/* A list of flat objects as a table: the first one's keys are the columns. */
+static void show_table(json_t *rows, FILE *out)
+{
+	const char *keys[COLUMNS_MAX];
+	size_t widths[COLUMNS_MAX];
+	size_t columns = 0;
+	char cell[CELL_BYTES];
+	const char *key;
+	json_t *value;
+	json_t *row;
+	size_t i;
+
+	json_object_foreach(json_array_get(rows, 0), key, value) {
+		if (columns == COLUMNS_MAX)
+			break;
+		keys[columns] = key;
+		widths[columns++] = strlen(key);
+	}
+	json_array_foreach(rows, i, row) {
+		for (size_t c = 0; c < columns; c++) {
+			size_t bytes = strlen(cell_text(json_object_get(row, keys[c]), cell));
+
+			widths[c] = bytes > widths[c] ? bytes : widths[c];
+		}
+	}
+	for (size_t c = 0; c < columns; c++)
+		(void)fprintf(out, "%-*s%s", (int)widths[c], keys[c], c + 1 < columns ? "  " : "\n");
+	json_array_foreach(rows, i, row) {
+		for (size_t c = 0; c < columns; c++)
+			(void)fprintf(out, "%-*s%s", (int)widths[c],
+				      cell_text(json_object_get(row, keys[c]), cell),
+				      c + 1 < columns ? "  " : "\n");
+	}
+}
+
+static bool is_table(json_t *v)
+{
+	return json_is_array(v) && json_is_object(json_array_get(v, 0));
+}
+
+/* Members one a line, tables after their name. */
+static void show_members(json_t *answer, FILE *out)
+{
+	char cell[CELL_BYTES];
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(answer, key, value) {
+		if (is_table(value)) {
+			(void)fprintf(out, "\n%s\n", key);
+			show_table(value, out);
+		} else if (json_is_string(value)) {
+			(void)fprintf(out, "%-22s %s\n", key, json_string_value(value));
+		} else if (!(json_is_array(value) && json_array_size(value) == 0)) {
+			(void)fprintf(out, "%-22s %s\n", key, cell_text(value, cell));
+		}
+	}
+}
+
+static void show_side(json_t *side, FILE *out)
+{
+	bool is_first = true;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(side, key, value) {
+		if (json_integer_value(value) == 0 && !is_first)
+			continue;
+		(void)fprintf(out, "%s%s %" JSON_INTEGER_FORMAT, is_first ? "" : " + ", key,
+			      json_integer_value(value));
+		is_first = false;
+	}
+}
+
+static void show_ledger(json_t *answer, FILE *out)
+{
+	json_t *line;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "lines"), i, line) {
+		json_int_t difference = json_integer_value(json_object_get(line, "difference"));
+
+		(void)fprintf(out, "%-16s ", json_string_value(json_object_get(line, "name")));
+		show_side(json_object_get(line, "left"), out);
+		(void)fputs(" = ", out);
+		show_side(json_object_get(line, "right"), out);
+		if (difference != 0)
+			(void)fprintf(out, "   DIFFERENCE %" JSON_INTEGER_FORMAT, difference);
+		(void)fputc('\n', out);
+	}
+	(void)fprintf(out, "%s\n",
+		      json_is_true(json_object_get(answer, "ok")) ? "balanced" : "NOT BALANCED");
+}
+
+/* One flow event on one line: what people look for first, then the rest of what is there. */
+static void show_event(json_t *answer, FILE *out)
+{
+	json_t *event = json_object_get(answer, "event");
+	char *text = json_dumps(event, JSON_COMPACT);
+
+	if (event != NULL && text != NULL)
+		(void)fprintf(out, "%s\n", text);
+	free(text);
+}
+
+static void show_schema(json_t *answer, FILE *out)
+{
+	char *text = json_dumps(json_object_get(answer, "schema"), JSON_INDENT(2));
+
+	(void)fprintf(out, "%s\n", text == NULL ? "" : text);
+	free(text);
+}
+
+void ctl_show(const char *verb, json_t *answer, FILE *out)
+{
+	const char *error = json_string_value(json_object_get(answer, "error"));
+
+	if (error != NULL) {
+		(void)fprintf(stderr, "sluicectl: %s\n", error);
+		return;
+	}
+	if (strcmp(verb, "ledger") == 0)
+		show_ledger(answer, out);
+	else if (strcmp(verb, "tail") == 0)
+		show_event(answer, out);
+	else if (strcmp(verb, "schema") == 0)
+		show_schema(answer, out);
+	else
+		show_members(answer, out);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/envelope.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/must.h"
+#include "collector/frame.h"
+
+#define SMALL_RECORD_BYTES 1024
+#define ROUTE_ALL UINT64_MAX
+
+void envelope_begin(struct envelope *e, const struct message *m, const struct session *s)
+{
+	const struct frame *frame = frame_find(m->version);
+	uint8_t *p = e->prefix;
+	uint8_t bytes = s->is_named ? s->identity_bytes : s->peer.bytes;
+
+	must(frame != NULL);
+	e->message = m;
+	e->session = s;
+	e->source.octets = frame->source;
+	e->source.bytes = (uint32_t)strlen(frame->source);
+	e->env.export_ms = m->export_ms;
+	e->env.uptime_ms = m->uptime_ms;
+	e->env.has_uptime = m->has_uptime;
+	e->env.boot_ms = s->system_init_ms;
+	e->env.has_boot = s->system_init_ms != 0;
+	/* A v5 header with interval 0 says: not sampled. */
+	e->sampling_rate = 0;
+	if (m->has_sampling && m->sampling_interval > 0)
+		e->sampling_rate = m->sampling_interval;
+	else if (s->entry != NULL && s->entry->sampling_rate > 0)
+		e->sampling_rate = s->entry->sampling_rate;
+	else if (m->has_sampling)
+		e->sampling_rate = 1;
+	*p++ = bytes;
+	*p++ = s->is_named ? 'n' : 'a';
+	memcpy(p, s->is_named ? (const uint8_t *)s->identity : s->peer.octets, bytes);
+	p += bytes;
+	memcpy(p, m->octets, m->header_bytes);
+	p += m->header_bytes;
+	e->prefix_bytes = (size_t)(p - e->prefix);
+	must(e->prefix_bytes <= sizeof(e->prefix) - 6);
+}
+
+/* One call where the record is of usual size; the same hash piece by piece where it is not. */
+static XXH128_hash_t hash_record(const uint8_t *head, size_t head_bytes, const struct record *r)
+{
+	uint8_t octets[ENVELOPE_PREFIX_MAX + SMALL_RECORD_BYTES];
+	XXH3_state_t state;
+
+	if (r->bytes <= SMALL_RECORD_BYTES) {
+		memcpy(octets, head, head_bytes);
+		memcpy(octets + head_bytes, r->octets, r->bytes);
+		return XXH3_128bits(octets, head_bytes + r->bytes);
+	}
+	(void)XXH3_128bits_reset(&state);
+	(void)XXH3_128bits_update(&state, head, head_bytes);
+	(void)XXH3_128bits_update(&state, r->octets, r->bytes);
+	return XXH3_128bits_digest(&state);
+}
+
+static void put_record_id(const struct envelope *e, const struct record *r, struct flow *f)
+{
+	uint8_t head[ENVELOPE_PREFIX_MAX];
+	uint32_t offset = __builtin_bswap32(r->offset);
+	size_t n = e->prefix_bytes;
+	XXH128_canonical_t canonical;
+
+	memcpy(head, e->prefix, n);
+	memcpy(head + n, &offset, 4);
+	memset(head + n + 4, 0, 2); /* part 0 */
+	XXH128_canonicalFromHash(&canonical, hash_record(head, n + 6, r));
+	memcpy(f->record_id, canonical.digest, FLOW_RECORD_ID_BYTES);
+}
+
+/* Flow end, else start, else export time, else receive time; a note says which if not the first. */
+static void put_event_time(const struct envelope *e, struct flow *f)
+{
+	if (flow_has(f, F_flow_end_time)) {
+		flow_set_i64(f, F_event_time, f->slots[F_flow_end_time].i64);
+	} else if (flow_has(f, F_flow_start_time)) {
+		flow_set_i64(f, F_event_time, f->slots[F_flow_start_time].i64);
+		flow_note(f, NOTE_TIME_START);
+	} else if (e->message->export_ms != 0) {
+		flow_set_i64(f, F_event_time, e->message->export_ms);
+		flow_note(f, NOTE_TIME_EXPORT);
+	} else {
+		flow_set_i64(f, F_event_time, e->message->origin->receive_ms);
+		flow_note(f, NOTE_TIME_RECEIVE);
+	}
+}
+
+static void put_sampling(const struct envelope *e, struct flow *f)
+{
+	if (flow_has(f, F_sampling_rate))
+		return;
+	if (e->sampling_rate == 0) {
+		flow_note(f, NOTE_SAMPLING_UNKNOWN);
+		return;
+	}
+	flow_set_i64(f, F_sampling_rate, e->sampling_rate);
+	if (e->message->has_sampling && !flow_has(f, F_sampling_algorithm))
+		flow_set_i64(f, F_sampling_algorithm, e->message->sampling_mode);
+}
+
+void envelope_put(const struct envelope *e, const struct tmpl *t, const struct record *r,
+		  struct flow *f)
+{
+	const struct message *m = e->message;
+
+	put_event_time(e, f);
+	put_sampling(e, f);
+	flow_set_i64(f, F_ingest_time, m->origin->receive_ms);
+	flow_set_octets(f, F_source, e->source.octets, e->source.bytes);
+	flow_set_octets(f, F_exporter_ip, e->session->peer.octets, e->session->peer.bytes);
+	flow_set_i64(f, F_exporter_port, m->origin->port);
+	flow_set_i64(f, F_export_sequence, m->sequence);
+	flow_set_i64(f, F_observation_domain_id, m->domain);
+	if (m->export_ms != 0)
+		flow_set_i64(f, F_export_time, m->export_ms);
+	f->protocol_version = m->version;
+	f->has_template_id = t->id != 0;
+	f->template_id = t->id;
+	f->record = r->octets;
+	f->record_bytes = r->bytes;
+	f->has_wire = false;
+	put_record_id(e, r, f);
+}
+
+static uint64_t endpoint_hash(const struct flow *f, unsigned ip, unsigned port)
+{
+	uint64_t seed = flow_has(f, port) ? (uint64_t)f->slots[port].i64 + 1 : 0;
+
+	if (!flow_has(f, ip))
+		return seed;
+	return XXH3_64bits_withSeed(f->slots[ip].octets, f->slots[ip].bytes, seed);
+}
+
+void envelope_head(const struct flow *f, struct log_head *head)
+{
+	uint64_t protocol =
+		flow_has(f, F_protocol_number) ? (uint64_t)f->slots[F_protocol_number].i64 : 256;
+
+	memset(head, 0, sizeof(*head));
+	head->event_ms = f->slots[F_event_time].i64;
+	head->ingest_ms = f->slots[F_ingest_time].i64;
+	/* A sum, so that both directions of a conversation have the same. */
+	head->key_hash = (endpoint_hash(f, F_src_ip, F_src_port) +
+			  endpoint_hash(f, F_dst_ip, F_dst_port)) ^
+			 protocol * UINT64_C(0x9e3779b97f4a7c15);
+	head->route = ROUTE_ALL;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/ledger.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/must.h"
+
+/* Sums over all workers, by counter. */
+struct sums {
+	uint64_t collector[COLLECTOR_STAT_COUNT];
+	uint64_t pipe[PIPE_STAT_COUNT];
+};
+
+static void take_sums(const struct workers *ws, struct sums *sums)
+{
+	memset(sums, 0, sizeof(*sums));
+	for (unsigned i = 0; i < workers_count(ws); i++) {
+		stat_sum(workers_collector_stat(ws, i), sums->collector);
+		stat_sum(workers_stat(ws, i), sums->pipe);
+	}
+}
+
+/* All rows of one drop table. */
+static uint64_t table_sum(const struct stat_desc *descs, const uint64_t *values, size_t count,
+			  const char *name)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(descs[i].name, name) == 0)
+			sum += values[i];
+	}
+	return sum;
+}
+
+static struct ledger_line *add_line(struct ledger *ledger, const char *name, const char *of)
+{
+	struct ledger_line *line;
+
+	must(ledger->line_count < LEDGER_LINES_MAX);
+	line = &ledger->lines[ledger->line_count++];
+	memset(line, 0, sizeof(*line));
+	(void)snprintf(line->name, sizeof(line->name), "%s%s%s", name, of[0] == '\0' ? "" : " ", of);
+	return line;
+}
+
+static void add_left(struct ledger_line *line, const char *name, uint64_t value)
+{
+	must(line->left_count < LEDGER_TERMS_MAX);
+	line->left[line->left_count].name = name;
+	line->left[line->left_count++].value = value;
+	line->left_sum += value;
+}
+
+static void add_right(struct ledger_line *line, const char *name, uint64_t value)
+{
+	must(line->right_count < LEDGER_TERMS_MAX);
+	line->right[line->right_count].name = name;
+	line->right[line->right_count++].value = value;
+	line->right_sum += value;
+}
+
+static uint64_t collector_table(const struct sums *s, const char *name)
+{
+	return table_sum(collector_stat_descs, s->collector, COLLECTOR_STAT_COUNT, name);
+}
+
+static void add_collector_lines(const struct sums *s, struct ledger *ledger)
+{
+	const uint64_t *v = s->collector;
+	struct ledger_line *line = add_line(ledger, "received units", "");
+
+	add_left(line, "udp", v[STAT_UNITS_UDP]);
+	add_left(line, "replay", v[STAT_UNITS_REPLAY]);
+	add_right(line, "messages", v[STAT_MESSAGES]);
+	add_right(line, "refused", collector_table(s, "units_refused"));
+
+	line = add_line(ledger, "messages", "");
+	add_left(line, "messages", v[STAT_MESSAGES]);
+	add_right(line, "read", v[STAT_MESSAGES_READ]);
+	add_right(line, "malformed", collector_table(s, "messages_malformed"));
+
+	line = add_line(ledger, "data sets", "");
+	add_left(line, "data_sets", v[STAT_SETS_DATA]);
+	add_right(line, "decoded", v[STAT_SETS_DECODED]);
+	add_right(line, "held_then_decoded", v[STAT_SETS_HELD_DECODED]);
+	add_right(line, "held_then_dropped", collector_table(s, "data_sets_dropped"));
+	add_right(line, "held_now", v[STAT_SETS_HELD_NOW]);
+	add_right(line, "refused", collector_table(s, "data_sets_refused"));
+
+	line = add_line(ledger, "records", "");
+	add_left(line, "records", v[STAT_RECORDS]);
+	add_right(line, "flows", v[STAT_RECORDS_FLOW]);
+	add_right(line, "options", v[STAT_RECORDS_OPTIONS]);
+	add_right(line, "counter_samples", v[STAT_RECORDS_COUNTER]);
+	add_right(line, "undecodable", collector_table(s, "records_undecodable"));
+}
+
+static void add_flow_line(const struct sums *s, struct ledger *ledger)
+{
+	const uint64_t *v = s->pipe;
+	struct ledger_line *line = add_line(ledger, "flows", "");
+
+	add_left(line, "flows", s->collector[STAT_RECORDS_FLOW]);
+	add_left(line, "extra_parts", v[PIPE_STAT_FLOW_PARTS]);
+	add_right(line, "appended", v[PIPE_STAT_APPENDED]);
+	add_right(line, "decoded_only", v[PIPE_STAT_DECODED_ONLY]);
+	add_right(line, "filtered", v[PIPE_STAT_FILTERED]);
+	add_right(line, "sampled_out", v[PIPE_STAT_SAMPLED_OUT]);
+	add_right(line, "limited", v[PIPE_STAT_LIMITED]);
+	add_right(line, "dead_letter", v[PIPE_STAT_DEAD_LETTER]);
+	add_right(line, "dropped",
+		  table_sum(pipeline_stat_descs, v, PIPE_STAT_COUNT, "flows_dropped"));
+}
+
+static void add_sink_line(const struct sinks *sinks, size_t i, struct ledger *ledger)
+{
+	const struct stat_set *stat = sinks_stat(sinks, i);
+	uint64_t values[SINK_STAT_COUNT] = { 0 };
+	struct ledger_line *line;
+	uint64_t span;
+	uint64_t pending;
+
+	sinks_lsn(sinks, i, &span, &pending);
+	stat_sum(stat, values);
+	line = add_line(ledger, "sink", sinks_name(sinks, i));
+	add_left(line, "records", span);
+	add_right(line, "delivered", values[SINK_STAT_DELIVERED]);
+	add_right(line, "not_routed", values[SINK_STAT_NOT_ROUTED]);
+	add_right(line, "dead_letter", values[SINK_STAT_DEAD_LETTER]);
+	add_right(line, "evicted",
+		  table_sum(sink_stat_descs, values, SINK_STAT_COUNT, "sink_evicted"));
+	add_right(line, "corrupt", values[SINK_STAT_CORRUPT]);
+	add_right(line, "lost_unsynced", values[SINK_STAT_LOST_UNSYNCED]);
+	add_right(line, "abandoned",
+		  table_sum(sink_stat_descs, values, SINK_STAT_COUNT, "sink_abandoned"));
+	add_right(line, "pending", pending);
+}
+
+/* From the log back to the socket, so that what passes meanwhile shows on the left. */
+void ledger_take(const struct workers *ws, const struct sinks *sinks, struct ledger *out)
+{
+	struct sums sums;
+
+	memset(out, 0, sizeof(*out));
+	take_sums(ws, &sums);
+	add_collector_lines(&sums, out);
+	add_flow_line(&sums, out);
+	for (size_t i = 0; sinks != NULL && i < sinks_count(sinks); i++)
+		add_sink_line(sinks, i, out);
+	out->is_balanced = true;
+	for (size_t i = 0; i < out->line_count; i++)
+		out->is_balanced = out->is_balanced &&
+				   out->lines[i].left_sum == out->lines[i].right_sum;
+}
+
+static void print_side(const struct ledger_term *terms, size_t count, FILE *out)
+{
+	bool is_first = true;
+
+	for (size_t i = 0; i < count; i++) {
+		if (terms[i].value == 0 && i > 0)
+			continue;
+		(void)fprintf(out, "%s%s %" PRIu64, is_first ? "" : " + ", terms[i].name,
+			      terms[i].value);
+		is_first = false;
+	}
+}
+
+void ledger_print(const struct ledger *ledger, FILE *out)
+{
+	for (size_t i = 0; i < ledger->line_count; i++) {
+		const struct ledger_line *line = &ledger->lines[i];
+
+		(void)fprintf(out, "%-16s ", line->name);
+		print_side(line->left, line->left_count, out);
+		(void)fprintf(out, " = ");
+		print_side(line->right, line->right_count, out);
+		if (line->left_sum != line->right_sum)
+			(void)fprintf(out, "   DIFFERENCE %" PRId64,
+				      (int64_t)(line->left_sum - line->right_sum));
+		(void)fputc('\n', out);
+	}
+	(void)fprintf(out, "%s\n", ledger->is_balanced ? "balanced" : "NOT BALANCED");
+}

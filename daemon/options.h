@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * options.h - the whole configuration as one struct, filled from one table of options.
+ *
+ *	options_load(path, overrides, count, &why, &o)
+ *	options_check(o, &why)		what no single option can know
+ *
+ * Owner: the generation that was loaded with it.  Lifetime: generation; read-only.
+ */
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include "base/conf.h"
+#include "base/why.h"
+#include "normalizer/catalog.h"
+#include "normalizer/enrich_network.h"
+
+struct listen_options {
+	int transport;
+	char *address;
+	uint32_t port;
+	char *interface;
+	uint64_t rcvbuf_bytes;
+	bool v6only;
+	char **multicast;
+	size_t multicast_count;
+	int line;
+};
+
+struct exporter_options {
+	char *address;
+	char *name;
+	char *site;
+	char *mapping;
+	uint32_t sampling_rate;
+	int64_t domain; /* -1: any */
+	uint32_t port;	/* 0: any */
+	int line;
+};
+
+struct sink_options {
+	char *name;
+	char *type;
+	void *conf; /* of the type's own table */
+	int line;
+};
+
+enum decoder { DECODER_PLAN, DECODER_FIXBUF };
+
+struct options {
+	char *state;
+	char *workers; /* "auto", or a number */
+	uint32_t shutdown_s;
+	int log_level;
+	struct listen_options *listens;
+	size_t listen_count;
+	struct exporter_options *exporters;
+	size_t exporter_count;
+	struct {
+		int decoder;
+		uint32_t selfcheck;
+		uint32_t template_lifetime_s;
+		uint32_t session_idle_s;
+		uint32_t domains_max;
+		uint32_t templates_max;
+		uint32_t fields_max;
+		uint32_t repeats_max;
+		uint32_t batch;
+	} collector;
+	struct {
+		char *elements;
+		char *mappings;
+		char *tables;
+		int raw;
+		char **enrich;
+		size_t enrich_count;
+		struct enrich_network_conf network;
+	} normalizer;
+	struct {
+		uint64_t max_bytes;
+		int policy;
+		int sync;
+	} log;
+	struct sink_options *sinks;
+	size_t sink_count;
+	struct {
+		char *socket;
+	} control;
+};
+
+extern const struct conf_opt options_table[];
+
+enum err options_load(const char *path, char *const *overrides, size_t override_count,
+		      struct why *why, struct options **out);
+void options_free(struct options *o);
+
+/* Workers to run: "auto" is half the cores, one at least. */
+unsigned options_workers(const struct options *o);
+
+#endif

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/rd.h"
+#include "collector/fixbuf_session.h"
+#include "collector/frame.h"
+#include "daemon/envelope.h"
+#include "normalizer/plan.h"
+
+#define BATCH_ROOM (PIPELINE_SLICE_BYTES + (1u << 20))
+#define FIXED_BYTES_MAX 24576u /* an encoded event without its strings */
+#define RAW_ENTRY_BYTES_MAX 200u
+#define ELEMENT_BOOT 160
+#define TMPL_VALUES_MAX 1024
+
+struct pipeline {
+	const struct generation *generation;
+	struct collector *collector;
+	struct stat_set *collector_stat;
+	struct stat_set *stat;
+	struct log_hub *hub;
+	struct log *log;
+	struct log_batch batch;
+	struct log_batch check_batch; /* the other reading of a self-check */
+	const char *elements_dir;
+	struct fixbuf *fixbuf; /* made when first needed, for this generation */
+	bool is_fixbuf;
+	bool is_fixbuf_broken;
+	uint32_t selfcheck;
+	uint32_t selfcheck_in; /* records until the next one */
+	struct envelope envelope;
+	struct value values[TMPL_VALUES_MAX];
+	struct flow flows[PIPELINE_FLOWS];
+	struct flow check_flow;
+};
+
+#define COUNTER(id, name, unit, doc) [PIPE_STAT_##id] = { name, "", unit, doc },
+#define DROP(id, name, reason, unit, doc) [PIPE_STAT_##id] = { name, reason, unit, doc },
+const struct stat_desc pipeline_stat_descs[PIPE_STAT_COUNT] = {
+#include "daemon/counters.def"
+#include "daemon/drops.def"
+};
+#undef COUNTER
+#undef DROP
+
+/* Settles which mappings hold for the session, from all templates it has. */
+static void settle_profile(struct pipeline *p, struct session *s)
+{
+	const struct catalog *c = p->generation->catalog;
+	uint64_t profile = catalog_profile(c, s);
+
+	for (size_t i = 0; i < s->tmpl_count; i++)
+		profile = catalog_profile_add(c, s, s->tmpls[i], profile);
+	if (s->v5 != NULL)
+		profile = catalog_profile_add(c, s, s->v5, profile);
+	s->profile = profile;
+	s->profile_generation = p->generation->number;
+}
+
+static void on_tmpl_new(void *ctx, struct session *s, struct tmpl *t)
+{
+	struct pipeline *p = ctx;
+	uint64_t before = s->profile;
+
+	if (s->profile_generation != p->generation->number) {
+		settle_profile(p, s);
+		return;
+	}
+	s->profile = catalog_profile_add(p->generation->catalog, s, t, s->profile);
+	/* A mapping that begins to hold late was missing for what went before. */
+	if (s->profile != before && s->counts.flows > 0)
+		stat_add(p->stat, PIPE_STAT_PROFILE_LATE, s->counts.flows);
+}
+
+static void on_tmpl_gone(void *ctx, struct tmpl *t)
+{
+	(void)ctx;
+	plan_free(t->plan);
+	t->plan = NULL;
+	fixbuf_tmpl_free(t->fixbuf);
+	t->fixbuf = NULL;
+}
+
+struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t)
+{
+	struct plan *plan = t->plan;
+
+	if (s->profile_generation != p->generation->number)
+		settle_profile(p, s);
+	if (plan != NULL && plan_is_current(plan, p->generation->number, s->profile))
+		return plan;
+	plan_free(plan);
+	t->plan = NULL;
+	if (plan_compile(p->generation->catalog, t, s->profile, &plan) != ERR_OK)
+		return NULL;
+	t->plan = plan;
+	stat_inc(p->stat, PIPE_STAT_PLANS);
+	return plan;
+}
+
+/* libfixbuf's view of the template; NULL when it cannot be had. */
+static struct fixbuf_tmpl *fixbuf_view(struct pipeline *p, struct tmpl *t)
+{
+	struct why why = { "" };
+
+	if (t->fixbuf != NULL || p->is_fixbuf_broken)
+		return t->fixbuf;
+	if (p->fixbuf == NULL && fixbuf_new(p->elements_dir, &why, &p->fixbuf) != ERR_OK) {
+		p->is_fixbuf_broken = true;
+		log_error("fixbuf.failed why=\"%s\"", why.text);
+		return NULL;
+	}
+	(void)fixbuf_tmpl_make(p->fixbuf, t, &t->fixbuf);
+	return t->fixbuf;
+}
+
+static bool drop_fixbuf_view(void *ctx, struct session *s)
+{
+	(void)ctx;
+	for (size_t i = 0; i < s->tmpl_count; i++) {
+		fixbuf_tmpl_free(s->tmpls[i]->fixbuf);
+		s->tmpls[i]->fixbuf = NULL;
+	}
+	return true;
+}
+
+static void append_batch(struct pipeline *p)
+{
+	uint64_t lsn;
+	enum err e;
+
+	if (p->batch.record_count == 0)
+		return;
+	e = log_append(p->log, &p->batch, &lsn);
+	if (e == ERR_OK)
+		stat_add(p->stat, PIPE_STAT_APPENDED, p->batch.record_count);
+	else
+		stat_add(p->stat, e == ERR_FULL ? PIPE_STAT_LOG_FULL : PIPE_STAT_LOG_ERROR,
+			 p->batch.record_count);
+	log_batch_clear(&p->batch);
+}
+
+/* Octets that the event may need: what is fixed, and each string at its longest (hex). */
+static size_t encoded_max(const struct flow *f)
+{
+	return FIXED_BYTES_MAX + 8 * (size_t)f->record_bytes +
+	       (size_t)f->raw_count * RAW_ENTRY_BYTES_MAX + f->scratch_used;
+}
+
+/* Encodes one event into the batch; false when it is larger than the log takes. */
+static bool encode(struct pipeline *p, struct log_batch *batch, const struct flow *f,
+		   uint32_t exporter)
+{
+	size_t room = encoded_max(f);
+	const struct generation *g = p->generation;
+	struct log_head head;
+	uint8_t *out;
+	size_t bytes;
+
+	out = room > LOG_RECORD_MAX ? NULL : log_batch_reserve(batch, room);
+	bytes = out == NULL ? 0 : avro_encode(&g->encoder, f, out, room);
+	if (bytes == 0) {
+		out = log_batch_reserve(batch, LOG_RECORD_MAX);
+		bytes = out == NULL ? 0 : avro_encode(&g->encoder, f, out, LOG_RECORD_MAX);
+	}
+	if (bytes == 0)
+		return false;
+	envelope_head(f, &head);
+	head.bytes = (uint32_t)bytes;
+	head.exporter = exporter;
+	head.event_type = g->event_types[f->slots[F_event_type].tag];
+	log_batch_commit(batch, &head);
+	return true;
+}
+
+static void encode_flows(struct pipeline *p, size_t count)
+{
+	uint32_t exporter = p->envelope.session->exporter_number;
+
+	stat_add(p->stat, PIPE_STAT_FLOWS, count);
+	if (!p->generation->encodes) {
+		stat_add(p->stat, PIPE_STAT_DECODED_ONLY, count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t before = p->batch.bytes;
+
+		if (!encode(p, &p->batch, &p->flows[i], exporter)) {
+			stat_inc(p->stat, PIPE_STAT_TOO_BIG);
+			continue;
+		}
+		stat_add(p->stat, PIPE_STAT_ENCODED_OCTETS, p->batch.bytes - before);
+		if (p->flows[i].notes >> NOTE_SATURATED & 1)
+			stat_inc(p->stat, PIPE_STAT_SATURATED);
+		if (p->batch.bytes >= PIPELINE_SLICE_BYTES)
+			append_batch(p);
+	}
+}
+
+/* libfixbuf's octets of each field, through the same plan; false when it cannot read the record. */
+static bool decode_by_fixbuf(struct pipeline *p, struct tmpl *t, const struct plan *plan,
+			     const struct record *r, struct flow *f)
+{
+	struct fixbuf_tmpl *view = fixbuf_view(p, t);
+
+	if (view == NULL || fixbuf_decode(view, r->octets, r->bytes, p->values) != ERR_OK)
+		return false;
+	plan_run_values(plan, &p->envelope.env, p->values, f);
+	return true;
+}
+
+/* Both readings, encoded: they must be the same octets. */
+static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *plan,
+		       const struct record *r, const struct flow *by_plan)
+{
+	struct flow *f = &p->check_flow;
+	struct enrich_context context = { p->envelope.session };
+	struct log_batch *b = &p->check_batch;
+	size_t half;
+
+	stat_inc(p->stat, PIPE_STAT_SELFCHECKS);
+	flow_clear(f);
+	if (!decode_by_fixbuf(p, t, plan, r, f)) {
+		stat_inc(p->stat, PIPE_STAT_SELFCHECK_SKIPPED);
+		return;
+	}
+	envelope_put(&p->envelope, t, r, f);
+	enrich_run(p->generation->enrich, &context, f, 1);
+	log_batch_clear(b);
+	if (!encode(p, b, f, 0))
+		return;
+	half = b->bytes;
+	if (!encode(p, b, by_plan, 0))
+		return;
+	if (b->bytes == 2 * half && memcmp(b->octets, b->octets + half, half) == 0)
+		return;
+	stat_inc(p->stat, PIPE_STAT_SELFCHECK_DIFFERS);
+	log_every(LOG_LEVEL_ERROR, "selfcheck.differs exporter=%.*s template=%u",
+		  (int)p->envelope.session->identity_bytes, p->envelope.session->identity, t->id);
+}
+
+static bool is_check_due(struct pipeline *p)
+{
+	if (p->selfcheck == 0 || p->is_fixbuf || --p->selfcheck_in > 0)
+		return false;
+	p->selfcheck_in = p->selfcheck;
+	return true;
+}
+
+/* Up to PIPELINE_FLOWS records; returns how many of them libfixbuf could not read. */
+static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan *plan,
+			  const struct record *records, size_t count)
+{
+	struct enrich_context context = { p->envelope.session };
+	bool by_fixbuf = p->is_fixbuf && t->version != VERSION_NF5;
+	const struct record *of[PIPELINE_FLOWS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct flow *f = &p->flows[n];
+
+		flow_clear(f);
+		if (!by_fixbuf)
+			plan_run(plan, &p->envelope.env, records[i].octets, f);
+		else if (!decode_by_fixbuf(p, t, plan, &records[i], f))
+			continue;
+		envelope_put(&p->envelope, t, &records[i], f);
+		f->has_wire = p->generation->catalog->raw == RAW_MODE_WIRE;
+		of[n++] = &records[i];
+	}
+	enrich_run(p->generation->enrich, &context, p->flows, n);
+	for (size_t i = 0; i < n; i++) {
+		if (t->version != VERSION_NF5 && is_check_due(p))
+			self_check(p, t, plan, of[i], &p->flows[i]);
+	}
+	encode_flows(p, n);
+	return count - n;
+}
+
+static size_t on_records(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+			 const struct record *records, size_t count, enum collector_stat *reason)
+{
+	struct pipeline *p = ctx;
+	const struct plan *plan = pipeline_plan(p, s, t);
+	size_t undecodable = 0;
+
+	(void)m;
+	if (plan == NULL) {
+		*reason = STAT_REC_PLAN;
+		return count;
+	}
+	*reason = STAT_REC_DECODER;
+	for (size_t i = 0; i < count; i += PIPELINE_FLOWS) {
+		size_t some = count - i < PIPELINE_FLOWS ? count - i : PIPELINE_FLOWS;
+
+		undecodable += decode_some(p, t, plan, &records[i], some);
+	}
+	return undecodable;
+}
+
+/* Options data feeds what later flows join; systemInitTimeMilliseconds dates sysUpTime in IPFIX. */
+static void on_options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+		       const struct record *records, size_t count)
+{
+	struct pipeline *p = ctx;
+
+	(void)m;
+	for (uint16_t i = 0; i < t->field_count; i++) {
+		struct value v;
+
+		if (t->fields[i].pen != PEN_IANA || t->fields[i].id != ELEMENT_BOOT ||
+		    t->fields[i].bytes != 8 || t->version != VERSION_IPFIX)
+			continue;
+		tmpl_cut(t, records[count - 1].octets, records[count - 1].bytes, p->values);
+		v = p->values[i];
+		s->system_init_ms = (int64_t)(be64(v.octets) & INT64_MAX);
+	}
+}
+
+static void on_message_begin(void *ctx, const struct message *m, struct session *s)
+{
+	struct pipeline *p = ctx;
+
+	if (s->exporter_number == SESSION_NUMBER_NONE &&
+	    log_name_add(p->hub, LOG_NAME_EXPORTER, s->identity, s->identity_bytes,
+			 &s->exporter_number) != ERR_OK)
+		s->exporter_number = SESSION_NUMBER_NONE;
+	envelope_begin(&p->envelope, m, s);
+	p->batch.schema = p->generation->schema;
+	p->check_batch.schema = p->generation->schema;
+}
+
+static void on_message_end(void *ctx, const struct message *m, struct session *s)
+{
+	struct pipeline *p = ctx;
+
+	(void)m;
+	(void)s;
+	append_batch(p);
+}
+
+static const struct collector_ops ops = {
+	.tmpl_new = on_tmpl_new,
+	.tmpl_gone = on_tmpl_gone,
+	.message_begin = on_message_begin,
+	.records = on_records,
+	.options = on_options,
+	.message_end = on_message_end,
+};
+
+enum err pipeline_new(const struct pipeline_setup *setup, struct pipeline **out)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+	enum err e;
+
+	if (p == NULL)
+		return ERR_NOMEM;
+	p->collector_stat = setup->collector_stat;
+	p->stat = setup->stat;
+	p->hub = setup->hub;
+	p->log = setup->log;
+	p->elements_dir = setup->elements_dir;
+	p->is_fixbuf = setup->is_fixbuf;
+	p->selfcheck = setup->selfcheck;
+	p->selfcheck_in = setup->selfcheck;
+	e = log_batch_init(&p->batch, BATCH_ROOM);
+	if (e == ERR_OK)
+		e = log_batch_init(&p->check_batch, 1u << 20);
+	if (e == ERR_OK)
+		e = collector_new(setup->limits, &ops, p, setup->collector_stat, &p->collector);
+	if (e != ERR_OK) {
+		pipeline_free(p);
+		return e;
+	}
+	pipeline_use(p, setup->generation);
+	*out = p;
+	return ERR_OK;
+}
+
+void pipeline_free(struct pipeline *p)
+{
+	if (p == NULL)
+		return;
+	collector_free(p->collector);
+	fixbuf_free(p->fixbuf);
+	log_batch_fini(&p->batch);
+	log_batch_fini(&p->check_batch);
+	free(p);
+}
+
+void pipeline_receive(void *pipeline, const uint8_t *octets, size_t bytes,
+		      const struct origin *origin)
+{
+	struct pipeline *p = pipeline;
+
+	collector_receive(p->collector, octets, bytes, origin);
+}
+
+void pipeline_tick(struct pipeline *p, int64_t mono_ms)
+{
+	log_tick(p->log, mono_ms);
+	collector_tick(p->collector, mono_ms);
+}
+
+void pipeline_use(struct pipeline *p, const struct generation *g)
+{
+	p->generation = g;
+	/* libfixbuf's model cannot drop or retype an element: a new one is made when needed. */
+	collector_each_session(p->collector, drop_fixbuf_view, p);
+	fixbuf_free(p->fixbuf);
+	p->fixbuf = NULL;
+	p->is_fixbuf_broken = false;
+	collector_set_exporters(p->collector, g->exporters, g->exporter_count, g->number);
+}
+
+struct collector *pipeline_collector(struct pipeline *p)
+{
+	return p->collector;
+}
+
+const struct generation *pipeline_generation(const struct pipeline *p)
+{
+	return p->generation;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipeline.h - one worker's road from octets to the log: collector, plan, enrich, encode, append.
+ *
+ *	pipeline_new(&setup, &p)
+ *	pipeline_receive(p, octets, bytes, origin)	for each unit; also as a unit_fn
+ *	pipeline_tick(p, mono_ms)			at least every 100 ms
+ *	pipeline_use(p, generation)			between units
+ *
+ * The records of a message are appended together when the message is done, or in slices of
+ * PIPELINE_SLICE_BYTES when they are more.
+ *
+ * Owner: a worker thread.  Lifetime: process.
+ */
+#ifndef DAEMON_PIPELINE_H
+#define DAEMON_PIPELINE_H
+
+#include "base/stat.h"
+#include "base/why.h"
+#include "collector/collector.h"
+#include "collector/unit.h"
+#include "daemon/generation.h"
+#include "sink/log.h"
+
+#define PIPELINE_SLICE_BYTES (4u << 20)
+#define PIPELINE_FLOWS 8 /* decoded together, so that enrichers see batches */
+
+enum pipeline_stat {
+#define COUNTER(id, name, unit, doc) PIPE_STAT_##id,
+#define DROP(id, name, reason, unit, doc) PIPE_STAT_##id,
+#include "daemon/counters.def"
+#include "daemon/drops.def"
+#undef COUNTER
+#undef DROP
+	PIPE_STAT_COUNT
+};
+extern const struct stat_desc pipeline_stat_descs[PIPE_STAT_COUNT];
+
+struct pipeline_setup {
+	const struct collector_limits *limits;
+	const struct generation *generation;
+	struct stat_set *collector_stat;
+	struct stat_set *stat;
+	struct log_hub *hub;
+	struct log *log;
+	const char *elements_dir; /* for libfixbuf's model */
+	bool is_fixbuf;		  /* decoder = "fixbuf" */
+	uint32_t selfcheck;	  /* one record in so many; 0: none */
+};
+
+struct pipeline;
+
+enum err pipeline_new(const struct pipeline_setup *setup, struct pipeline **out);
+void pipeline_free(struct pipeline *p);
+
+void pipeline_receive(void *pipeline, const uint8_t *octets, size_t bytes,
+		      const struct origin *origin);
+void pipeline_tick(struct pipeline *p, int64_t mono_ms);
+void pipeline_use(struct pipeline *p, const struct generation *g);
+struct collector *pipeline_collector(struct pipeline *p);
+const struct generation *pipeline_generation(const struct pipeline *p);
+/* The plan of a template, compiled if need be; NULL when it cannot be. */
+struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "normalizer/enrich.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/nearest.h"
+#include "normalizer/enrich_network.h"
+#include "normalizer/enrich_time.h"
+
+const struct enricher enrichers[] = {
+	{ "network", "Private, scope and direction of the addresses; exporter's name and site.",
+	  enrich_network_options, sizeof(struct enrich_network_conf), enrich_network_load,
+	  enrich_network_run, enrich_network_free },
+	{ "time", "Calendar parts of event_time, UTC.", NULL, 0, enrich_time_load, enrich_time_run,
+	  enrich_time_free },
+	{ 0 },
+};
+
+struct enrich_set {
+	const struct enricher *rows[ENRICHERS_MAX];
+	void *selves[ENRICHERS_MAX];
+	size_t count;
+};
+
+void enrich_free(struct enrich_set *set)
+{
+	if (set == NULL)
+		return;
+	for (size_t i = 0; i < set->count; i++)
+		set->rows[i]->free(set->selves[i]);
+	free(set);
+}
+
+static const char *row_name(const void *rows, size_t i)
+{
+	const struct enricher *row = rows;
+
+	return row[i].name;
+}
+
+static enum err check_names(char *const *names, size_t count, struct why *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t row = 0;
+
+		while (enrichers[row].name != NULL && strcmp(enrichers[row].name, names[i]) != 0)
+			row++;
+		if (enrichers[row].name == NULL)
+			return why_set(why, ERR_CONF, "unknown enricher `%s' (nearest: `%s')", names[i],
+				       nearest_of(names[i], row_name, enrichers, row));
+	}
+	return ERR_OK;
+}
+
+static bool is_named(const char *name, char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum err enrich_load(char *const *names, size_t name_count, const void *const *confs,
+		     struct why *why, struct enrich_set **out)
+{
+	struct enrich_set *set;
+
+	TRY(check_names(names, name_count, why));
+	set = calloc(1, sizeof(*set));
+	if (set == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; enrichers[i].name != NULL; i++) {
+		enum err e;
+
+		if (!is_named(enrichers[i].name, names, name_count))
+			continue;
+		e = enrichers[i].load(confs == NULL ? NULL : confs[i], why, &set->selves[set->count]);
+		if (e != ERR_OK) {
+			why_prefix(why, "enricher %s", enrichers[i].name);
+			enrich_free(set);
+			return e;
+		}
+		set->rows[set->count++] = &enrichers[i];
+	}
+	*out = set;
+	return ERR_OK;
+}
+
+void enrich_run(const struct enrich_set *set, const struct enrich_context *context,
+		struct flow *flows, size_t count)
+{
+	for (size_t i = 0; i < set->count; i++)
+		set->rows[i]->run(set->selves[i], context, flows, count);
+}

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "normalizer/plan_steps.h"
+
+#define ELEMENT_PADDING 210	/* paddingOctets says nothing */
+#define ELEMENT_BOOT 160	/* systemInitTimeMilliseconds */
+#define TARGETS_PER_FIELD_MAX 8
+#define KEY_BYTES 160
+
+/* One field of the template may fill one field of the flow. */
+struct target {
+	uint16_t index;	   /* of the template's field */
+	uint32_t order;	   /* by mapping, then line, then place on the wire */
+	struct xform xform;
+};
+
+/* What compiling collects before anything is laid out. */
+struct draft {
+	const struct catalog *catalog;
+	const struct tmpl *tmpl;
+	struct plan *plan;
+	struct target *targets;
+	uint32_t target_count;
+	uint16_t *per_field; /* candidates of each canonical field */
+	uint8_t *per_index;  /* targets of each template field */
+	uint32_t *first_at;  /* first target of each template field */
+	uint16_t *tracked_at; /* number in tracked of each template field */
+	int32_t boot_index;  /* template field of systemInitTimeMilliseconds, or -1 */
+};
+
+void plan_free(struct plan *p)
+{
+	if (p == NULL)
+		return;
+	for (uint16_t i = 0; p->keys != NULL && i < p->field_count; i++) {
+		free((char *)p->keys[i].name);
+		free(p->keys[i].avro);
+	}
+	free(p->keys);
+	free(p->steps);
+	free(p->xforms);
+	free(p->tracked);
+	free(p->groups);
+	free(p->candidates);
+	free(p->statics);
+	free(p);
+}
+
+bool plan_is_current(const struct plan *p, uint64_t generation, uint64_t profile)
+{
+	return p->generation == generation && p->profile == profile;
+}
+
+static struct element_id id_of(const struct tmpl_field *f)
+{
+	struct element_id id = { f->pen, f->id };
+
+	return id;
+}
+
+/* The template's field may fill what this line says. */
+static void add_target(struct draft *d, uint16_t index, const struct promote *line, uint32_t order)
+{
+	const struct tmpl_field *field = &d->tmpl->fields[index];
+	struct xform_how how = {
+		.as = line->as,
+		.scale = line->scale,
+		.table = line->table,
+		.field = &d->catalog->fields.fields[line->field],
+		.field_number = line->field,
+		.element = element_find(d->catalog->elements, field->pen, field->id),
+		.bytes = field->bytes,
+	};
+	struct target *t = &d->targets[d->target_count];
+
+	if (d->per_index[index] == TARGETS_PER_FIELD_MAX ||
+	    xform_compile(&how, &t->xform, NULL) != ERR_OK)
+		return;
+	t->index = index;
+	t->order = order;
+	if (d->per_index[index] == 0)
+		d->first_at[index] = d->target_count;
+	d->target_count++;
+	d->per_index[index]++;
+	d->per_field[line->field]++;
+}
+
+/* Lines of the most specific active mapping that claims the element, and of those behind it as far
+ * as `also` lets them. */
+static void find_targets(struct draft *d, uint16_t index)
+{
+	const struct mapping_set *set = d->catalog->mappings;
+	struct element_id id = id_of(&d->tmpl->fields[index]);
+
+	for (size_t m = 0; m < set->count; m++) {
+		const struct mapping *mapping = &set->mappings[m];
+		bool goes_on = true;
+		size_t first;
+		size_t count;
+
+		if ((d->plan->profile >> m & 1) == 0)
+			continue;
+		count = mapping_lines(mapping, id, &first);
+		for (size_t i = first; i < first + count; i++) {
+			uint32_t line = mapping->by_element[i];
+
+			add_target(d, index, &mapping->promotes[line], (uint32_t)m << 20 | line);
+			goes_on = goes_on && mapping->promotes[line].also;
+		}
+		if (count > 0 && !goes_on)
+			return;
+	}
+}
+
+/* Occurrence of the element among the fields up to `index`, from 1. */
+static unsigned occurrence(const struct tmpl *t, uint16_t index)
+{
+	unsigned n = 1;
+
+	for (uint16_t i = 0; i < index; i++)
+		n += t->fields[i].pen == t->fields[index].pen && t->fields[i].id == t->fields[index].id;
+	return n;
+}
+
+/* Avro string: length as zigzag varint, then the octets. */
+static enum err key_avro(struct raw_key *key, size_t bytes)
+{
+	uint64_t zigzag = (uint64_t)bytes << 1;
+	size_t n = 0;
+
+	key->avro = malloc(bytes + 10);
+	if (key->avro == NULL)
+		return ERR_NOMEM;
+	while (zigzag >= 0x80) {
+		key->avro[n++] = (uint8_t)(zigzag | 0x80);
+		zigzag >>= 7;
+	}
+	key->avro[n++] = (uint8_t)zigzag;
+	memcpy(key->avro + n, key->name, bytes);
+	key->avro_bytes = (uint32_t)(n + bytes);
+	return ERR_OK;
+}
+
+static enum err make_key(struct draft *d, uint16_t index)
+{
+	const struct tmpl_field *field = &d->tmpl->fields[index];
+	const struct element *element = element_find(d->catalog->elements, field->pen, field->id);
+	struct raw_key *key = &d->plan->keys[index];
+	unsigned n = occurrence(d->tmpl, index);
+	char text[KEY_BYTES];
+	size_t bytes;
+
+	(void)element_name(d->catalog->elements, field->pen, field->id, text, sizeof(text) - 16);
+	bytes = strlen(text);
+	if (n > 1)
+		bytes += (size_t)snprintf(text + bytes, 16, "#%u", n);
+	key->form = element == NULL ? RAW_HEX : element_raw_form(element->type);
+	key->name = strdup(text);
+	return key->name == NULL ? ERR_NOMEM : key_avro(key, bytes);
+}
+
+/* Does nobody compete for the field, and is the value needed for it alone? */
+static bool is_simple(const struct draft *d, const struct target *t)
+{
+	return d->per_index[t->index] == 1 && d->per_field[t->xform.field] == 1 &&
+	       t->index != d->boot_index && !t->xform.wants_icmp && t->xform.carries == CARRY_ALL &&
+	       t->xform.op != XFORM_APPEND && t->xform.op != XFORM_MPLS_LABEL &&
+	       (t->xform.op != XFORM_UPTIME || d->boot_index < 0);
+}
+
+static enum step_op fast_op(const struct xform *x, uint16_t bytes)
+{
+	switch (x->op) {
+	case XFORM_U8:
+		return STEP_U8;
+	case XFORM_U16:
+		return STEP_U16;
+	case XFORM_U32:
+		return STEP_U32;
+	case XFORM_U64:
+		return STEP_U64;
+	case XFORM_ADDR:
+		if (bytes == x->natural_bytes)
+			return bytes == 4 ? STEP_V4 : STEP_V6;
+		return STEP_XFORM;
+	default:
+		return STEP_XFORM;
+	}
+}
+
+/* What becomes of one template field. */
+static void make_step(struct draft *d, uint16_t index, struct step *step)
+{
+	const struct tmpl_field *field = &d->tmpl->fields[index];
+	const struct target *t = d->per_index[index] == 0 ? NULL : &d->targets[d->first_at[index]];
+	struct plan *p = d->plan;
+	bool is_padding = field->pen == PEN_IANA && field->id == ELEMENT_PADDING;
+
+	step->index = index;
+	step->is_variable = field->bytes == TMPL_VARIABLE;
+	step->bytes = step->is_variable ? 0 : field->bytes;
+	step->form = (uint8_t)p->keys[index].form;
+	if (!is_padding && d->catalog->raw != RAW_MODE_NONE)
+		step->key = &p->keys[index];
+	step->keeps = step->key != NULL && d->catalog->raw == RAW_MODE_FULL;
+	if (t == NULL && index != d->boot_index) {
+		step->op = step->key == NULL ? STEP_SKIP : STEP_RAW;
+	} else if (t != NULL && is_simple(d, t)) {
+		step->op = (uint8_t)fast_op(&t->xform, step->bytes);
+		step->field = t->xform.field;
+		step->at = (uint16_t)p->xform_count;
+		p->xforms[p->xform_count++] = t->xform;
+	} else {
+		step->op = STEP_TRACK;
+		step->at = (uint16_t)p->tracked_count;
+		d->tracked_at[index] = step->at;
+		p->tracked[p->tracked_count].form = step->form;
+		p->tracked[p->tracked_count].key = step->keeps ? NULL : step->key;
+		p->tracked[p->tracked_count].index = index;
+		if (index == d->boot_index)
+			p->boot_at = (int32_t)p->tracked_count;
+		p->tracked_count++;
+	}
+}
+
+/* Steps in wire order; fixed octets that nobody wants are skipped by the step behind them. */
+static void make_steps(struct draft *d)
+{
+	struct plan *p = d->plan;
+	uint32_t skip = 0;
+
+	for (uint16_t i = 0; i < d->tmpl->field_count; i++) {
+		struct step *step = &p->steps[p->step_count];
+
+		memset(step, 0, sizeof(*step));
+		make_step(d, i, step);
+		if (step->op == STEP_SKIP && !step->is_variable) {
+			skip += step->bytes;
+			continue;
+		}
+		step->skip = (uint16_t)skip;
+		skip = 0;
+		p->step_count++;
+	}
+}
+
+static int compare_targets(const void *a, const void *b)
+{
+	const struct target *x = a;
+	const struct target *y = b;
+
+	if (x->xform.field != y->xform.field)
+		return x->xform.field < y->xform.field ? -1 : 1;
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return (int)x->index - (int)y->index;
+}
+
+/* Targets sorted by field become groups, but for the simple ones, which are steps already. */
+static void make_groups(struct draft *d)
+{
+	struct plan *p = d->plan;
+	struct group *g = NULL;
+
+	qsort(d->targets, d->target_count, sizeof(d->targets[0]), compare_targets);
+	for (uint32_t i = 0; i < d->target_count; i++) {
+		struct target *t = &d->targets[i];
+		struct candidate *c = &p->candidates[p->candidate_count];
+
+		if (is_simple(d, t))
+			continue;
+		if (g == NULL || g->field != t->xform.field) {
+			g = &p->groups[p->group_count++];
+			g->field = t->xform.field;
+			g->first = (uint16_t)p->candidate_count;
+			g->count = 0;
+			g->is_list = t->xform.op == XFORM_APPEND || t->xform.op == XFORM_MPLS_LABEL;
+		}
+		c->tracked = d->tracked_at[t->index];
+		c->xform = t->xform;
+		c->xform.zero_is_absent = d->per_field[t->xform.field] > 1;
+		g->count++;
+		p->candidate_count++;
+	}
+}
+
+/* Where no mapping says another. */
+static const struct static_value default_statics[] = {
+	{ .field = F_event_type, .if_present = -1, .text = { "network_connection", 18 } },
+	{ .field = F_event_class, .if_present = -1, .text = { "network", 7 } },
+};
+#define DEFAULT_STATICS (sizeof(default_statics) / sizeof(default_statics[0]))
+
+static enum err make_statics(struct draft *d)
+{
+	const struct mapping_set *set = d->catalog->mappings;
+	struct plan *p = d->plan;
+	size_t count = DEFAULT_STATICS;
+
+	for (size_t m = 0; m < set->count; m++)
+		count += set->mappings[m].static_count;
+	p->statics = calloc(count, sizeof(struct static_value *));
+	if (p->statics == NULL)
+		return ERR_NOMEM;
+	for (size_t m = 0; m < set->count; m++) {
+		if ((p->profile >> m & 1) == 0)
+			continue;
+		for (size_t i = 0; i < set->mappings[m].static_count; i++)
+			p->statics[p->static_count++] = &set->mappings[m].statics[i];
+	}
+	for (size_t i = 0; i < DEFAULT_STATICS; i++)
+		p->statics[p->static_count++] = &default_statics[i];
+	return ERR_OK;
+}
+
+static enum err allot(struct draft *d)
+{
+	size_t fields = d->tmpl->field_count;
+	size_t targets = fields * TARGETS_PER_FIELD_MAX;
+	struct plan *p = d->plan;
+
+	d->targets = calloc(targets, sizeof(*d->targets));
+	d->per_field = calloc(FIELD_SLOTS, sizeof(*d->per_field));
+	d->per_index = calloc(fields, sizeof(*d->per_index));
+	d->first_at = calloc(fields, sizeof(*d->first_at));
+	d->tracked_at = calloc(fields, sizeof(*d->tracked_at));
+	p->keys = calloc(fields, sizeof(*p->keys));
+	p->steps = calloc(fields, sizeof(*p->steps));
+	p->xforms = calloc(fields, sizeof(*p->xforms));
+	p->tracked = calloc(fields, sizeof(*p->tracked));
+	p->groups = calloc(targets, sizeof(*p->groups));
+	p->candidates = calloc(targets, sizeof(*p->candidates));
+	if (d->targets == NULL || d->per_field == NULL || d->per_index == NULL ||
+	    d->first_at == NULL || d->tracked_at == NULL || p->keys == NULL || p->steps == NULL || p->xforms == NULL || p->tracked == NULL || p->groups == NULL ||
+	    p->candidates == NULL)
+		return ERR_NOMEM;
+	return ERR_OK;
+}
+
+static enum err compile(struct draft *d)
+{
+	const struct tmpl *t = d->tmpl;
+
+	TRY(allot(d));
+	for (uint16_t i = 0; i < t->field_count; i++)
+		TRY(make_key(d, i));
+	for (uint16_t i = 0; i < t->field_count; i++) {
+		if (t->fields[i].pen == PEN_IANA && t->fields[i].id == ELEMENT_BOOT &&
+		    d->boot_index < 0)
+			d->boot_index = i;
+		find_targets(d, i);
+	}
+	make_steps(d);
+	make_groups(d);
+	return make_statics(d);
+}
+
+enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t profile,
+		      struct plan **out)
+{
+	struct draft d = { .catalog = c, .tmpl = t, .boot_index = -1 };
+	enum err e;
+
+	if (t->field_count > PLAN_TRACKED_MAX)
+		return ERR_LIMIT;
+	d.plan = calloc(1, sizeof(*d.plan));
+	if (d.plan == NULL)
+		return ERR_NOMEM;
+	d.plan->generation = c->generation;
+	d.plan->profile = profile;
+	d.plan->field_count = t->field_count;
+	d.plan->boot_at = -1;
+	e = compile(&d);
+	free(d.targets);
+	free(d.per_field);
+	free(d.per_index);
+	free(d.first_at);
+	free(d.tracked_at);
+	if (e != ERR_OK) {
+		plan_free(d.plan);
+		return e;
+	}
+	*out = d.plan;
+	return ERR_OK;
+}
+
+static size_t explain_tracked(const struct plan *p, const struct step *step, uint16_t *fields,
+			      size_t max)
+{
+	size_t n = 0;
+
+	for (uint32_t g = 0; g < p->group_count; g++) {
+		for (uint16_t i = p->groups[g].first; i < p->groups[g].first + p->groups[g].count; i++) {
+			if (p->candidates[i].tracked == step->at && n < max)
+				fields[n++] = p->groups[g].field;
+		}
+	}
+	return n;
+}
+
+size_t plan_explain(const struct plan *p, uint16_t index, uint16_t *fields, size_t max,
+		    bool *is_raw)
+{
+	*is_raw = false;
+	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
+		if (step->index != index)
+			continue;
+		*is_raw = step->keeps || (step->key != NULL && (step->op == STEP_RAW || step->op == STEP_TRACK));
+		if (step->op == STEP_TRACK)
+			return explain_tracked(p, step, fields, max);
+		if (step->op == STEP_RAW || step->op == STEP_SKIP || max == 0)
+			return 0;
+		fields[0] = p->xforms[step->at].field;
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan.h - a template, compiled.
+ *
+ * plan_compile() does the thinking once per template: which element lands in which field, how wide it
+ * is on the wire, what to skip, what stays in raw.  plan_run() does the moving, once per record, and
+ * has no decisions left to make.  plan_run_values() does the same from octets that libfixbuf cut.
+ *
+ *	template | srcIPv4 4 | octets 8 | padding 3 | vendor.77 var | flowEnd 4 |
+ *	steps	  [ ADDR ]    [ U64 ]		     [ RAW var ]     [ TRACK ]
+ *	groups	  flow_end_time: flowEnd, else ...
+ *
+ * An element with one target that nothing competes for is a step.  One with several targets, or whose
+ * field has several candidates, is tracked: its octets are kept until the walk is over, then each field
+ * takes the first candidate that is present.
+ *
+ * Owner: the worker that owns the session.  Lifetime: the generation it was built from.
+ */
+#ifndef NORMALIZER_PLAN_H
+#define NORMALIZER_PLAN_H
+
+#include "collector/message.h"
+#include "collector/tmpl.h"
+#include "normalizer/catalog.h"
+#include "normalizer/flow.h"
+#include "normalizer/xform.h"
+
+struct plan;
+
+enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t profile,
+		      struct plan **out);
+void plan_free(struct plan *p);
+/* Was it built from this generation and profile? */
+bool plan_is_current(const struct plan *p, uint64_t generation, uint64_t profile);
+
+/* Moves one whole record into a cleared flow; the flow points into the record. */
+void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,
+	      struct flow *f);
+/* The same from the values of its fields, one for each field of the template. */
+void plan_run_values(const struct plan *p, const struct xform_env *env,
+		     const struct value *values, struct flow *f);
+
+/* For people: what becomes of field `index`: the field numbers it may fill, up to `max`; the number
+ * of them; *is_raw when it may also stand in raw. */
+size_t plan_explain(const struct plan *p, uint16_t index, uint16_t *fields, size_t max,
+		    bool *is_raw);
+
+#endif

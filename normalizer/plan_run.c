@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_run.c - the hot loop, and nothing else. */
+#include "base/rd.h"
+#include "normalizer/plan_steps.h"
+
+/* Lengths that a raw form can render, as bits; others are shown as hex. */
+static const uint32_t form_bytes[RAW_FORM_COUNT] = {
+	[RAW_UNSIGNED] = 0x1fe, [RAW_SIGNED] = 0x1fe, [RAW_FLOAT] = 0x110,
+	[RAW_BOOL] = 0x2,	[RAW_MAC] = 0x40,     [RAW_IPV4] = 0x10,
+	[RAW_IPV6] = 0x10000,	[RAW_STRING] = 0,     [RAW_HEX] = 0,
+};
+
+static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, struct value v)
+{
+	struct raw_value *raw;
+
+	if (f->raw_count >= FLOW_RAW_MAX) {
+		flow_note(f, NOTE_TRUNCATED);
+		return;
+	}
+	if (form_bytes[form] != 0 && (v.bytes > 16 || (form_bytes[form] >> v.bytes & 1) == 0)) {
+		form = RAW_HEX;
+		if (v.bytes > 0)
+			flow_note(f, NOTE_CONTRACT);
+	}
+	raw = &f->raw[f->raw_count++];
+	raw->key = key;
+	raw->octets = v.octets;
+	raw->bytes = v.bytes;
+	raw->form = (enum raw_form)form;
+}
+
+static void run_step(const struct plan *p, const struct step *step, const struct xform_env *env,
+		     struct value v, struct value *tracked, struct flow *f)
+{
+	if (step->keeps)
+		keep_raw(f, step->key, step->form, v);
+	switch ((enum step_op)step->op) {
+	case STEP_U8:
+		flow_set_i64(f, step->field, v.octets[0]);
+		return;
+	case STEP_U16:
+		flow_set_i64(f, step->field, be16(v.octets));
+		return;
+	case STEP_U32:
+		flow_set_i64(f, step->field, be32(v.octets));
+		return;
+	case STEP_U64:
+		if ((int64_t)be64(v.octets) >= 0) {
+			flow_set_i64(f, step->field, (int64_t)be64(v.octets));
+			return;
+		}
+		break;
+	case STEP_V4:
+		flow_set_octets(f, step->field, v.octets, 4);
+		return;
+	case STEP_V6:
+		flow_set_octets(f, step->field, v.octets, 16);
+		return;
+	case STEP_XFORM:
+		break;
+	case STEP_RAW:
+		if (!step->keeps)
+			keep_raw(f, step->key, step->form, v);
+		return;
+	case STEP_TRACK:
+		tracked[step->at] = v;
+		return;
+	case STEP_SKIP:
+		return;
+	}
+	if (xform_run(&p->xforms[step->at], env, v.octets, v.bytes, f) == XFORM_FAILED &&
+	    step->key != NULL && !step->keeps)
+		keep_raw(f, step->key, step->form, v);
+}
+
+/* systemInitTimeMilliseconds in the record itself. */
+static struct xform_env record_env(const struct plan *p, const struct xform_env *env,
+				   const struct value *tracked)
+{
+	struct xform_env own = *env;
+	struct value v;
+
+	if (p->boot_at < 0 || env->has_uptime)
+		return own;
+	v = tracked[p->boot_at];
+	if (v.bytes == 0 || v.bytes > 8 || be_uint(v.octets, v.bytes) > INT64_MAX / 2)
+		return own;
+	own.boot_ms = (int64_t)be_uint(v.octets, v.bytes);
+	own.has_boot = own.boot_ms != 0;
+	return own;
+}
+
+/* The first candidate that is present wins; carried[] learns what the field holds of whom. */
+static void run_group(const struct plan *p, const struct group *g, const struct xform_env *env,
+		      const struct value *tracked, uint8_t *carried, struct flow *f)
+{
+	for (uint16_t i = g->first; i < g->first + g->count; i++) {
+		const struct candidate *c = &p->candidates[i];
+		struct value v = tracked[c->tracked];
+		enum xform_result result = xform_run(&c->xform, env, v.octets, v.bytes, f);
+
+		if (result == XFORM_TAKEN)
+			carried[c->tracked] |= c->xform.carries;
+		else if (result == XFORM_ABSENT)
+			carried[c->tracked] = CARRY_ALL; /* nothing was said */
+		if (!g->is_list && flow_has(f, g->field))
+			return;
+	}
+}
+
+static void run_groups(const struct plan *p, const struct xform_env *env,
+		       const struct value *tracked, struct flow *f)
+{
+	uint8_t carried[PLAN_TRACKED_MAX];
+	struct xform_env own;
+
+	if (p->tracked_count == 0)
+		return;
+	memset(carried, 0, p->tracked_count);
+	own = record_env(p, env, tracked);
+	for (uint32_t i = 0; i < p->group_count; i++)
+		run_group(p, &p->groups[i], &own, tracked, carried, f);
+	for (uint32_t i = 0; i < p->tracked_count; i++) {
+		if (carried[i] != CARRY_ALL && p->tracked[i].key != NULL)
+			keep_raw(f, p->tracked[i].key, p->tracked[i].form, tracked[i]);
+	}
+}
+
+/* What a mapping says of every record, or of those that have a certain field. */
+static void run_statics(const struct plan *p, struct flow *f)
+{
+	for (uint32_t i = 0; i < p->static_count; i++) {
+		const struct static_value *s = p->statics[i];
+
+		if (flow_has(f, s->field) || (s->if_present >= 0 && !flow_has(f, (unsigned)s->if_present)))
+			continue;
+		if (s->text.octets != NULL) {
+			flow_set_octets(f, s->field, s->text.octets, s->text.bytes);
+			f->slots[s->field].tag = s->tag;
+		} else {
+			flow_set_i64(f, s->field, s->number);
+		}
+	}
+}
+
+void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,
+	      struct flow *f)
+{
+	struct value tracked[PLAN_TRACKED_MAX];
+	const uint8_t *at = record;
+
+	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
+		struct value v = { at + step->skip, step->bytes };
+
+		if (step->is_variable) {
+			v.bytes = v.octets[0];
+			v.octets++;
+			if (v.bytes == 255) {
+				v.bytes = be16(v.octets);
+				v.octets += 2;
+			}
+		}
+		at = v.octets + v.bytes;
+		run_step(p, step, env, v, tracked, f);
+	}
+	run_groups(p, env, tracked, f);
+	run_statics(p, f);
+}
+
+void plan_run_values(const struct plan *p, const struct xform_env *env,
+		     const struct value *values, struct flow *f)
+{
+	struct value tracked[PLAN_TRACKED_MAX];
+
+	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++)
+		run_step(p, step, env, values[step->index], tracked, f);
+	run_groups(p, env, tracked, f);
+	run_statics(p, f);
+}

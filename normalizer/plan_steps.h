@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan_steps.h - what plan.c compiles and plan_run.c runs; nobody else includes it.
+ */
+#ifndef NORMALIZER_PLAN_STEPS_H
+#define NORMALIZER_PLAN_STEPS_H
+
+#include "normalizer/plan.h"
+
+/* A template has no more fields (the limit of fields_max). */
+#define PLAN_TRACKED_MAX 1024
+
+enum step_op {
+	STEP_U8, /* octets straight into a slot */
+	STEP_U16,
+	STEP_U32,
+	STEP_U64, /* unless the slot cannot hold it: then its xform says what becomes of it */
+	STEP_V4, /* an address of 4 octets, not competed for */
+	STEP_V6,
+	STEP_XFORM, /* any other conversion with one target */
+	STEP_RAW,   /* no target */
+	STEP_TRACK, /* its octets are wanted when the walk is over */
+	STEP_SKIP   /* nothing is wanted, but its length is in the record */
+};
+
+/* One field of the template, in wire order. */
+struct step {
+	uint8_t op;
+	uint8_t form;	   /* enum raw_form */
+	bool is_variable;
+	bool keeps;	   /* raw = "full": stands in raw whatever happens */
+	uint16_t skip;	   /* octets before it that nobody wants */
+	uint16_t bytes;	   /* fixed length */
+	uint16_t index;	   /* of the template's field */
+	uint16_t field;	   /* STEP_U8 ... STEP_V6 */
+	uint16_t at;	   /* STEP_TRACK: number in tracked; else in xforms */
+	const struct raw_key *key; /* NULL: never in raw */
+};
+
+struct tracked {
+	uint8_t form;
+	const struct raw_key *key; /* NULL: never in raw, or there already */
+	uint16_t index;
+};
+
+/* One field that takes the first present of its candidates. */
+struct group {
+	uint16_t field;
+	uint16_t first; /* into candidates */
+	uint16_t count;
+	bool is_list;	/* every candidate is taken */
+};
+
+struct candidate {
+	uint16_t tracked;
+	struct xform xform;
+};
+
+struct plan {
+	uint64_t generation;
+	uint64_t profile;
+	uint16_t field_count;
+	uint32_t step_count;
+	uint32_t xform_count;
+	uint32_t tracked_count;
+	uint32_t group_count;
+	uint32_t candidate_count;
+	uint32_t static_count;
+	int32_t boot_at; /* tracked systemInitTimeMilliseconds, or -1 */
+	struct step *steps;
+	struct xform *xforms;
+	struct tracked *tracked;
+	struct group *groups;
+	struct candidate *candidates;
+	const struct static_value **statics;
+	struct raw_key *keys; /* one per template field */
+};
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "normalizer/table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+#define DENSE_MAX 4096u	   /* numbers below are found by index, others by halving */
+#define ROWS_MAX 1000000u
+#define NUMBER_MAX 0xFFFFFFFFu
+
+struct row {
+	uint32_t number;
+	struct text name;
+};
+
+struct table {
+	struct row *rows; /* sorted by number */
+	size_t row_count;
+	size_t room;
+	const struct text *dense[DENSE_MAX];
+};
+
+void table_free(struct table *t)
+{
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->row_count; i++)
+		free((char *)t->rows[i].name.octets);
+	free(t->rows);
+	free(t);
+}
+
+static enum err add_row(struct table *t, uint32_t number, const char *name, size_t bytes)
+{
+	char *copy;
+
+	if (t->row_count >= ROWS_MAX)
+		return ERR_LIMIT;
+	if (t->row_count == t->room) {
+		size_t room = t->room == 0 ? 64 : t->room * 2;
+		struct row *rows = realloc(t->rows, room * sizeof(*rows));
+
+		if (rows == NULL)
+			return ERR_NOMEM;
+		t->rows = rows;
+		t->room = room;
+	}
+	copy = malloc(bytes + 1);
+	if (copy == NULL)
+		return ERR_NOMEM;
+	memcpy(copy, name, bytes);
+	copy[bytes] = '\0';
+	t->rows[t->row_count].number = number;
+	t->rows[t->row_count].name.octets = copy;
+	t->rows[t->row_count].name.bytes = (uint32_t)bytes;
+	t->row_count++;
+	return ERR_OK;
+}
+
+static enum err read_row(struct table *t, char *line, const char *path, unsigned number,
+			 struct why *why)
+{
+	char *end;
+	unsigned long long value;
+	char *name;
+	size_t bytes;
+
+	line[strcspn(line, "\r\n")] = '\0';
+	if (line[0] == '\0' || line[0] == '#')
+		return ERR_OK;
+	errno = 0;
+	value = strtoull(line, &end, 10);
+	if (line[0] < '0' || line[0] > '9' || *end != '\t' || errno != 0 || value > NUMBER_MAX)
+		return why_set(why, ERR_CONF, "%s:%u: a row is a number, a tab and a name", path,
+			       number);
+	name = end + 1;
+	bytes = strcspn(name, "\t");
+	if (bytes == 0 || !utf8_is_valid((const uint8_t *)name, bytes))
+		return why_set(why, ERR_CONF, "%s:%u: no name, or one that is not UTF-8", path,
+			       number);
+	return add_row(t, (uint32_t)value, name, bytes);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct row *x = a;
+	const struct row *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static enum err settle(struct table *t, const char *path, struct why *why)
+{
+	qsort(t->rows, t->row_count, sizeof(t->rows[0]), compare_rows);
+	for (size_t i = 0; i < t->row_count; i++) {
+		if (i > 0 && t->rows[i].number == t->rows[i - 1].number)
+			return why_set(why, ERR_CONF, "%s: number %u stands twice", path,
+				       t->rows[i].number);
+		if (t->rows[i].number < DENSE_MAX)
+			t->dense[t->rows[i].number] = &t->rows[i].name;
+	}
+	return ERR_OK;
+}
+
+enum err table_load(const char *path, struct why *why, struct table **out)
+{
+	struct table *t = NULL;
+	char *line = NULL;
+	size_t room = 0;
+	unsigned number = 0;
+	enum err e = ERR_OK;
+	FILE *file = fopen(path, "re");
+
+	if (file == NULL)
+		return why_set(why, ERR_ABSENT, "%s: %s", path, strerror(errno));
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		e = ERR_NOMEM;
+	while (e == ERR_OK && getline(&line, &room, file) >= 0)
+		e = read_row(t, line, path, ++number, why);
+	if (e == ERR_OK && ferror(file))
+		e = why_set(why, ERR_IO, "%s: %s", path, strerror(errno));
+	if (e == ERR_OK)
+		e = settle(t, path, why);
+	free(line);
+	(void)fclose(file);
+	if (e != ERR_OK) {
+		table_free(t);
+		return e;
+	}
+	*out = t;
+	return ERR_OK;
+}
+
+static int find_row(const void *key, const void *row)
+{
+	uint32_t number = *(const uint32_t *)key;
+	const struct row *r = row;
+
+	return number < r->number ? -1 : number > r->number;
+}
+
+const struct text *table_find(const struct table *t, uint64_t number)
+{
+	uint32_t key = (uint32_t)number;
+	const struct row *r;
+
+	if (number < DENSE_MAX)
+		return t->dense[number];
+	if (number > NUMBER_MAX || t->row_count == 0)
+		return NULL;
+	r = bsearch(&key, t->rows, t->row_count, sizeof(t->rows[0]), find_row);
+	return r == NULL ? NULL : &r->name;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table.h - number to name, from a file of `templates/tables`.
+ *
+ * One row a line: number, tab, name; `#` starts a comment line, further columns are ignored.  Numbers
+ * are decimal, up to 2^32-1.
+ *
+ * Owner: the catalog.  Lifetime: generation; read-only.
+ */
+#ifndef NORMALIZER_TABLE_H
+#define NORMALIZER_TABLE_H
+
+#include <stdint.h>
+
+#include "base/why.h"
+#include "normalizer/flow.h"
+
+struct table;
+
+/* ERR_CONF with file and line when a row is wrong or double; ERR_ABSENT when there is no file. */
+enum err table_load(const char *path, struct why *why, struct table **out);
+void table_free(struct table *t);
+/* The name, or NULL. */
+const struct text *table_find(const struct table *t, uint64_t number);
+
+#endif
