@@ -5,7 +5,7 @@
 #define PEN_NTOP     35632
 #define PEN_EXAMPLE  32473 /* RFC 5612: for documentation, so nobody's registry knows its elements */
 #define V9_NTOP_BASE 57472
-#define V9_UNKNOWN   40000
+#define V9_UNKNOWN   45678
 #define IN_V4	     1
 #define IN_V6	     2
 #define IN_BOTH	     (IN_V4 | IN_V6)
