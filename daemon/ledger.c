@@ -184,3 +184,28 @@ void ledger_print(const struct ledger *ledger, FILE *out)
 	}
 	(void)fprintf(out, "%s\n", ledger->is_balanced ? "balanced" : "NOT BALANCED");
 }
+
+static void side_json(const char *key, const struct ledger_term *terms, size_t count, struct json *out)
+{
+	json_open_object(out, key);
+	for (size_t i = 0; i < count; i++)
+		json_u64(out, terms[i].name, terms[i].value);
+	json_end(out);
+}
+
+void ledger_json(const struct ledger *ledger, struct json *out)
+{
+	json_bool(out, "ok", ledger->is_balanced);
+	json_open_array(out, "lines");
+	for (size_t i = 0; i < ledger->line_count; i++) {
+		const struct ledger_line *line = &ledger->lines[i];
+
+		json_open_object(out, NULL);
+		json_str(out, "name", line->name);
+		side_json("left", line->left, line->left_count, out);
+		side_json("right", line->right, line->right_count, out);
+		json_i64(out, "difference", (int64_t)(line->left_sum - line->right_sum));
+		json_end(out);
+	}
+	json_end(out);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/control_show.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/must.h"
+#include "daemon/ledger.h"
+#include "daemon/service.h"
+#include "normalizer/plan.h"
+
+#define SOCKETS_MAX 512
+#define FIELDS_SHOWN_MAX 8
+
+static void sum_collector(struct service *s, uint64_t *sums)
+{
+	memset(sums, 0, COLLECTOR_STAT_COUNT * sizeof(*sums));
+	for (unsigned i = 0; i < s->worker_count; i++)
+		stat_sum(workers_collector_stat(s->workers, i), sums);
+}
+
+static void sum_pipe(struct service *s, uint64_t *sums)
+{
+	memset(sums, 0, PIPE_STAT_COUNT * sizeof(*sums));
+	for (unsigned i = 0; i < s->worker_count; i++)
+		stat_sum(workers_stat(s->workers, i), sums);
+}
+
+static void show_sockets(struct service *s, struct json *out)
+{
+	struct udp_status *rows = calloc(SOCKETS_MAX, sizeof(*rows));
+	size_t count;
+
+	json_open_array(out, "listen");
+	count = rows == NULL || workers_udp(s->workers) == NULL
+			? 0
+			: udp_group_describe(workers_udp(s->workers), rows, SOCKETS_MAX);
+	for (size_t i = 0; i < count && i < SOCKETS_MAX; i++) {
+		char text[ADDR_TEXT_BYTES];
+
+		(void)addr_text(&rows[i].address, text);
+		json_open_object(out, NULL);
+		json_str(out, "transport", "udp");
+		json_str(out, "address", text);
+		json_u64(out, "port", rows[i].port);
+		json_u64(out, "worker", rows[i].worker);
+		json_bool(out, "ipv4_too", rows[i].is_dual);
+		json_u64(out, "rcvbuf", rows[i].rcvbuf);
+		json_u64(out, "rcvbuf_asked", rows[i].rcvbuf_asked);
+		json_u64(out, "kernel_drops", rows[i].kernel_drops);
+		json_end(out);
+	}
+	json_end(out);
+	free(rows);
+}
+
+/* Advice that an operator can act on; none when all is well. */
+static void show_advice(const uint64_t *collector, const uint64_t *pipe, struct json *out)
+{
+	json_open_array(out, "advice");
+	if (collector[STAT_KERNEL_DROPS] > 0)
+		json_str(out, NULL,
+			 "kernel_drops: the kernel dropped datagrams before us; raise rcvbuf and "
+			 "net.core.rmem_max, or workers");
+	if (pipe[PIPE_STAT_LOG_FULL] > 0)
+		json_str(out, NULL,
+			 "log_full: sinks were too slow or away; raise log.max_bytes, see `sinks`");
+	if (collector[STAT_SET_NO_TEMPLATE] > 0)
+		json_str(out, NULL,
+			 "no_template: data sets came before their template; lower the exporter's "
+			 "template refresh interval");
+	if (pipe[PIPE_STAT_SELFCHECK_DIFFERS] > 0)
+		json_str(out, NULL,
+			 "selfcheck_differences: our decoding and libfixbuf's differ; please report "
+			 "it with a capture");
+	json_end(out);
+}
+
+void show_status(struct service *s, struct json *out)
+{
+	uint64_t collector[COLLECTOR_STAT_COUNT];
+	uint64_t pipe[PIPE_STAT_COUNT];
+	char started[CLOCK_TEXT_BYTES];
+
+	sum_collector(s, collector);
+	sum_pipe(s, pipe);
+	clock_text(s->started_ms, started);
+	json_bool(out, "ok", s->is_bound);
+	json_str(out, "version", SLUICE_VERSION);
+	json_i64(out, "pid", getpid());
+	json_str(out, "started", started);
+	json_i64(out, "uptime_s", (clock_real_ms() - s->started_ms) / 1000);
+	json_u64(out, "workers", s->worker_count);
+	json_u64(out, "generation", s->generation_number);
+	json_f64(out, "flows_per_s", s->rate.flows_per_s);
+	json_f64(out, "octets_per_s", s->rate.octets_per_s);
+	json_u64(out, "received_units", collector[STAT_UNITS_UDP] + collector[STAT_UNITS_REPLAY]);
+	json_u64(out, "messages_read", collector[STAT_MESSAGES_READ]);
+	json_u64(out, "flows", pipe[PIPE_STAT_FLOWS]);
+	json_u64(out, "appended", pipe[PIPE_STAT_APPENDED]);
+	json_u64(out, "kernel_drops", collector[STAT_KERNEL_DROPS]);
+	json_u64(out, "log_bytes", log_hub_bytes(s->hub));
+	json_u64(out, "log_max_bytes", service_options(s)->log.max_bytes);
+	json_str(out, "log_sync", "off: records live in memory until sinks have them");
+	show_sockets(s, out);
+	show_sinks(s, out);
+	show_advice(collector, pipe, out);
+}
+
+void show_margin(struct service *s, struct json *out)
+{
+	uint64_t sums[COLLECTOR_STAT_COUNT];
+
+	sum_collector(s, sums);
+	json_open_object(out, "before_us");
+	json_u64(out, "kernel_drops", sums[STAT_KERNEL_DROPS]);
+	json_u64(out, "sequence_missed", sums[STAT_SEQUENCE_MISSED]);
+	json_u64(out, "sequence_reordered", sums[STAT_SEQUENCE_REORDERED]);
+	json_u64(out, "sequence_restarts", sums[STAT_SEQUENCE_RESTARTS]);
+	json_end(out);
+}
+
+static const char *version_text(uint16_t version)
+{
+	return version == VERSION_NF5 ? "netflow5" : version == VERSION_NF9 ? "netflow9" : "ipfix";
+}
+
+static bool show_session(void *ctx, struct session *session)
+{
+	struct json *out = ctx;
+	char last[CLOCK_TEXT_BYTES];
+	const struct session_counts *c = &session->counts;
+
+	clock_text(session->last_ms, last);
+	json_open_object(out, NULL);
+	json_strn(out, "exporter", session->identity, session->identity_bytes);
+	json_u64(out, "port", session->key.port);
+	json_str(out, "format", version_text(session->key.version));
+	json_u64(out, "domain", session->key.domain);
+	json_u64(out, "messages", c->messages);
+	json_u64(out, "octets", c->octets);
+	json_u64(out, "flows", c->flows);
+	json_u64(out, "options", c->options);
+	json_u64(out, "templates", session->tmpl_count);
+	json_u64(out, "templates_changed", c->templates_changed);
+	json_u64(out, "templates_refused", c->templates_refused);
+	json_u64(out, "sets_refused", c->sets_refused);
+	json_u64(out, "missed", c->missed);
+	json_u64(out, "out_of_order", c->out_of_order);
+	json_u64(out, "restarts", c->restarts);
+	json_str(out, "last_seen", last);
+	json_end(out);
+	return !out->is_failed;
+}
+
+static void show_sessions(void *ctx, unsigned worker, struct pipeline *p)
+{
+	(void)worker;
+	collector_each_session(pipeline_collector(p), show_session, ctx);
+}
+
+void show_exporters(struct service *s, struct json *out)
+{
+	json_open_array(out, "exporters");
+	for (unsigned i = 0; i < s->worker_count; i++)
+		workers_call(s->workers, i, show_sessions, out);
+	json_end(out);
+}
+
+struct tmpl_view {
+	struct pipeline *pipeline;
+	struct json *out;
+	bool is_unmapped;
+};
+
+static void show_field(const struct tmpl_view *v, const struct tmpl *t, const struct plan *plan,
+		       uint16_t index)
+{
+	const struct catalog *c = pipeline_generation(v->pipeline)->catalog;
+	const struct tmpl_field *f = &t->fields[index];
+	uint16_t fields[FIELDS_SHOWN_MAX];
+	char name[ELEMENT_NAME_BYTES];
+	bool is_raw = false;
+	size_t count = plan == NULL ? 0 : plan_explain(plan, index, fields, FIELDS_SHOWN_MAX, &is_raw);
+
+	if (v->is_unmapped && (count > 0 || !is_raw))
+		return;
+	json_open_object(v->out, NULL);
+	json_str(v->out, "element", element_name(c->elements, f->pen, f->id, name, sizeof(name)));
+	json_u64(v->out, "enterprise", f->pen);
+	json_u64(v->out, "id", f->id);
+	if (f->bytes == TMPL_VARIABLE)
+		json_str(v->out, "bytes", "variable");
+	else
+		json_u64(v->out, "bytes", f->bytes);
+	json_bool(v->out, "is_scope", f->is_scope);
+	json_open_array(v->out, "fields");
+	for (size_t i = 0; i < count; i++)
+		json_str(v->out, NULL, c->fields.fields[fields[i]].name);
+	json_end(v->out);
+	json_bool(v->out, "in_raw", is_raw);
+	json_end(v->out);
+}
+
+static bool has_unmapped(const struct tmpl *t, const struct plan *plan)
+{
+	for (uint16_t i = 0; i < t->field_count; i++) {
+		uint16_t field;
+		bool is_raw;
+
+		if (plan_explain(plan, i, &field, 1, &is_raw) == 0 && is_raw)
+			return true;
+	}
+	return false;
+}
+
+static void show_tmpl(const struct tmpl_view *v, struct session *s, struct tmpl *t)
+{
+	const struct plan *plan = t->is_options ? NULL : pipeline_plan(v->pipeline, s, t);
+
+	if (v->is_unmapped && (plan == NULL || !has_unmapped(t, plan)))
+		return;
+	json_open_object(v->out, NULL);
+	json_strn(v->out, "exporter", s->identity, s->identity_bytes);
+	json_u64(v->out, "domain", s->key.domain);
+	json_str(v->out, "format", version_text(t->version));
+	json_u64(v->out, "template", t->id);
+	json_bool(v->out, "is_options", t->is_options);
+	json_u64(v->out, "records", t->record_count);
+	json_open_array(v->out, "elements");
+	for (uint16_t i = 0; i < t->field_count; i++)
+		show_field(v, t, plan, i);
+	json_end(v->out);
+	json_end(v->out);
+}
+
+static bool show_session_tmpls(void *ctx, struct session *s)
+{
+	struct tmpl_view *v = ctx;
+
+	for (size_t i = 0; i < s->tmpl_count && !v->out->is_failed; i++)
+		show_tmpl(v, s, s->tmpls[i]);
+	return !v->out->is_failed;
+}
+
+static void show_tmpls(void *ctx, unsigned worker, struct pipeline *p)
+{
+	struct tmpl_view *v = ctx;
+
+	(void)worker;
+	v->pipeline = p;
+	collector_each_session(pipeline_collector(p), show_session_tmpls, v);
+}
+
+void show_templates(struct service *s, bool is_unmapped, struct json *out)
+{
+	struct tmpl_view v = { NULL, out, is_unmapped };
+
+	json_open_array(out, "templates");
+	for (unsigned i = 0; i < s->worker_count; i++)
+		workers_call(s->workers, i, show_tmpls, &v);
+	json_end(out);
+}
+
+void show_mappings(struct service *s, struct json *out)
+{
+	static const char *const ranks[] = { "exporter",   "template", "element set",
+					     "enterprise", "format",   "default" };
+	const struct mapping_set *set = reload_newest(&s->reload)->catalog->mappings;
+
+	json_open_array(out, "mappings");
+	for (size_t i = 0; i < set->count; i++) {
+		json_open_object(out, NULL);
+		json_str(out, "name", set->mappings[i].name);
+		json_str(out, "when", ranks[set->mappings[i].rank]);
+		json_u64(out, "lines", set->mappings[i].promote_count);
+		json_u64(out, "static", set->mappings[i].static_count);
+		json_str(out, "file", set->mappings[i].file);
+		json_end(out);
+	}
+	json_end(out);
+}
+
+void show_sinks(struct service *s, struct json *out)
+{
+	json_open_array(out, "sinks");
+	for (size_t i = 0; i < sinks_count(s->sinks); i++) {
+		const struct stat_set *stat = sinks_stat(s->sinks, i);
+		uint64_t span;
+		uint64_t pending;
+
+		sinks_lsn(s->sinks, i, &span, &pending);
+		json_open_object(out, NULL);
+		json_str(out, "name", sinks_name(s->sinks, i));
+		json_str(out, "type", sinks_type(s->sinks, i));
+		json_u64(out, "delivered", stat_get(stat, SINK_STAT_DELIVERED));
+		json_u64(out, "pending", pending);
+		json_u64(out, "errors", stat_get(stat, SINK_STAT_ERRORS));
+		json_u64(out, "retries", stat_get(stat, SINK_STAT_RETRIES));
+		sinks_status(s->sinks, i, out);
+		json_end(out);
+	}
+	json_end(out);
+}
+
+void show_log(struct service *s, struct json *out)
+{
+	const struct stat_set *stat = log_hub_stat(s->hub);
+
+	json_u64(out, "bytes", log_hub_bytes(s->hub));
+	json_u64(out, "max_bytes", service_options(s)->log.max_bytes);
+	json_str(out, "sync", "off");
+	for (size_t i = 0; i < stat->count; i++)
+		json_u64(out, stat->descs[i].name, stat_get(stat, i));
+	json_open_array(out, "logs");
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		json_open_object(out, NULL);
+		json_u64(out, "worker", i);
+		json_u64(out, "end_lsn", log_end_lsn(s->logs[i]));
+		json_end(out);
+	}
+	json_end(out);
+}
+
+static void show_set(const struct stat_desc *descs, const uint64_t *values, size_t count,
+		     const char *sink, struct json *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		json_open_object(out, NULL);
+		json_str(out, "name", descs[i].name);
+		json_str(out, "reason", descs[i].reason);
+		json_str(out, "sink", sink);
+		json_u64(out, "value", values[i]);
+		json_str(out, "unit", descs[i].unit);
+		json_end(out);
+	}
+}
+
+void show_counters(struct service *s, struct json *out)
+{
+	uint64_t collector[COLLECTOR_STAT_COUNT];
+	uint64_t pipe[PIPE_STAT_COUNT];
+	uint64_t values[LOG_STAT_COUNT + SINK_STAT_COUNT];
+
+	sum_collector(s, collector);
+	sum_pipe(s, pipe);
+	json_open_array(out, "counters");
+	show_set(collector_stat_descs, collector, COLLECTOR_STAT_COUNT, "", out);
+	show_set(pipeline_stat_descs, pipe, PIPE_STAT_COUNT, "", out);
+	memset(values, 0, sizeof(values));
+	stat_sum(log_hub_stat(s->hub), values);
+	show_set(log_stat_descs, values, LOG_STAT_COUNT, "", out);
+	for (size_t i = 0; i < sinks_count(s->sinks); i++) {
+		memset(values, 0, sizeof(values));
+		stat_sum(sinks_stat(s->sinks, i), values);
+		show_set(sink_stat_descs, values, SINK_STAT_COUNT, sinks_name(s->sinks, i), out);
+	}
+	json_end(out);
+}

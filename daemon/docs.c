@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/docs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ctl.h"
+#include "daemon/control.h"
+#include "daemon/options.h"
+#include "daemon/pipeline.h"
+#include "normalizer/enrich.h"
+#include "normalizer/flow.h"
+#include "normalizer/xform.h"
+#include "sink/log.h"
+#include "sink/sink.h"
+
+static void print_layer(const struct field_set *fields, enum field_layer layer, const char *title,
+			FILE *out)
+{
+	size_t first;
+	size_t end = field_layer_end(fields, layer, &first);
+
+	(void)fprintf(out, "\n## %s\n\n| field | Avro type | unit | meaning |\n|---|---|---|---|\n",
+		      title);
+	for (size_t i = first; i < end; i++) {
+		const struct field *f = &fields->fields[i];
+
+		(void)fprintf(out, "| `%s`%s | %s%s | %s | %s |\n", f->name,
+			      f->is_required ? " (always)" : "", field_type_text(f->type),
+			      f->type == FIELD_MS     ? ", timestamp-millis"
+			      : f->type == FIELD_DATE ? ", date"
+						      : "",
+			      f->unit, f->doc);
+	}
+}
+
+static void print_fields(FILE *out)
+{
+	struct field_set *fields = malloc(sizeof(*fields));
+
+	if (fields == NULL)
+		return;
+	field_set_init(fields);
+	(void)fputs("# Fields\n\nGenerated from `normalizer/fields.def`. One Avro record `sluice.Flow`: "
+		    "`record_id`, `normalized`, `enriched`, `raw`.\n\n"
+		    "`record_id` is 16 octets, XXH3-128 of the record's wire content and origin: the same "
+		    "on replay and on a second collector.\n",
+		    out);
+	print_layer(fields, LAYER_normalized, "normalized: what the exporter said", out);
+	print_layer(fields, LAYER_enriched, "enriched: what was derived or joined", out);
+	(void)fputs("\n## raw: what the exporter sent and nothing else says\n\n"
+		    "| field | Avro type | meaning |\n|---|---|---|\n"
+		    "| `protocol_version` | int | 5, 9, or 10 for IPFIX |\n"
+		    "| `template_id` | int, nullable | Template the record was read with; null for v5 |\n"
+		    "| `elements` | map<string> | Elements that no field carries, by name; `name#2` is the "
+		    "second occurrence; `e<enterprise>id<number>` is unknown, with its octets as hex |\n"
+		    "| `wire` | bytes, nullable | The record as received, when `raw = \"wire\"` |\n"
+		    "| `notes` | array<string> | What was odd, below |\n\n"
+		    "| note | meaning |\n|---|---|\n",
+		    out);
+	for (size_t i = 0; i < NOTE_COUNT; i++)
+		(void)fprintf(out, "| `%s` | %s |\n", note_texts[i], note_docs[i]);
+	free(fields);
+}
+
+static void print_options(FILE *out)
+{
+	(void)fputs("# Options\n\nGenerated from the tables that the parser uses. Syntax is libconfig's; "
+		    "`-o KEY=VALUE` sets one on the command line, list entries by number: "
+		    "`-o listen.0.port=4740`. Numbers above 2147483647 need the suffix `L`; sizes are texts "
+		    "such as `\"64M\"`.\n\n",
+		    out);
+	conf_markdown(options_table, out);
+	(void)fputs("\n## Enrichers\n\n| name | gives |\n|---|---|\n", out);
+	for (const struct enricher *e = enrichers; e->name != NULL; e++)
+		(void)fprintf(out, "| `%s` | %s |\n", e->name, e->doc);
+	(void)fputs("\n## Conversions of mapping files (`as`)\n\n| name | meaning |\n|---|---|\n", out);
+	for (size_t i = 0; i < AS_COUNT; i++)
+		(void)fprintf(out, "| `%s` | %s |\n", as_rows[i].name, as_rows[i].doc);
+	(void)fputs("\n## Control commands\n\n| command | meaning |\n|---|---|\n", out);
+	for (const struct ctl_command *c = control_commands; c->name != NULL; c++) {
+		(void)fputs("| `", out);
+		for (const char *p = c->usage; *p != '\0'; p++)
+			(void)fprintf(out, "%s%c", *p == '|' ? "\\" : "", *p);
+		(void)fprintf(out, "` | %s |\n", c->doc);
+	}
+}
+
+static void print_counters(const char *title, const struct stat_desc *descs, size_t count, FILE *out)
+{
+	(void)fprintf(out, "\n## %s\n\n| counter | reason | unit | meaning |\n|---|---|---|---|\n", title);
+	for (size_t i = 0; i < count; i++)
+		(void)fprintf(out, "| `%s` | %s | %s | %s |\n", descs[i].name, descs[i].reason,
+			      descs[i].unit, descs[i].doc);
+}
+
+static void print_all_counters(FILE *out)
+{
+	(void)fputs("# Counters\n\nGenerated from the tables of each room. All are monotonic; a row with a "
+		    "reason is a loss. `sluicectl counters` shows them, `sluicectl ledger` adds them up.\n",
+		    out);
+	print_counters("Collector", collector_stat_descs, COLLECTOR_STAT_COUNT, out);
+	print_counters("Pipeline", pipeline_stat_descs, PIPE_STAT_COUNT, out);
+	print_counters("Log", log_stat_descs, LOG_STAT_COUNT, out);
+	print_counters("Each sink", sink_stat_descs, SINK_STAT_COUNT, out);
+}
+
+static const struct {
+	const char *name;
+	void (*print)(FILE *out);
+} pages[] = { { "fields", print_fields }, { "options", print_options }, { "counters", print_all_counters } };
+
+bool docs_print(const char *page, FILE *out)
+{
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		if (strcmp(pages[i].name, page) == 0) {
+			pages[i].print(out);
+			return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/generation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "base/nearest.h"
+#include "sink/null.h"
+#include "sink/schema.h"
+
+void generation_free(struct generation *g)
+{
+	if (g == NULL)
+		return;
+	catalog_free(g->catalog);
+	enrich_free(g->enrich);
+	free(g->schema_text);
+	free(g->exporters);
+	options_free(g->options);
+	free(g);
+}
+
+static const char *mapping_at(const void *words, size_t i)
+{
+	const struct mapping_set *set = words;
+
+	return set->mappings[i].name;
+}
+
+static enum err make_exporters(struct generation *g, struct why *why)
+{
+	const struct options *o = g->options;
+
+	g->exporters = calloc(o->exporter_count + 1, sizeof(*g->exporters));
+	if (g->exporters == NULL)
+		return why_set(why, ERR_NOMEM, "no memory for exporters");
+	for (; g->exporter_count < o->exporter_count; g->exporter_count++) {
+		const struct exporter_options *from = &o->exporters[g->exporter_count];
+		struct exporter_entry *to = &g->exporters[g->exporter_count];
+
+		must(addr_parse_prefix(from->address, &to->net, &to->prefix_bits) == ERR_OK);
+		to->has_domain = from->domain >= 0;
+		to->domain = (uint32_t)from->domain;
+		to->has_port = from->port != 0;
+		to->port = (uint16_t)from->port;
+		to->name = from->name;
+		to->site = from->site;
+		to->mapping = from->mapping;
+		to->sampling_rate = from->sampling_rate;
+		if (from->mapping != NULL && mapping_find(g->catalog->mappings, from->mapping) < 0)
+			return why_set(why, ERR_CONF,
+				       "exporters, line %d: unknown mapping `%s' (nearest: `%s')",
+				       from->line, from->mapping,
+				       nearest_of(from->mapping, mapping_at, g->catalog->mappings,
+						  g->catalog->mappings->count));
+	}
+	return ERR_OK;
+}
+
+static enum err make_enrichers(struct generation *g, struct why *why)
+{
+	const void *confs[ENRICHERS_MAX] = { NULL };
+	const struct options *o = g->options;
+
+	for (size_t i = 0; enrichers[i].name != NULL; i++) {
+		if (strcmp(enrichers[i].name, "network") == 0)
+			confs[i] = &o->normalizer.network;
+	}
+	return enrich_load(o->normalizer.enrich, o->normalizer.enrich_count, confs, why, &g->enrich);
+}
+
+/* Names that records carry as numbers. */
+static enum err add_names(struct generation *g, struct log_hub *hub, struct why *why)
+{
+	const struct mapping_set *set = g->catalog->mappings;
+	uint32_t number;
+
+	for (size_t i = 0; i < set->event_type_count; i++) {
+		if (log_name_add(hub, LOG_NAME_EVENT_TYPE, set->event_types[i].octets,
+				 set->event_types[i].bytes, &number) != ERR_OK)
+			return why_set(why, ERR_LIMIT, "no room for more event types");
+		g->event_types[i] = (uint16_t)number;
+	}
+	if (log_name_add(hub, LOG_NAME_SCHEMA, g->schema_text, strlen(g->schema_text),
+			 &g->schema) != ERR_OK)
+		return why_set(why, ERR_LIMIT, "no room for another schema");
+	return ERR_OK;
+}
+
+static bool wants_encoded(const struct options *o)
+{
+	for (size_t i = 0; i < o->sink_count; i++) {
+		if (strcmp(o->sinks[i].type, "null") != 0 || null_encodes(o->sinks[i].conf))
+			return true;
+	}
+	return o->sink_count == 0;
+}
+
+static enum err load(struct generation *g, struct log_hub *hub, struct why *why)
+{
+	const struct options *o = g->options;
+	struct catalog_conf conf = { o->normalizer.elements, o->normalizer.mappings,
+				     o->normalizer.tables, (enum raw_mode)o->normalizer.raw };
+
+	TRY(catalog_load(&conf, g->number, why, &g->catalog));
+	TRY(make_exporters(g, why));
+	TRY(make_enrichers(g, why));
+	avro_encoder_init(&g->encoder, &g->catalog->fields);
+	if (schema_text(&g->catalog->fields, &g->schema_text) != ERR_OK)
+		return why_set(why, ERR_NOMEM, "no memory for the schema");
+	TRY(schema_check(g->schema_text, why));
+	g->encodes = wants_encoded(o);
+	return hub == NULL ? ERR_OK : add_names(g, hub, why);
+}
+
+enum err generation_load(struct options *options, uint64_t number, struct log_hub *hub,
+			 struct why *why, struct generation **out)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+	enum err e;
+
+	if (g == NULL) {
+		options_free(options);
+		return why_set(why, ERR_NOMEM, "no memory for the configuration");
+	}
+	g->number = number;
+	g->options = options;
+	e = load(g, hub, why);
+	if (e != ERR_OK) {
+		generation_free(g);
+		return e;
+	}
+	*out = g;
+	return ERR_OK;
+}

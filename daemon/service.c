@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "daemon/control.h"
+#include "daemon/tail.h"
+
+#define IDLE_MS 100
+#define MULTICAST_MAX 64
+#define PATH_BYTES 4096
+
+const struct options *service_options(struct service *s)
+{
+	return reload_newest(&s->reload)->options;
+}
+
+/* Makes a folder and those above it. */
+static enum err make_dirs(const char *path, struct why *why)
+{
+	char part[PATH_BYTES];
+
+	if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
+		return why_set(why, ERR_CONF, "%s: path too long", path);
+	for (char *p = part + 1;; p++) {
+		char was = *p;
+
+		if (was != '/' && was != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(part, 0755) != 0 && errno != EEXIST)
+			return why_set(why, errno == EACCES ? ERR_PERM : ERR_IO, "%s: %s", part,
+				       strerror(errno));
+		*p = was;
+		if (was == '\0')
+			return ERR_OK;
+	}
+}
+
+static enum err open_logs(struct service *s, const struct options *o, struct why *why)
+{
+	struct log_conf conf = { o->log.max_bytes, (enum log_policy)o->log.policy };
+
+	TRY(log_hub_open(&conf, why, &s->hub));
+	s->logs = calloc(s->worker_count, sizeof(struct log *));
+	if (s->logs == NULL)
+		return why_set(why, ERR_NOMEM, "no memory for logs");
+	for (unsigned i = 0; i < s->worker_count; i++)
+		TRY(log_open(s->hub, i, why, &s->logs[i]));
+	return ERR_OK;
+}
+
+static enum err open_sinks(struct service *s, const struct generation *g, struct why *why)
+{
+	const struct options *o = g->options;
+	struct sink_conf *confs = calloc(o->sink_count + 1, sizeof(*confs));
+	enum err e;
+
+	if (confs == NULL)
+		return why_set(why, ERR_NOMEM, "no memory for sinks");
+	for (size_t i = 0; i < o->sink_count; i++) {
+		confs[i].ops = sink_type_find(o->sinks[i].type);
+		confs[i].name = o->sinks[i].name;
+		confs[i].conf = o->sinks[i].conf;
+		must(confs[i].ops != NULL);
+	}
+	e = sinks_open(confs, o->sink_count, s->hub, s->logs, s->worker_count, o->state,
+		       &g->catalog->fields, g->schema_text, why, &s->sinks);
+	free(confs);
+	return e;
+}
+
+static struct udp_listen udp_listen_of(const struct listen_options *l, struct addr *groups)
+{
+	struct udp_listen out = { .port = (uint16_t)l->port,
+				  .interface = l->interface,
+				  .rcvbuf = (uint32_t)l->rcvbuf_bytes,
+				  .v6only = l->v6only,
+				  .multicast = groups };
+
+	if (l->address != NULL)
+		must(addr_parse(l->address, &out.address) == ERR_OK);
+	for (size_t i = 0; i < l->multicast_count && i < MULTICAST_MAX; i++)
+		must(addr_parse(l->multicast[i], &groups[out.multicast_count++]) == ERR_OK);
+	return out;
+}
+
+static enum err open_workers(struct service *s, const struct options *o, struct why *why)
+{
+	struct udp_listen *listens = calloc(o->listen_count + 1, sizeof(*listens));
+	struct addr *groups = calloc(o->listen_count + 1, MULTICAST_MAX * sizeof(*groups));
+	struct udp_conf udp = { .listens = listens,
+				.listen_count = o->listen_count,
+				.worker_count = s->worker_count,
+				.batch_count = o->collector.batch };
+	struct collector_limits limits = { o->collector.domains_max, o->collector.templates_max,
+					   o->collector.fields_max, o->collector.repeats_max,
+					   o->collector.template_lifetime_s,
+					   o->collector.session_idle_s };
+	struct workers_setup setup = { .count = s->worker_count,
+				       .udp = s->setup.is_replay ? NULL : &udp,
+				       .reload = &s->reload,
+				       .hub = s->hub,
+				       .logs = s->logs,
+				       .limits = &limits,
+				       .elements_dir = o->normalizer.elements,
+				       .is_fixbuf = o->collector.decoder == DECODER_FIXBUF,
+				       .selfcheck = o->collector.selfcheck };
+	enum err e = ERR_NOMEM;
+
+	if (listens != NULL && groups != NULL) {
+		for (size_t i = 0; i < o->listen_count; i++)
+			listens[i] = udp_listen_of(&o->listens[i], groups + i * MULTICAST_MAX);
+		e = workers_open(&setup, &s->workers, why);
+	}
+	free(listens);
+	free(groups);
+	s->is_bound = e == ERR_OK && !s->setup.is_replay;
+	return e;
+}
+
+static enum err open_all(struct service *s, struct why *why)
+{
+	struct options *o;
+	struct generation *g;
+
+	TRY(options_load(s->setup.conf_path, s->setup.overrides, s->setup.override_count, why, &o));
+	log_set_level((enum log_level)o->log_level);
+	s->worker_count = s->setup.is_replay ? 1 : options_workers(o);
+	if (open_logs(s, o, why) != ERR_OK || make_dirs(o->state, why) != ERR_OK) {
+		options_free(o);
+		return ERR_IO;
+	}
+	TRY(generation_load(o, ++s->generation_number, s->hub, why, &g));
+	reload_init(&s->reload, s->worker_count, g);
+	s->has_reload = true;
+	TRY(open_sinks(s, g, why));
+	return open_workers(s, g->options, why);
+}
+
+enum err service_open(const struct service_setup *setup, struct service **out, struct why *why)
+{
+	struct service *s = calloc(1, sizeof(*s));
+	enum err e;
+
+	if (s == NULL)
+		return why_set(why, ERR_NOMEM, "no memory");
+	s->setup = *setup;
+	s->started_ms = clock_real_ms();
+	e = tails_new(s, &s->tails);
+	if (e == ERR_OK)
+		e = open_all(s, why);
+	if (e != ERR_OK) {
+		service_close(s);
+		return e;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
+enum err service_start(struct service *s, struct why *why)
+{
+	TRY(sinks_start(s->sinks, why));
+	return s->setup.is_replay ? ERR_OK : workers_start(s->workers, why);
+}
+
+static void flush_log(void *ctx, unsigned worker, struct pipeline *p)
+{
+	struct service *s = ctx;
+
+	(void)p;
+	log_flush(s->logs[worker]);
+}
+
+void service_flush_logs(struct service *s)
+{
+	for (unsigned i = 0; i < s->worker_count; i++)
+		workers_call(s->workers, i, flush_log, s);
+}
+
+bool service_is_drained(struct service *s)
+{
+	return sinks_drained(s->sinks);
+}
+
+/* A new generation keeps what only a restart changes: here, whether records are encoded at all. */
+enum err service_reload(struct service *s, conf_diff_fn *each, void *ctx, struct why *why)
+{
+	const struct generation *before = reload_newest(&s->reload);
+	struct options *o;
+	struct generation *g;
+
+	TRY(options_load(s->setup.conf_path, s->setup.overrides, s->setup.override_count, why, &o));
+	TRY(generation_load(o, s->generation_number + 1, s->hub, why, &g));
+	g->encodes = before->encodes;
+	if (each != NULL)
+		conf_diff(options_table, before->options, g->options, each, ctx);
+	if (reload_publish(&s->reload, g) != ERR_OK) {
+		generation_free(g);
+		return why_set(why, ERR_AGAIN, "earlier generations are still in use; try again");
+	}
+	s->generation_number++;
+	log_set_level((enum log_level)g->options->log_level);
+	return ERR_OK;
+}
+
+static void log_change(void *ctx, const char *path, enum conf_reload reload)
+{
+	(void)ctx;
+	log_info("reload.changed option=%s takes_effect=%s", path,
+		 reload == CONF_LIVE ? "now" : "restart");
+}
+
+static void reload_by_signal(struct service *s)
+{
+	struct why why = { "" };
+
+	stat_flag_set(&s->wants_reload, 0);
+	if (service_reload(s, log_change, NULL, &why) == ERR_OK)
+		log_info("reload.done generation=%llu", (unsigned long long)s->generation_number);
+	else
+		log_error("reload.refused why=\"%s\"", why.text);
+}
+
+void service_ask_stop(struct service *s)
+{
+	stat_flag_set(&s->stop, stat_flag_get(&s->stop) + 1);
+	if (s->ctl != NULL)
+		ctl_stop(s->ctl);
+}
+
+void service_ask_reload(struct service *s)
+{
+	stat_flag_set(&s->wants_reload, 1);
+}
+
+static void take_rate(struct service *s)
+{
+	int64_t now_ms = clock_mono_ms();
+	double passed_s = (double)(now_ms - s->rate.taken_ms) / 1000;
+	uint64_t flows = 0;
+	uint64_t octets = 0;
+
+	if (passed_s < 1)
+		return;
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		flows += stat_get(workers_stat(s->workers, i), PIPE_STAT_FLOWS);
+		octets += stat_get(workers_collector_stat(s->workers, i), STAT_OCTETS);
+	}
+	s->rate.flows_per_s = (double)(flows - s->rate.flows) / passed_s;
+	s->rate.octets_per_s = (double)(octets - s->rate.octets) / passed_s;
+	s->rate.flows = flows;
+	s->rate.octets = octets;
+	s->rate.taken_ms = now_ms;
+}
+
+static void idle(void *ctx)
+{
+	struct service *s = ctx;
+
+	if (stat_flag_get(&s->wants_reload))
+		reload_by_signal(s);
+	reload_collect(&s->reload);
+	take_rate(s);
+	tails_step(s->tails);
+	control_step(s);
+}
+
+enum err service_run(struct service *s, struct why *why)
+{
+	const struct options *o = service_options(s);
+	char dir[PATH_BYTES];
+	char *slash;
+
+	(void)snprintf(dir, sizeof(dir), "%s", o->control.socket);
+	slash = strrchr(dir, '/');
+	if (slash != NULL && slash != dir) {
+		*slash = '\0';
+		TRY(make_dirs(dir, why));
+	}
+	TRY(ctl_open(o->control.socket, control_commands, s, &s->ctl, why));
+	control_announce(s);
+	if (!stat_flag_get(&s->stop))
+		ctl_run(s->ctl, idle, IDLE_MS);
+	return ERR_OK;
+}
+
+/* Sinks that cannot keep up make a replay wait, where the network would lose. */
+enum err service_replay(struct service *s, char *const *files, size_t count,
+			const struct addr *exporter, struct why *why)
+{
+	for (size_t i = 0; i < count; i++)
+		TRY(workers_replay(s->workers, files[i], exporter, &s->stop, why));
+	return ERR_OK;
+}
+
+void service_stop(struct service *s)
+{
+	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
+	int64_t end_ms = clock_mono_ms() + deadline_ms;
+	struct timespec pause = { 0, 10000000 };
+
+	workers_stop(s->workers, deadline_ms);
+	sinks_flush(s->sinks);
+	while (!sinks_drained(s->sinks) && clock_mono_ms() < end_ms && stat_flag_get(&s->stop) < 2)
+		(void)nanosleep(&pause, NULL);
+	sinks_stop(s->sinks, 0);
+}
+
+void service_close(struct service *s)
+{
+	if (s == NULL)
+		return;
+	tails_free(s->tails);
+	ctl_close(s->ctl);
+	workers_close(s->workers);
+	if (s->sinks != NULL)
+		sinks_close(s->sinks);
+	for (unsigned i = 0; s->logs != NULL && i < s->worker_count; i++) {
+		if (s->logs[i] != NULL)
+			log_close(s->logs[i]);
+	}
+	free(s->logs);
+	if (s->has_reload)
+		reload_fini(&s->reload);
+	if (s->hub != NULL)
+		log_hub_close(s->hub);
+	free(s);
+}
