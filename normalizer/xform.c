@@ -412,6 +412,7 @@ static enum xform_result set_time(const struct xform *x, int64_t ns, struct flow
 static enum xform_result run_time(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				  struct flow *f)
 {
+	uint64_t factor = x->aux == TIME_SECONDS ? 1000 : 1; /* to milliseconds */
 	uint64_t v;
 
 	if (x->aux == TIME_NTP_US || x->aux == TIME_NTP_NS) {
@@ -426,13 +427,11 @@ static enum xform_result run_time(const struct xform *x, const uint8_t *octets, 
 		return contract(f);
 	if (v == 0)
 		return XFORM_ABSENT;
-	if (x->wants_ns && v > (uint64_t)INT64_MAX / 1000000000u)
-		return contract(f);
 	if (x->wants_ns)
-		v *= x->aux == TIME_SECONDS ? 1000000000u : 1000000u;
-	else if (x->aux == TIME_SECONDS)
-		v *= 1000;
-	flow_set_i64(f, x->field, (int64_t)v);
+		factor *= 1000000;
+	if (v > INT64_MAX / factor)
+		return contract(f);
+	flow_set_i64(f, x->field, (int64_t)(v * factor));
 	return XFORM_TAKEN;
 }
 
