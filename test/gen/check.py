@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what a collector delivered of a sluicegen run, and names each missing, wrong or doubled record.
+"""Names each record of a sluicegen run that a collector lost, spoiled or delivered twice.
 
     check.py --run RESULT.json --files flows/
     check.py --protocol ipfix --template nprobe --flows 200000 --exporters 16 --time 1700000000 \\
@@ -147,7 +147,8 @@ class Schemas:
         schema_id = int.from_bytes(message[1:5], "big")
         decoder = self.decoders.get(schema_id)
         if decoder is None:
-            decoder = self.decoders[schema_id] = Decoder(json.loads(self.text(schema_id)), self.names)
+            schema = json.loads(self.text(schema_id))
+            decoder = self.decoders[schema_id] = Decoder(schema, self.names)
         return list(decoder.all(message[5:], 1))[0]
 
 
@@ -175,7 +176,7 @@ def read_topic(topic, brokers, schemas):
         while end:
             messages = consumer.consume(10000, timeout=15)
             if not messages:
-                raise Unreadable(f"topic {topic}: no message for 15 s, partitions {sorted(end)} left")
+                raise Unreadable(f"topic {topic}: no message for 15 s, {sorted(end)} left")
             for message in messages:
                 if message.error():
                     raise Unreadable(f"topic {topic}: {message.error()}")

@@ -217,7 +217,7 @@ class Run:
         e = Expected(fields, None)
         if service is None:
             kind, code = ICMP[w0 >> 8 & 3]
-            # The port field carries type and code; whether it is also a port is the reader's choice.
+            # The port carries type and code; whether it is also a port is the reader's choice.
             del fields["dst_port"]
             fields["icmp_type"], fields["icmp_code"] = kind, code
         return e

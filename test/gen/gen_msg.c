@@ -62,7 +62,8 @@ static void put_templates(struct gen_msg *m, const struct gen_msg_conf *conf)
 static void open_message(struct gen_msg *m, const struct gen_msg_conf *conf,
 			 const struct gen_msg_clock *now)
 {
-	bool is_due = !m->has_sent_templates || now->refresh_ms - m->templates_ms >= conf->refresh_ms ||
+	bool is_due = !m->has_sent_templates ||
+		      now->refresh_ms - m->templates_ms >= conf->refresh_ms ||
 		      (conf->refresh_messages > 0 && m->messages_since >= conf->refresh_messages);
 
 	m->w = wr_of(m->w.start, (size_t)(m->w.end - m->w.start));
@@ -110,8 +111,8 @@ static bool add_templated(struct gen_msg *m, const struct gen_msg_conf *conf,
 	return true;
 }
 
-bool gen_msg_add(struct gen_msg *m, const struct gen_msg_conf *conf, const struct gen_msg_clock *now,
-		 const struct gen_flow *f)
+bool gen_msg_add(struct gen_msg *m, const struct gen_msg_conf *conf,
+		 const struct gen_msg_clock *now, const struct gen_flow *f)
 {
 	if (!m->is_open)
 		open_message(m, conf, now);
@@ -171,8 +172,8 @@ bool gen_msg_finish(struct gen_msg *m, const struct gen_msg_conf *conf,
 {
 	enum gen_format format = conf->plan->format;
 	int64_t boot_ms = conf->plan->base_ms - (int64_t)GEN_UPTIME_S * 1000;
-	int64_t time_ms = m->flow_count > 0 ? gen_moment_ms(conf->plan, m->flow_last)
-					    : conf->plan->base_ms;
+	int64_t time_ms =
+		m->flow_count > 0 ? gen_moment_ms(conf->plan, m->flow_last) : conf->plan->base_ms;
 
 	if (!m->is_open)
 		return false;

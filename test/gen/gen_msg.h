@@ -56,8 +56,8 @@ struct gen_msg_out {
 };
 
 void gen_msg_init(struct gen_msg *m, uint8_t *buffer, size_t octets, uint32_t domain);
-bool gen_msg_add(struct gen_msg *m, const struct gen_msg_conf *conf, const struct gen_msg_clock *now,
-		 const struct gen_flow *f);
+bool gen_msg_add(struct gen_msg *m, const struct gen_msg_conf *conf,
+		 const struct gen_msg_clock *now, const struct gen_flow *f);
 /* False when no message is open.  The octets hold until the next gen_msg_add(). */
 bool gen_msg_finish(struct gen_msg *m, const struct gen_msg_conf *conf,
 		    const struct gen_msg_clock *now, struct gen_msg_out *out);

@@ -30,19 +30,22 @@ static const char help_text[] =
 	"  -T TRANSPORT   udp\n"
 	"  -d HOST:PORT   where to (default 127.0.0.1, port 4739 for ipfix, 2055 for the others)\n"
 	"  -w FILE        write a capture; without -d nothing is sent\n"
-	"  -t TEMPLATE    basic (18 elements), nprobe (35, default) or rich (about 90)\n"
+	"  -t TEMPLATE    basic (18 elements), nprobe (35, default) or rich (82)\n"
 	"  -n FLOWS       flows in all (default 10000, or as many as -r and --duration make)\n"
 	"  -r RATE        flows a second, 0 as fast as it goes (default 10000)\n"
 	"  -e EXPORTERS   exporters (default 1); flow n is of exporter n mod EXPORTERS\n"
-	"  -b BASE        address of the first exporter, the others follow it (default 127.0.1.1);\n"
+	"  -b BASE        address of the first exporter, the others follow it (default "
+	"127.0.1.1);\n"
 	"                 0.0.0.0 leaves the addresses to the kernel\n"
 	"  -s SEED        seed of all values (default 1)\n"
 	"  -f FIRST       number of the first flow (default 0)\n"
 	"  --duration S   stop after S seconds\n"
-	"  --time T       base of all times, seconds since 1970 (default: now); also takes the times in\n"
+	"  --time T       base of all times, seconds since 1970 (default: now); also takes the "
+	"times in\n"
 	"                 headers from the flows, not from the clock\n"
 	"  --spread US    microseconds from one flow's times to the next one's (default 2)\n"
-	"  --domain D     observation domain of the first exporter (default 100000 for basic, 200000\n"
+	"  --domain D     observation domain of the first exporter (default 100000 for basic, "
+	"200000\n"
 	"                 for nprobe, 300000 for rich; v5: 0)\n"
 	"  --refresh N    send templates every N messages, too (always: every 20 s)\n"
 	"  --message N    octets of the longest message (default 1464)\n"
@@ -51,8 +54,16 @@ static const char help_text[] =
 	"\n"
 	"Exit status: 0 all sent, 1 not all or nobody listened, 2 wrong usage.\n";
 
-enum long_opt { OPT_DURATION = 256, OPT_TIME, OPT_SPREAD, OPT_DOMAIN, OPT_REFRESH, OPT_MESSAGE,
-		OPT_JSON, OPT_HELP };
+enum long_opt {
+	OPT_DURATION = 256,
+	OPT_TIME,
+	OPT_SPREAD,
+	OPT_DOMAIN,
+	OPT_REFRESH,
+	OPT_MESSAGE,
+	OPT_JSON,
+	OPT_HELP
+};
 
 static const struct option long_opts[] = {
 	{ "duration", required_argument, NULL, OPT_DURATION },
@@ -75,7 +86,10 @@ static const struct word formats[] = {
 	{ "v5", GEN_V5 }, { "v9", GEN_V9 }, { "ipfix", GEN_IPFIX }, { "sflow", -1 }, { 0 },
 };
 static const struct word sets[] = {
-	{ "basic", GEN_BASIC }, { "nprobe", GEN_NPROBE }, { "rich", GEN_RICH }, { 0 },
+	{ "basic", GEN_BASIC },
+	{ "nprobe", GEN_NPROBE },
+	{ "rich", GEN_RICH },
+	{ 0 },
 };
 static const struct word transports[] = {
 	{ "udp", 0 }, { "tcp", -1 }, { "tls", -1 }, { "dtls", -1 }, { "sctp", -1 }, { 0 },
@@ -136,7 +150,8 @@ static bool read_number(const char *what, const char *text, uint64_t min, uint64
 
 	errno = 0;
 	v = strtoull(text, &end, 10);
-	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && v >= min && v <= max) {
+	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && v >= min &&
+	    v <= max) {
 		*out = v;
 		return true;
 	}

@@ -180,7 +180,8 @@ enum err gen_out_flush(struct gen_out *out)
 
 		if (got > 0) {
 			sent += (unsigned)got;
-		} else if (errno == ECONNREFUSED) { /* told of an earlier one; this one was not tried */
+		} else if (errno ==
+			   ECONNREFUSED) { /* an earlier one; now once more */
 			out->refused++;
 		} else if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) {
 			out->retries++;

@@ -2,8 +2,8 @@
 /*
  * gen_out.h - where messages go: one UDP socket per exporter, a capture file, or both.
  *
- * gen_out_open(); gen_out_push() each message, gen_out_flush() when the exporter changes or before a
- * pause; gen_out_close().  A send that the kernel refuses for now is tried again until it is taken.
+ * gen_out_open(); gen_out_push() each message, gen_out_flush() before a pause; gen_out_close().
+ * A send that the kernel refuses for now is tried again until it is taken.
  *
  * Owner: the main loop.  Lifetime: the run.
  */

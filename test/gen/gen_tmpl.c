@@ -3,7 +3,7 @@
 
 #define PEN_REVERSE  29305
 #define PEN_NTOP     35632
-#define PEN_EXAMPLE  32473 /* RFC 5612: for documentation, so nobody's registry knows its elements */
+#define PEN_EXAMPLE  32473 /* RFC 5612: for documentation, so unknown to all */
 #define V9_NTOP_BASE 57472
 #define V9_UNKNOWN   45678
 #define IN_V4	     1
@@ -32,8 +32,8 @@ struct row {
 #define B_OF(fam, id, slot, length)	{ 0, id, fam, BLOB, slot, 0, 0, length, length }
 #define T(id, slot, v9)			{ 0, id, IN_BOTH, TEXT, slot, 0, 0, GEN_VARIABLE, v9 }
 #define T_PEN(pen, id, slot, v9)	{ pen, id, IN_BOTH, TEXT, slot, 0, 0, GEN_VARIABLE, v9 }
-#define GEN_BITS(id, length, word, at, count)	{ 0, id, IN_BOTH, BITS, word, at, count, length, length }
-#define GEN_BITS_OF(fam, id, length, word, at, count) { 0, id, fam, BITS, word, at, count, length, length }
+#define GEN_BITS(id, len, word, at, count)	{ 0, id, IN_BOTH, BITS, word, at, count, len, len }
+#define GEN_BITS_OF(fam, id, len, word, at, count) { 0, id, fam, BITS, word, at, count, len, len }
 
 static const struct row basic_rows[] = {
 	N(148, GEN_NUMBER, 8, 8),
@@ -128,19 +128,19 @@ static const struct row rich_rows[] = {
 	GEN_BITS(434, 2, 12, 32, 16),			/* mibObjectValueInteger, signed */
 	GEN_BITS(52, 1, 12, 48, 8),	GEN_BITS(53, 1, 12, 56, 8),	/* minimumTTL, maximumTTL */
 	GEN_BITS(25, 2, 13, 0, 16),	GEN_BITS(26, 2, 13, 16, 16),	/* min, maxIpTotalLength */
-	GEN_BITS(54, 4, 13, 0, 16),	GEN_BITS(88, 2, 13, 16, 13),	/* fragmentId, fragmentOffset */
+	GEN_BITS(54, 4, 13, 0, 16),	GEN_BITS(88, 2, 13, 16, 13),	/* fragment id, offset */
 	N_OF(IN_V4, 176, GEN_ICMP_TYPE, 1, 1),	N_OF(IN_V4, 177, GEN_ICMP_CODE, 1, 1),
 	N_OF(IN_V6, 178, GEN_ICMP_TYPE, 1, 1),	N_OF(IN_V6, 179, GEN_ICMP_CODE, 1, 1),
 	GEN_BITS(195, 1, 7, 0, 6),			/* ipDiffServCodePoint */
 	GEN_BITS_OF(IN_V6, 31, 4, 7, 6, 20),		/* flowLabelIPv6 */
-	GEN_BITS(234, 4, 7, 26, 24),	GEN_BITS(235, 4, 7, 40, 24),	/* ingressVRFID, egressVRFID */
+	GEN_BITS(234, 4, 7, 26, 24),	GEN_BITS(235, 4, 7, 40, 24),	/* ingress, egress VRF */
 	GEN_BITS(239, 1, 10, 62, 2),			/* biflowDirection */
 	GEN_BITS(89, 1, 10, 54, 8),			/* forwardingStatus */
 	GEN_BITS(138, 4, 8, 8, 32),			/* observationPointId */
-	GEN_BITS(19, 4, 8, 16, 32),			/* postMCastPacketDeltaCount, and a second time */
+	GEN_BITS(19, 4, 8, 16, 32),			/* postMCastPacketDeltaCount, twice */
 	GEN_BITS(19, 4, 8, 24, 32),
 	GEN_BITS(32000, 5, 15, 24, 40),			/* not assigned by IANA */
-	GEN_BITS(132, 8, 15, 0, 40),	GEN_BITS(133, 8, 15, 20, 40),	/* dropped octets, packets */
+	GEN_BITS(132, 8, 15, 0, 40),	GEN_BITS(133, 8, 15, 20, 40),	/* dropped */
 	GEN_BITS(3, 4, 15, 40, 16),			/* deltaFlowCount */
 	T(94, GEN_APP_TEXT, 300),			/* applicationDescription */
 	B(95, GEN_APP_ID, 4),

@@ -14,9 +14,9 @@
 #include "base/wr.h"
 #include "test/gen/gen_value.h"
 
-#define GEN_VARIABLE	 65535
-#define GEN_FIELDS_MAX	 112
-#define GEN_VARIABLES_MAX 16
+#define GEN_VARIABLE	      65535
+#define GEN_FIELDS_MAX	      112
+#define GEN_VARIABLES_MAX     16
 #define GEN_DEFINITION_OCTETS 1024
 
 enum gen_op {
@@ -42,7 +42,7 @@ struct gen_step {
 struct gen_tmpl {
 	uint16_t id;
 	uint16_t step_count;
-	size_t fixed_octets; /* of a record, length octets aside */
+	size_t fixed_octets;		     /* of a record, length octets aside */
 	uint8_t variable[GEN_VARIABLES_MAX]; /* slots of variable-length texts */
 	unsigned variable_count;
 	struct gen_step step[GEN_FIELDS_MAX];

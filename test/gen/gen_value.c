@@ -14,27 +14,32 @@ struct service {
 };
 
 static const struct service gen_tcp[16] = {
-	{ 443, 91, "TLS" },	     { 443, 91, "TLS" },	{ 443, 91, "TLS" },
-	{ 443, 91, "TLS" },	     { 443, 91, "TLS" },	{ 443, 91, "TLS" },
-	{ 80, 7, "HTTP" },	     { 80, 7, "HTTP" },		{ 8080, 7, "HTTP" },
-	{ 22, 92, "SSH" },	     { 25, 3, "SMTP" },		{ 3306, 20, "MySQL" },
-	{ 5432, 19, "PostgreSQL" }, { 993, 51, "IMAPS" },	{ 445, 41, "SMBv23" },
+	{ 443, 91, "TLS" },	    { 443, 91, "TLS" },	  { 443, 91, "TLS" },
+	{ 443, 91, "TLS" },	    { 443, 91, "TLS" },	  { 443, 91, "TLS" },
+	{ 80, 7, "HTTP" },	    { 80, 7, "HTTP" },	  { 8080, 7, "HTTP" },
+	{ 22, 92, "SSH" },	    { 25, 3, "SMTP" },	  { 3306, 20, "MySQL" },
+	{ 5432, 19, "PostgreSQL" }, { 993, 51, "IMAPS" }, { 445, 41, "SMBv23" },
 	{ 179, 13, "BGP" },
 };
 
 static const struct service gen_udp[16] = {
-	{ 53, 5, "DNS" },	   { 53, 5, "DNS" },	 { 53, 5, "DNS" },
-	{ 53, 5, "DNS" },	   { 53, 5, "DNS" },	 { 53, 5, "DNS" },
-	{ 443, 188, "QUIC" },	   { 443, 188, "QUIC" }, { 443, 188, "QUIC" },
-	{ 123, 9, "NTP" },	   { 161, 14, "SNMP" },	 { 514, 17, "Syslog" },
+	{ 53, 5, "DNS" },	  { 53, 5, "DNS" },	 { 53, 5, "DNS" },
+	{ 53, 5, "DNS" },	  { 53, 5, "DNS" },	 { 53, 5, "DNS" },
+	{ 443, 188, "QUIC" },	  { 443, 188, "QUIC" },	 { 443, 188, "QUIC" },
+	{ 123, 9, "NTP" },	  { 161, 14, "SNMP" },	 { 514, 17, "Syslog" },
 	{ 1194, 159, "OpenVPN" }, { 4500, 79, "IPSec" }, { 5060, 100, "SIP" },
 	{ 67, 18, "DHCP" },
 };
 
 static const struct service gen_tls[8] = {
-	{ 443, 91, "TLS" },	      { 443, 126, "TLS.Google" },     { 443, 212, "TLS.Microsoft" },
-	{ 443, 265, "TLS.AmazonAWS" }, { 443, 220, "TLS.Cloudflare" }, { 443, 203, "TLS.Github" },
-	{ 443, 133, "TLS.NetFlix" },  { 443, 140, "TLS.Apple" },
+	{ 443, 91, "TLS" },
+	{ 443, 126, "TLS.Google" },
+	{ 443, 212, "TLS.Microsoft" },
+	{ 443, 265, "TLS.AmazonAWS" },
+	{ 443, 220, "TLS.Cloudflare" },
+	{ 443, 203, "TLS.Github" },
+	{ 443, 133, "TLS.NetFlix" },
+	{ 443, 140, "TLS.Apple" },
 };
 
 static const char *const gen_domains[16] = {
@@ -45,7 +50,8 @@ static const char *const gen_domains[16] = {
 };
 
 static const uint32_t gen_nets[8] = {
-	0xC6120000, 0xC6130000, 0x64400000, 0xAC100000, 0xC0A80000, 0xCB000000, 0xC0000000, 0xC6330000,
+	0xC6120000, 0xC6130000, 0x64400000, 0xAC100000,
+	0xC0A80000, 0xCB000000, 0xC0000000, 0xC6330000,
 };
 
 static const uint8_t gen_icmp[4][2] = { { 8, 0 }, { 0, 0 }, { 3, 3 }, { 11, 0 } };
@@ -296,7 +302,8 @@ static void fill_nprobe(struct gen_flow *f, const struct service *s)
 	num[GEN_SERVER_MS] = is_tcp ? gen_bits(w5, 44, 8) : 0;
 	num[GEN_RETRANS_IN] = is_tcp ? gen_bits(w5, 52, 3) : 0;
 	num[GEN_RETRANS_OUT] = is_tcp ? gen_bits(w5, 55, 3) : 0;
-	num[GEN_DNS_RCODE] = !is_tcp && s != NULL && s->port == 53 && gen_bits(w5, 58, 3) == 0 ? 3 : 0;
+	num[GEN_DNS_RCODE] =
+		!is_tcp && s != NULL && s->port == 53 && gen_bits(w5, 58, 3) == 0 ? 3 : 0;
 	fill_names(f, s);
 	if (s != NULL && is_tcp && s->port == 443)
 		s = &gen_tls[gen_bits(f->word[6], 60, 3)];

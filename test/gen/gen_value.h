@@ -14,31 +14,38 @@
  *
  * j = n / exporters, exporter = n mod exporters.  Family: basic and rich are IPv6 where j mod 8 is
  * 5 or more; nprobe where b(0,32,3) is below 2; v5 never.
- * V = 1000 * time + n * spread_us / 1000 is the moment of the flow in ms; boot = 1000 * (time - 259200).
+ * V = 1000 * time + n * spread_us / 1000 is the moment of the flow in ms;
+ * boot = 1000 * (time - 259200).
  *
  *	protocol	b(0,0,8) < 160 TCP, < 243 UDP, else ICMP (1) or ICMPv6 (58)
  *	service port	gen_tcp[b(0,8,4)].port, gen_udp[b(0,8,4)].port
- *	client port	32768 + b(0,16,15) mod 28232;  both ports are 0 for ICMP (v5: dst is type * 256 + code)
+ *	client port	32768 + b(0,16,15) mod 28232;  both are 0 for ICMP
+ *			(v5: the destination is type * 256 + code)
  *	turned		b(0,12,1): the source is the server
  *	icmp		gen_icmp[b(0,8,2)] type and code, gen_icmp6 for ICMPv6
  *	tos		gen_tos[b(0,40,3)];  flags gen_flags[b(0,48,3)] for TCP, else 0
  *	interfaces	in 1 + b(0,52,4), out 1 + b(0,56,4)
- *	client IPv4	10.0.0.0 + b(1,0,24);  server gen_nets[b(1,24,3)] + (b(1,32,16) & b(1,48,16))
+ *	client IPv4	10.0.0.0 + b(1,0,24);
+ *	server IPv4	gen_nets[b(1,24,3)] + (b(1,32,16) & b(1,48,16))
  *	client IPv6	2001:db8:1:b(1,0,16):: + (b(1,30,1) ? b(2,0,64) : b(2,0,16))
  *	server IPv6	2001:db8:f:b(1,24,3):: + (b(1,32,16) & b(1,48,16))
- *	packets		1 + (b(3,0,20) >> b(3,20,5) mod 21);  size 40 + b(3,32,11) mod 1461;  bytes = packets * size
+ *	packets		1 + (b(3,0,20) >> b(3,20,5) mod 21);
+ *			bytes = packets * (40 + b(3,32,11) mod 1461)
  *	reverse		packets * b(3,48,4) >> 3;  bytes = reverse packets * (40 + b(3,52,10))
  *	end ms		V - b(4,24,11);  start = end - (b(4,0,17) >> b(4,17,4))
- *	AS		source 64512 + b(4,36,6), destination 1 + b(4,42,18); v5 destination 1 + b(4,42,14)
+ *	AS		source 64512 + b(4,36,6), destination 1 + b(4,42,18), in v5 b(4,42,14)
  *	prefix		source 16 + 4 * b(4,60,2), destination 16 + 4 * b(4,62,2); doubled for IPv6
- *	nprobe		MAC 02:5e:00 + b(5,0,24); VLAN 1 + b(5,24,12) mod 100; latencies ms b(5,36,8) and b(5,44,8),
- *			0 unless TCP; retransmitted b(5,52,3) and b(5,55,3), 0 unless TCP
- *	L7		gen_tcp, gen_udp l7 and name; TCP 443 gen_tls[b(6,60,3)]; 81 ICMP, 102 ICMPV6
- *	names		hex(b(6,0,32) >> b(6,32,5)) "." gen_domains[b(6,52,4)], hex without leading zeros; DNS_QUERY
- *			on UDP 53, TLS_SERVER_NAME on TCP 443, HTTP_HOST on TCP 80 and 8080, else empty
+ *	nprobe		MAC 02:5e:00 + b(5,0,24); VLAN 1 + b(5,24,12) mod 100;
+ *			for TCP, else 0: latencies b(5,36,8) and b(5,44,8) ms, retransmitted
+ *			b(5,52,3) and b(5,55,3)
+ *	L7		of gen_tcp, gen_udp; TCP 443 gen_tls[b(6,60,3)]; 81 ICMP, 102 ICMPV6
+ *	names		hex(b(6,0,32) >> b(6,32,5)) "." gen_domains[b(6,52,4)], no leading zeros;
+ *			DNS_QUERY on UDP 53, TLS_SERVER_NAME on TCP 443, HTTP_HOST on TCP 80
+ *			and 8080, else empty
  *	dns rcode	3 on UDP 53 where b(5,58,3) is 0, else 0
- *	ja3		on TCP 443: 32 hex digits, words 2i and 2i+1 of the sequence from state 0x6a6133, i = b(6,37,6)
- *	rich		as the rows of gen_tmpl.c say: GEN_BITS(word, at, count), and the slots below
+ *	ja3		on TCP 443: 32 hex digits, words 2i and 2i+1 of the sequence from state
+ *			0x6a6133, i = b(6,37,6)
+ *	rich		as the rows of gen_tmpl.c and the slots below say
  *
  * The number comes back in flowId (IANA 148, 8 octets).  NetFlow v5 has no room for it, so it is
  * spread, up to 2^40: source address = 10.0.0.0 + (n mod 2^24); destination address = 172.16.0.0 +
@@ -110,7 +117,7 @@ enum gen_slot {
 
 /* Octets of a flow. */
 enum gen_blob_slot {
-	GEN_SRC,      /* of the flow's family */
+	GEN_SRC, /* of the flow's family */
 	GEN_DST,
 	GEN_SRC4_OR0, /* zero when the flow is of the other family */
 	GEN_DST4_OR0,
@@ -123,21 +130,21 @@ enum gen_blob_slot {
 	GEN_HTTP_HOST,
 	GEN_JA3,
 	GEN_NO_TEXT,
-	GEN_DST_MAC,   /* rich: 02:5e:01 + b(12,0,24) */
+	GEN_DST_MAC,	  /* rich: 02:5e:01 + b(12,0,24) */
 	GEN_POST_SRC_MAC, /* rich: 02:5e:02 + b(12,24,24) */
 	GEN_POST_DST_MAC, /* rich: 02:5e:03 + b(13,0,24) */
-	GEN_NEXT_HOP,  /* rich and v5: 192.0.2.b(13,24,8), 2001:db8:2::b(13,24,8) */
-	GEN_BGP_HOP,   /* rich: 198.51.100.b(13,32,8), 2001:db8:3::b(13,32,8) */
-	GEN_MPLS_ADDR, /* rich: 203.0.113.b(13,40,8), 2001:db8:4::b(13,40,8) */
-	GEN_NAT_SRC,   /* rich: 203.0.113.b(13,48,8), 2001:db8:5::b(13,48,8) */
-	GEN_NAT_DST,   /* rich: 198.51.100.b(13,56,8), 2001:db8:6::b(13,56,8) */
-	GEN_APP_ID,    /* rich: octet 13, then 3 octets of b(14,0,12) */
-	GEN_APP_NAME,  /* rich: gen_udp[b(0,8,4)].name */
-	GEN_APP_TEXT,  /* rich: `len` times 'a' + (n + place) mod 26; len = b(14,12,4) ? b(14,16,5) : 255 + b(14,16,5) */
-	GEN_USER,      /* rich: empty where b(14,21,2) is 0, else "už-" hex(b(14,23,16)) */
-	GEN_IF_NAME,   /* rich: "eth" and the input interface in decimal */
-	GEN_SECTION,   /* rich: 20 + b(14,39,4) octets: word 15 big endian, over and over; 20 in v9 */
-	GEN_UNKNOWN,   /* rich: b(14,43,4) octets of word 15 big endian, over and over; 5 in v9 */
+	GEN_NEXT_HOP,	  /* rich and v5: 192.0.2.b(13,24,8), 2001:db8:2::b(13,24,8) */
+	GEN_BGP_HOP,	  /* rich: 198.51.100.b(13,32,8), 2001:db8:3::b(13,32,8) */
+	GEN_MPLS_ADDR,	  /* rich: 203.0.113.b(13,40,8), 2001:db8:4::b(13,40,8) */
+	GEN_NAT_SRC,	  /* rich: 203.0.113.b(13,48,8), 2001:db8:5::b(13,48,8) */
+	GEN_NAT_DST,	  /* rich: 198.51.100.b(13,56,8), 2001:db8:6::b(13,56,8) */
+	GEN_APP_ID,	  /* rich: octet 13, then 3 octets of b(14,0,12) */
+	GEN_APP_NAME,	  /* rich: gen_udp[b(0,8,4)].name */
+	GEN_APP_TEXT, /* rich: b(14,16,5) times 'a' + (n + place) mod 26; 255 more if !b(14,12,4) */
+	GEN_USER,    /* rich: empty where b(14,21,2) is 0, else "už-" hex(b(14,23,16)) */
+	GEN_IF_NAME, /* rich: "eth" and the input interface in decimal */
+	GEN_SECTION, /* rich: 20 + b(14,39,4) octets: word 15, repeated; 20 in v9 */
+	GEN_UNKNOWN, /* rich: b(14,43,4) octets of word 15, repeated; 5 in v9 */
 	GEN_BLOB_COUNT
 };
 

@@ -145,7 +145,8 @@ static uint64_t flows_due(const struct run *r)
 	if (due >= r->done + burst)
 		return burst;
 	last = r->done + burst - 1;
-	wait_ns = (int64_t)(last / rate * NS_PER_S + last % rate * NS_PER_S / rate + 1000 - elapsed_ns);
+	wait_ns = (int64_t)(last / rate * NS_PER_S + last % rate * NS_PER_S / rate + 1000 -
+			    elapsed_ns);
 	if (wait_ns > NAP_MAX_NS)
 		wait_ns = NAP_MAX_NS;
 	nap.tv_nsec = wait_ns > 0 ? (long)wait_ns : 0;
@@ -212,7 +213,8 @@ static void print_result(const struct run *r)
 		"flows=%" PRIu64 " messages=%" PRIu64 " octets=%" PRIu64
 		" seconds=%.3f rate=%.0f template_messages=%" PRIu64 " retries=%" PRIu64
 		" refused=%" PRIu64 " cpu_seconds=%.3f protocol=%s template=%s exporters=%u base=%s"
-		" seed=%" PRIu64 " first=%" PRIu64 " time=%" PRId64 " spread=%" PRIu64 " domain=%u\n";
+		" seed=%" PRIu64 " first=%" PRIu64 " time=%" PRId64 " spread=%" PRIu64
+		" domain=%u\n";
 	static const char json[] =
 		"{\"flows\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"octets\":%" PRIu64
 		",\"seconds\":%.3f,\"rate\":%.0f,\"template_messages\":%" PRIu64
