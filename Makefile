@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets.
+
+BUILD   ?= build
+CC      ?= gcc
+CLANG   ?= clang
+FUZZ_S  ?= 60
+PREFIX  ?= /usr/local
+VERSION := $(shell cat VERSION)
+
+PACKAGES := libfixbuf glib-2.0 rdkafka avro-c libzstd liblz4 zlib libconfig jansson libcurl libxxhash libcrypto
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lsnappy -lpthread -lm
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla -Wswitch-enum -Wimplicit-fallthrough -Wformat=2 -Wundef \
+	-Wnull-dereference -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers \
+	$(if $(WERROR),-Werror)
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fPIE
+LINK_HARDENING := -pie -Wl,-z,relro,-z,now
+ifeq ($(SAN),)
+OPTIMIZE := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+else
+OPTIMIZE := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+endif
+CFLAGS_ALL := -std=gnu17 -D_GNU_SOURCE -I. -g $(OPTIMIZE) $(WARNINGS) $(HARDENING) -pthread \
+	-DSLUICE_VERSION='"$(VERSION)"' -MMD -MP $(PKG_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL := $(LINK_HARDENING) $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+
+MAINS   := daemon/main.c daemon/sluicectl.c
+SOURCES := $(filter-out $(MAINS),$(wildcard base/*.c collector/*.c normalizer/*.c sink/*.c daemon/*.c))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+GEN     := $(wildcard test/gen/*.c)
+TESTS   := $(patsubst test/unit/%.c,$(BUILD)/test/%,$(wildcard test/unit/test_*.c))
+FUZZERS := $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c))
+BENCHES := $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(wildcard test/bench/bench_*.c))
+
+.PHONY: all help tests test check bench fuzz fmt lint layers doc install clean golden-update version
+all: $(BUILD)/sluiced $(BUILD)/sluicectl $(BUILD)/sluicegen  ## the programs (default)
+
+help:  ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(dir $@)
+	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(BUILD)/libsluice.a: $(OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $(OBJECTS)
+
+$(BUILD)/sluiced: $(BUILD)/daemon/main.o $(BUILD)/libsluice.a
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/sluicectl: $(BUILD)/daemon/sluicectl.o $(BUILD)/daemon/ctl_show.o
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ -ljansson
+
+$(BUILD)/sluicegen: $(GEN:%.c=$(BUILD)/%.o) $(BUILD)/libsluice.a
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/mock_broker: $(BUILD)/test/system/mock_broker.o
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/test/%: $(BUILD)/test/unit/%.o $(BUILD)/libsluice.a
+	@mkdir -p $(dir $@)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lcmocka
+
+$(BUILD)/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libsluice.a
+	@mkdir -p $(dir $@)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+tests: $(TESTS) $(BUILD)/mock_broker
+
+test: all tests  ## unit and golden tests: under 10 s, no network, no root
+	@scripts/unit $(BUILD) $(TESTS)
+
+layers:  ## the include rule, sizes, banned calls
+	@scripts/layers
+
+lint: layers  ## layers, clang-format, clang-tidy, cppcheck
+	@scripts/lint
+
+check:  ## what a merge needs
+	@scripts/check
+
+bench: all $(BENCHES) $(BUILD)/mock_broker  ## ns per stage, CPU per million flows beside nfcapd
+	@scripts/bench $(BUILD)
+
+# Each fuzzer for FUZZ_S seconds; what it finds is left in $(BUILD)-fuzz/found.
+fuzz:  ## each fuzz target for FUZZ_S seconds
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) SAN=address,undefined,fuzzer-no-link fuzzers
+	@scripts/fuzz $(BUILD)-fuzz $(FUZZ_S) $(FUZZERS)
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/%)
+$(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/libsluice.a
+	@mkdir -p $(dir $@)
+	$(CC) $(CFLAGS_ALL) -pie -fsanitize=address,undefined,fuzzer -o $@ $^ $(PKG_LIBS)
+
+fmt:  ## clang-format over all sources
+	clang-format -i $(shell git ls-files '*.c' '*.h' ':!test/unit/*' ':!test/fuzz/*')
+
+doc: $(BUILD)/sluiced  ## the generated pages of doc/
+	@for page in fields options counters; do \
+		$(BUILD)/sluiced --print-doc $$page > doc/$$(echo $$page | tr a-z A-Z).md || exit 1; done
+
+golden-update: all  ## rewrite the expected files of the golden tests; the diff is what you defend
+	scripts/golden --update $(BUILD)
+
+install: all  ## into DESTDIR and PREFIX
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/sluice \
+		$(DESTDIR)/etc/sluice $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	install $(BUILD)/sluiced $(DESTDIR)$(PREFIX)/sbin/sluiced
+	install $(BUILD)/sluicectl $(DESTDIR)$(PREFIX)/bin/sluicectl
+	cp -R templates $(DESTDIR)$(PREFIX)/share/sluice/
+	sed -e 's|"templates/|"$(PREFIX)/share/sluice/templates/|' \
+	    -e 's|^state = .*|state = "/var/lib/sluice";|' \
+	    -e 's|path = "flows"|path = "/var/lib/sluice/flows"|' \
+	    -e 's|socket = "run/|socket = "/run/sluice/|' etc/sluice.conf > $(DESTDIR)/etc/sluice/sluice.conf
+	sed 's|@PREFIX@|$(PREFIX)|' etc/sluiced.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/sluiced.service
+	install -m 644 etc/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+
+clean:  ## everything that was built
+	rm -rf build build-*
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
