@@ -14,6 +14,7 @@ import io
 import json
 import os
 import sys
+import time
 import urllib.request
 from array import array
 
@@ -26,6 +27,8 @@ import expect  # noqa: E402
 
 KEY_FIELDS = ("flow_id", "src_ip", "dst_ip", "src_port", "dst_port", "protocol_number", "bytes",
               "packets", "flow_start_time", "flow_end_time", "exporter_ip")
+
+FIRST_WAIT_S = 120  # for a topic, and for its first message, when following
 
 # Times are compared as the numbers they are in the file.
 for logical in ("long-timestamp-millis", "long-timestamp-micros", "int-date"):
@@ -152,37 +155,67 @@ class Schemas:
         return list(decoder.all(message[5:], 1))[0]
 
 
-def read_topic(topic, brokers, schemas):
-    """All that is in the topic at this moment, from its beginning."""
+def partitions_of(consumer, topic, wait_s):
+    """The partitions of a topic, which may still have to appear."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        meta = consumer.list_topics(topic, timeout=15).topics.get(topic)
+        if meta is not None and meta.error is None and meta.partitions:
+            return sorted(meta.partitions)
+        if time.monotonic() > deadline:
+            raise Unreadable(f"topic {topic}: {meta.error if meta else 'no such topic'}")
+        time.sleep(0.2)
+
+
+def messages_of(consumer, topic, first_wait_s, quiet_s):
+    """Messages until none comes for quiet_s; the first may take first_wait_s."""
+    deadline = time.monotonic() + first_wait_s
+    while time.monotonic() < deadline:
+        messages = consumer.consume(1000, timeout=0.1)
+        for message in messages:
+            if message.error():
+                raise Unreadable(f"topic {topic}: {message.error()}")
+            yield message
+        if messages:
+            deadline = time.monotonic() + quiet_s
+
+
+def read_topic(topic, brokers, schemas, follow_s):
+    """All that is in the topic at this moment; with follow_s all that comes, until a pause so long.
+
+    Following takes messages from the broker as fast as they come and keeps them in memory, so that
+    a broker which keeps little (a mock one) does not drop what is not yet checked.
+    """
     import confluent_kafka as kafka
 
     consumer = kafka.Consumer({
         "bootstrap.servers": brokers, "group.id": f"sluicegen-check-{os.getpid()}",
         "enable.auto.commit": False, "auto.offset.reset": "earliest",
-        "queued.max.messages.kbytes": 65536, "fetch.message.max.bytes": 8388608})
+        "queued.min.messages": 10000000, "queued.max.messages.kbytes": 1048576,
+        "fetch.wait.max.ms": 10, "fetch.message.max.bytes": 8388608})
     try:
-        meta = consumer.list_topics(topic, timeout=15).topics[topic]
-        if meta.error is not None or not meta.partitions:
-            raise Unreadable(f"topic {topic}: {meta.error or 'no partitions'}")
         end = {}
         start = []
-        for number in meta.partitions:
+        for number in partitions_of(consumer, topic, FIRST_WAIT_S if follow_s else 0):
             partition = kafka.TopicPartition(topic, number)
             low, high = consumer.get_watermark_offsets(partition, timeout=15)
-            if high > low:
+            if follow_s or high > low:
                 end[number] = high
                 start.append(kafka.TopicPartition(topic, number, low))
         consumer.assign(start)
-        while end:
-            messages = consumer.consume(10000, timeout=15)
-            if not messages:
-                raise Unreadable(f"topic {topic}: no message for 15 s, {sorted(end)} left")
-            for message in messages:
-                if message.error():
-                    raise Unreadable(f"topic {topic}: {message.error()}")
+        if follow_s:
+            print(f"following {topic}", file=sys.stderr, flush=True)
+            for message in messages_of(consumer, topic, FIRST_WAIT_S, follow_s):
                 yield schemas.decode(message.value())
-                if message.offset() + 1 >= end.get(message.partition(), 1 << 62):
-                    del end[message.partition()]
+            return
+        for message in messages_of(consumer, topic, 15, 15) if end else ():
+            yield schemas.decode(message.value())
+            if message.offset() + 1 >= end.get(message.partition(), 1 << 62):
+                del end[message.partition()]
+                if not end:
+                    return
+        if end:
+            raise Unreadable(f"topic {topic}: no message for 15 s, {sorted(end)} left")
     finally:
         consumer.close()
 
@@ -340,6 +373,8 @@ def options(argv):
     p.add_argument("--brokers", default="127.0.0.1:9092")
     p.add_argument("--schema", help="the writer's schema of the topic, a file")
     p.add_argument("--registry", help="URL of the schema registry of the topic")
+    p.add_argument("--follow", type=float, metavar="S", default=0,
+                   help="read on as messages come, until none comes for S seconds")
     p.add_argument("--fields", choices=("key", "all"), default="all")
     p.add_argument("--limit", type=int, default=20, help="how many of each kind are named")
     p.add_argument("--json", action="store_true", help="totals as JSON")
@@ -379,7 +414,8 @@ def main(argv=None):
         if o.files is not None:
             records = read_files(o.files, read)
         else:
-            records = read_topic(o.topic, o.brokers, Schemas(o.schema, o.registry, read))
+            records = read_topic(o.topic, o.brokers, Schemas(o.schema, o.registry, read),
+                                 o.follow)
         check = Check(run, names, o.limit)
         add = check.add
         for record in records:

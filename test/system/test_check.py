@@ -6,6 +6,7 @@ wrong, must be named; captures that sluicegen wrote, read by the small decoder b
 """
 import copy
 import glob
+import io
 import ipaddress
 import json
 import os
@@ -13,6 +14,7 @@ import struct
 import subprocess
 import sys
 
+import confluent_kafka
 import fastavro
 import pytest
 
@@ -41,7 +43,7 @@ def avro_type(name):
     return ["null", "string" if name in STRINGS else "long"]
 
 
-SCHEMA = fastavro.parse_schema({
+SCHEMA_JSON = {
     "type": "record", "name": "sluice.Flow", "fields": [
         {"name": "record_id", "type": "bytes"},
         {"name": "normalized", "type": {"type": "record", "name": "sluice.Normalized", "fields": [
@@ -53,7 +55,8 @@ SCHEMA = fastavro.parse_schema({
             {"name": "template_id", "type": ["null", "int"], "default": None},
             {"name": "elements", "type": {"type": "map", "values": "string"}},
             {"name": "wire", "type": ["null", "bytes"], "default": None},
-            {"name": "notes", "type": {"type": "array", "items": "string"}}]}}]})
+            {"name": "notes", "type": {"type": "array", "items": "string"}}]}}]}
+SCHEMA = fastavro.parse_schema(SCHEMA_JSON)
 
 
 def record_of(number, normalized, version, template_id):
@@ -186,6 +189,48 @@ def test_other_runs_are_left_aside(tmp_path, capsys):
 def test_nothing_to_read_is_an_error(tmp_path, capsys):
     assert check.main(["--protocol", "v5", "--flows", "1", "--time", "1700000000", "--files",
                        str(tmp_path)]) == 2
+
+
+# --- topics --------------------------------------------------------------------------------------
+
+@pytest.fixture
+def brokers(tmp_path_factory):
+    built = os.path.join(ROOT, os.environ.get("BUILD", "build"), "mock_broker")
+    if not os.path.exists(built):
+        built = str(tmp_path_factory.mktemp("broker") / "mock_broker")
+        source = os.path.join(ROOT, "test", "system", "mock_broker.c")
+        subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O1", f"-I{ROOT}", "-o", built, source,
+                        "-lrdkafka"], check=True)
+    broker = subprocess.Popen([built, "-t", "flows:3"], stdin=subprocess.PIPE, text=True,
+                              stdout=subprocess.PIPE)
+    yield broker.stdout.readline().split()[1]
+    broker.communicate("quit\n", timeout=20)
+
+
+def produce(brokers, records):
+    producer = confluent_kafka.Producer({"bootstrap.servers": brokers})
+    for i, record in enumerate(records):
+        value = io.BytesIO(b"\0" + struct.pack(">I", 7))
+        value.seek(5)
+        fastavro.schemaless_writer(value, SCHEMA, record)
+        producer.produce("flows", value.getvalue(), key=str(i % 16))
+    assert producer.flush(30) == 0
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow", "2"]])
+def test_topic_is_read_whole(tmp_path, capsys, brokers, follow):
+    schema = tmp_path / "schema.avsc"
+    schema.write_text(json.dumps(SCHEMA_JSON))
+    records = delivered("v9", "nprobe")
+    double(records)
+    produce(brokers, records)
+    rc = check.main(["--protocol", "v9", "--flows", str(FLOWS), "--exporters", "4", "--time",
+                     str(TIME), "--topic", "flows", "--brokers", brokers, "--schema", str(schema),
+                     *follow])
+    lines = capsys.readouterr().out.splitlines()
+    assert rc == 1
+    assert lines[0].startswith("doubled number 42")
+    assert lines[1:] == [f"delivered={FLOWS + 1} missing=0 wrong=0 doubled=1 other=0"]
 
 
 # --- sluicegen's own captures --------------------------------------------------------------------
