@@ -16,7 +16,7 @@
  *	 stray    --> socket of worker k --> hand-over store of worker i        --> fn
  *
  * A datagram that comes to another worker (multicast, or while sockets are being bound) is handed to
- * its owner through a bounded store.  Counted here: UNITS_UDP, RESTEERED, KERNEL_DROPS,
+ * its owner through a bounded store.  Counted here: UNITS_UDP, OCTETS, RESTEERED, KERNEL_DROPS,
  * UNIT_TRUNCATED and UNIT_HANDOVER, each in the stat set of the worker that received.
  *
  * Owner: the group is the main thread's, a worker its thread's.  Lifetime: process.
