@@ -199,8 +199,8 @@ def brokers(tmp_path_factory):
     if not os.path.exists(built):
         built = str(tmp_path_factory.mktemp("broker") / "mock_broker")
         source = os.path.join(ROOT, "test", "system", "mock_broker.c")
-        subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O1", f"-I{ROOT}", "-o", built, source,
-                        "-lrdkafka"], check=True)
+        subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O1", f"-I{ROOT}", "-o", built,
+                        source, "-lrdkafka"], check=True)
     broker = subprocess.Popen([built, "-t", "flows:3"], stdin=subprocess.PIPE, text=True,
                               stdout=subprocess.PIPE)
     yield broker.stdout.readline().split()[1]
@@ -271,6 +271,92 @@ ELEMENTS = {  # (enterprise, id): field, reader
 }
 
 
+def plain_mac(octets):
+    return octets.hex(":")
+
+
+def signed(octets):
+    return str(int.from_bytes(octets, "big", signed=True))
+
+
+def decimal(octets):
+    return str(number(octets))
+
+
+def hexadecimal(octets):
+    return octets.hex() or None
+
+
+def real(octets):
+    return repr(struct.unpack(">f" if len(octets) == 4 else ">d", octets)[0])
+
+
+def ntp_ns(octets):
+    seconds, fraction = struct.unpack(">II", octets)
+    return (seconds - 2208988800) * 1000000000 + (fraction * 1000000000 >> 32)
+
+
+def least_of_long(octets):
+    return min(number(octets), 2 ** 63 - 1)
+
+
+RICH = {  # the same for the rich templates; a name with a colon is a key of raw.elements
+    85: ("bytes_total", least_of_long), 86: ("packets_total", number),
+    154: ("flow_start_ns", ntp_ns), 155: ("flow_end_ns", ntp_ns), 156: ("flow_start_ns", ntp_ns),
+    157: ("flow_end_ns", ntp_ns), 136: ("flow_end_reason", number),
+    61: ("flow_direction", lambda o: ("ingress", "egress")[o[0]]),
+    81: (":postSourceMacAddress", plain_mac), 80: ("dst_mac", plain_mac),
+    57: (":postDestinationMacAddress", plain_mac), 59: ("dst_vlan", number),
+    243: (":dot1qVlanId", decimal), 70: ("mpls_labels", number), 71: ("mpls_labels", number),
+    72: ("mpls_labels", number), 47: (":mplsTopLabelIPv4Address", address),
+    140: (":mplsTopLabelIPv6Address", address), 15: ("next_hop", address),
+    62: ("next_hop", address), 18: ("bgp_next_hop", address), 63: ("bgp_next_hop", address),
+    128: ("dst_next_as", number), 129: ("src_prev_as", number), 225: ("nat_src_ip", address),
+    226: ("nat_dst_ip", address), 281: ("nat_src_ip", address), 282: ("nat_dst_ip", address),
+    227: ("nat_src_port", number), 228: ("nat_dst_port", number), 230: ("nat_event", number),
+    361: ("nat_port_range_start", number), 362: ("nat_port_range_end", number),
+    233: ("firewall_event", number), 320: (":absoluteError", real), 321: (":relativeError", real),
+    276: (":dataRecordsReliability", lambda o: {1: "true", 2: "false"}[o[0]]),
+    322: (":observationTimeSeconds", decimal), 323: (":observationTimeMilliseconds", decimal),
+    324: (":observationTimeMicroseconds", hexadecimal),
+    325: (":observationTimeNanoseconds", hexadecimal), 434: (":mibObjectValueInteger", signed),
+    52: ("ip_ttl_min", number), 53: ("ip_ttl_max", number), 25: ("packet_size_min", number),
+    26: ("packet_size_max", number), 54: ("ip_fragment_id", number),
+    88: ("ip_fragment_offset", number), 176: ("icmp_type", number), 177: ("icmp_code", number),
+    178: ("icmp_type", number), 179: ("icmp_code", number), 195: ("ip_dscp", number),
+    31: ("ipv6_flow_label", number), 234: ("ingress_vrf", number), 235: ("egress_vrf", number),
+    239: ("biflow_direction", number), 89: ("forwarding_status", number),
+    138: ("observation_point_id", number), 19: (":postMCastPacketDeltaCount", decimal),
+    132: ("dropped_bytes", number), 133: ("dropped_packets", number), 3: ("flow_count", number),
+    94: (":applicationDescription", text), 95: ("app_id", lambda o: f"{o[0]}:{number(o[1:])}"),
+    96: ("app_name", text), 371: ("user_name", text), 82: (":interfaceName", text),
+    313: (":ipHeaderPacketSection", hexadecimal), 32000: (":e0id32000", hexadecimal),
+    45678: (":v9.45678", hexadecimal),
+}
+ELEMENTS.update({(0, element): row for element, row in RICH.items()})
+ELEMENTS.update({(29305, 1): ("reverse_bytes", number), (29305, 2): ("reverse_packets", number),
+                 (32473, 77): (":e32473id77", hexadecimal)})
+
+
+def put(values, elements, element, octets):
+    """One element into its field, or into raw where it has none or its field is taken."""
+    name, reader = ELEMENTS[element]
+    value = reader(octets)
+    if name == "mpls_labels":
+        values.setdefault(name, []).append(value >> 4)
+    elif name.startswith(":") and value is not None:
+        key = name[1:]
+        elements[key + "#2" if key in elements else key] = value
+    elif name == "in_interface" and name in values:
+        elements["ingressInterface#2"] = str(value)
+    elif not name.startswith(":"):
+        values[name] = values.get(name) if value is None else value
+    if name == "bytes_total" and value != number(octets):
+        elements["octetTotalCount"] = decimal(octets)
+    if name in ("flow_start_ns", "flow_end_ns"):
+        values[name.replace("_ns", "_time")] = value // 1000000
+
+
 def frames(path):
     with open(path, "rb") as f:
         octets = f.read()
@@ -305,16 +391,17 @@ def read_records(body, fields):
     at = 0
     least = sum(1 if length == 65535 else length for _, length in fields)
     while at + least <= len(body):
-        values = {}
+        values, elements = {}, {}
         for element, length in fields:
             if length == 65535:
                 length = body[at]
                 at += 1
-            name, reader = ELEMENTS[element]
-            value = reader(body[at:at + length])
-            values[name] = values.get(name) if value is None else value
+                if length == 255:
+                    length = number(body[at:at + 2])
+                    at += 2
+            put(values, elements, element, body[at:at + length])
             at += length
-        yield values
+        yield values, elements
 
 
 def v5_records(message):
@@ -333,7 +420,7 @@ def v5_records(message):
             values[name] += now - uptime
         if values["protocol_number"] == 1:
             values["icmp_type"], values["icmp_code"] = divmod(values["dst_port"], 256)
-        yield dict(values, export_time=now, observation_domain_id=engine), None
+        yield dict(values, export_time=now, observation_domain_id=engine), {}, None
 
 
 def templated_records(message, templates):
@@ -350,11 +437,12 @@ def templated_records(message, templates):
         if set_id in (0, 2):
             read_templates(body, is_v9, templates)
             continue
-        for values in read_records(body, templates[set_id]):
-            if is_v9:
+        for values, elements in read_records(body, templates[set_id]):
+            if is_v9 and "flow_end_ns" not in values:
                 for name in ("flow_start_time", "flow_end_time"):
                     values[name] += seconds * 1000 - uptime
-            yield dict(values, export_time=seconds * 1000, observation_domain_id=domain), set_id
+            values.update(export_time=seconds * 1000, observation_domain_id=domain)
+            yield values, elements, set_id
 
 
 def records_of_capture(path):
@@ -365,11 +453,11 @@ def records_of_capture(path):
         version = message[1]
         found = (v5_records(message) if version == 5
                  else templated_records(message, templates.setdefault(exporter, {})))
-        for values, template_id in found:
+        for values, elements, template_id in found:
             values.update(source=source[version], exporter_ip=exporter,
                           event_time=values["flow_end_time"],
                           protocol=protocols[values["protocol_number"]])
-            yield values, version, template_id
+            yield values, version, template_id, elements
 
 
 @pytest.fixture(scope="session")
@@ -385,7 +473,8 @@ def sluicegen(tmp_path_factory):
 
 
 @pytest.mark.parametrize("protocol,template", [
-    ("v5", "fixed"), ("v9", "basic"), ("v9", "nprobe"), ("ipfix", "basic"), ("ipfix", "nprobe")])
+    ("v5", "fixed"), ("v9", "basic"), ("v9", "nprobe"), ("v9", "rich"), ("ipfix", "basic"),
+    ("ipfix", "nprobe"), ("ipfix", "rich")])
 def test_sluicegen_and_checker_agree(tmp_path, capsys, sluicegen, protocol, template):
     capture = str(tmp_path / "flows.pcap")
     said = subprocess.run(
@@ -394,12 +483,14 @@ def test_sluicegen_and_checker_agree(tmp_path, capsys, sluicegen, protocol, temp
          "--json"],
         check=True, capture_output=True, text=True).stdout
     (tmp_path / "run.json").write_text(said)
-    records = [record_of(i, values, version, template_id) for i, (values, version, template_id)
-               in enumerate(records_of_capture(capture))]
+    records = []
+    for i, (values, version, template_id, elements) in enumerate(records_of_capture(capture)):
+        records.append(record_of(i, values, version, template_id))
+        records[-1]["raw"]["elements"] = elements
     assert len(records) == FLOWS == json.loads(said)["flows"]
     folder = tmp_path / "flows"
     folder.mkdir()
-    write(folder, records)
+    write(folder, records, "jsonl" if template == "rich" else "avro")
     rc = check.main(["--run", str(tmp_path / "run.json"), "--files", str(folder)])
     assert rc == 0, capsys.readouterr().out
 
