@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: what exporters send is what readers find, in files and in Kafka, whatever happens between.
+
+Method: real exporters and sluicegen send to a running sluiced; fastavro and a Kafka consumer read what came out;
+counts must match exactly, and the ledger must balance.
+"""
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+import confluent_kafka
+import pytest
+
+from conftest import (BUILD, ROOT, MockBroker, Registry, Sluiced, check, files_sink, read_flows, sluicegen, wait_for)
+
+DEMO = os.path.join(ROOT, "test/corpus/demo.pcap")
+
+
+def softflowd(port, *words):
+    done = subprocess.run(["softflowd", "-r", DEMO, "-n", f"127.0.0.1:{port}", "-d", "-c", "none", *words],
+                          capture_output=True, text=True, timeout=60, check=True)
+    return int(re.search(r"\((\d+) records\)", done.stdout + done.stderr).group(1))
+
+
+@pytest.mark.parametrize("version,source", [("5", "netflow5"), ("9", "netflow9"), ("10", "ipfix")])
+def test_softflowd(start, folder, version, source):
+    s = start(Sluiced, files_sink(folder, codec="deflate"))
+    sent = softflowd(s.port, "-v", version)
+    assert sent > 0
+    s.settle()
+    s.drain()
+    ledger = s.ledger()
+    assert ledger["flows"]["left"]["flows"] == sent
+    s.stop()
+    flows = read_flows(folder)
+    assert len(flows) == sent
+    assert {f["normalized"]["source"] for f in flows} == {source}
+    assert all(f["normalized"]["exporter_ip"] == "127.0.0.1" for f in flows)
+    assert len({f["record_id"] for f in flows}) == sent
+
+
+@pytest.mark.parametrize("version", ["5", "9", "10"])
+def test_pmacctd(start, folder, version):
+    s = start(Sluiced, files_sink(folder, codec="snappy"))
+    conf = os.path.join(folder, "pmacctd.conf")
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(f"daemonize: false\npcap_savefile: {DEMO}\nplugins: nfprobe[p]\nnfprobe_receiver[p]: 127.0.0.1:{s.port}\n"
+                f"nfprobe_version[p]: {version}\nplugin_buffer_size: 1024000\nplugin_pipe_size: 102400000\n")
+    subprocess.run(["pmacctd", "-f", conf], capture_output=True, timeout=60, check=True)
+    assert s.settle(quiet_s=1) > 0
+    s.drain()
+    ledger = s.ledger()
+    s.stop()
+    flows = read_flows(folder)
+    # What the capture holds is what was exported: packets and octets of IPv4, and of IPv6 where v5 is not.
+    sums = {4: [0, 0], 6: [0, 0]}
+    for f in flows:
+        n = f["normalized"]
+        family = 6 if ":" in (n["src_ip"] or "") else 4
+        sums[family][0] += n["packets"]
+        sums[family][1] += n["bytes"]
+    assert len(flows) == ledger["flows"]["left"]["flows"]
+    packets = subprocess.run(["tshark", "-r", DEMO, "-T", "fields", "-e", "ip.len", "-e", "ipv6.plen"], capture_output=True,
+                             text=True, check=True).stdout
+    truth = {4: [0, 0], 6: [0, 0]}
+    for line in packets.splitlines():
+        v4, _, v6 = line.partition("\t")
+        if v4:
+            truth[4][0] += 1
+            truth[4][1] += int(v4.split(",")[0])
+        elif v6:
+            truth[6][0] += 1
+            truth[6][1] += 40 + int(v6.split(",")[0])
+    assert sums[4] == truth[4]
+    assert sums[6] == ([0, 0] if version == "5" else truth[6])
+
+
+@pytest.mark.parametrize("codec", ["null", "snappy", "zstandard", "deflate"])
+def test_codecs(start, folder, codec):
+    s = start(Sluiced, files_sink(folder, codec=codec))
+    run = sluicegen("-P", "ipfix", "-t", "rich", "-n", 2000, "-r", 20000, "-e", 3, "-d", f"127.0.0.1:{s.port}")
+    s.settle()
+    s.stop()
+    code, said = check(run, "--files", f"{folder}/flows")
+    assert code == 0, said
+
+
+def test_json_lines(start, folder):
+    s = start(Sluiced, files_sink(folder, format="json"))
+    run = sluicegen("-P", "v9", "-t", "nprobe", "-n", 2000, "-r", 20000, "-e", 2, "-d", f"127.0.0.1:{s.port}")
+    s.settle()
+    s.stop()
+    code, said = check(run, "--files", f"{folder}/flows")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("protocol", ["v5", "v9", "ipfix"])
+@pytest.mark.parametrize("template", ["basic", "nprobe", "rich"])
+def test_every_field(start, folder, protocol, template):
+    if protocol == "v5" and template != "basic":
+        pytest.skip("v5 has one fixed record: it is tested once")
+    s = start(Sluiced, files_sink(folder, codec="deflate"), ["collector.selfcheck=7"])
+    run = sluicegen("-P", protocol, "-t", template, "-n", 3000, "-r", 30000, "-e", 4, "-d", f"127.0.0.1:{s.port}")
+    s.settle()
+    s.ledger()
+    assert s.counter("selfcheck_differences") == 0
+    assert protocol == "v5" or s.counter("selfchecks") > 100
+    assert s.counter("selfcheck_skipped") == 0
+    s.stop()
+    code, said = check(run, "--files", f"{folder}/flows")
+    assert code == 0, said
+
+
+def kafka_sink(broker, registry, topic="flows"):
+    return (f'{{ name = "bus"; type = "kafka"; topic = "{topic}"; brokers = "{broker.bootstrap}"; '
+            f'registry: {{ url = "{registry.url}"; }}; }}')
+
+
+class Collecting(threading.Thread):
+    """Reads a topic while it fills: the mock keeps only a few MiB."""
+
+    def __init__(self, bootstrap, topic, folder):
+        super().__init__(daemon=True)
+        self.path = os.path.join(folder, "topic.bin")
+        self.count, self.stopping, self.keys = 0, False, set()
+        self.consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "t", "enable.auto.commit": False,
+                                                  "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20})
+        partitions = wait_for(lambda: list(self.consumer.list_topics(topic, timeout=5).topics[topic].partitions))
+        self.consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in partitions])
+        self.start()
+
+    def run(self):
+        with open(self.path, "wb") as f:
+            while not self.stopping:
+                for m in self.consumer.consume(1000, timeout=0.2):
+                    if m.error() is None:
+                        value = m.value()
+                        f.write(len(value).to_bytes(4, "big") + value)
+                        self.keys.add(m.key())
+                        self.count += 1
+
+    def stop(self):
+        self.stopping = True
+        self.join()
+        self.consumer.close()
+        with open(self.path, "rb") as f:
+            data = f.read()
+        at, values = 0, []
+        while at < len(data):
+            n = int.from_bytes(data[at:at + 4], "big")
+            values.append(data[at + 4:at + 4 + n])
+            at += 4 + n
+        return values
+
+
+def container_of(values, schema, path):
+    """The topic's values as a container, for the checker: the same octets, another envelope."""
+    ids = {v[1:5] for v in values}
+    assert all(v[0] == 0 for v in values) and len(ids) == 1
+    head = b"Obj\x01" + b"\x04" + b"\x16avro.schema" + varint(len(schema)) + schema + b"\x14avro.codec\x08null" + b"\0" + b"s" * 16
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(head)
+        for i in range(0, len(values), 1000):
+            block = b"".join(v[5:] for v in values[i:i + 1000])
+            f.write(varint(len(values[i:i + 1000])) + varint(len(block)) + block + b"s" * 16)
+
+
+def varint(v):
+    v = v << 1
+    out = bytearray()
+    while v > 127:
+        out.append(v & 127 | 128)
+        v >>= 7
+    out.append(v)
+    return bytes(out)
+
+
+@pytest.mark.parametrize("freeze_s", [0, 20], ids=["steady", "broker frozen for 20 s"])
+def test_kafka_and_file(start, folder, freeze_s):
+    broker, registry = start(MockBroker, "flows:4"), start(Registry)
+    s = start(Sluiced, f'({kafka_sink(broker, registry)}, {files_sink(folder, codec="snappy")[1:-1]})')
+    reader = Collecting(broker.bootstrap, "flows", folder)
+    results = {}
+
+    def send(protocol, base):
+        results[protocol] = sluicegen("-P", protocol, "-t", "nprobe", "-n", 200000, "-r", 25000, "-e", 16, "-b", base,
+                                      "-d", f"127.0.0.1:{s.port}")
+
+    senders = [threading.Thread(target=send, args=a) for a in (("ipfix", "127.1.1.1"), ("v9", "127.1.2.1"))]
+    for t in senders:
+        t.start()
+    if freeze_s:
+        time.sleep(3)
+        broker.say("down 0")
+        time.sleep(freeze_s)
+        broker.say("up 0")
+    for t in senders:
+        t.join()
+    assert s.settle() == 400000
+    s.drain()
+    s.ledger()
+    sinks = {k["name"]: k for k in s.ctl("sinks")["sinks"]}
+    assert sinks["bus"]["delivered"] == sinks["files"]["delivered"] == 400000
+    assert wait_for(lambda: reader.count >= 400000, 60)
+    values = reader.stop()
+    s.stop()
+    schema = subprocess.run([os.path.join(BUILD, "sluiced"), "--print-schema"], capture_output=True, check=True,
+                            cwd=ROOT).stdout.strip()
+    container_of(values, schema, f"{folder}/topic/flows/topic.avro")
+    assert len(reader.keys) == 32
+    for where in (f"{folder}/flows", f"{folder}/topic/flows"):
+        for protocol in ("ipfix", "v9"):
+            code, said = check(results[protocol], "--files", where)
+            assert code == 0, f"{where} {protocol}: {said}"
+
+
+def test_broker_and_registry_away_at_start(start, folder):
+    broker, registry = start(MockBroker, "flows:2"), start(Registry)
+    registry.mode("503")
+    broker.say("down 0")
+    s = start(Sluiced, f"({kafka_sink(broker, registry)})")
+    run = sluicegen("-P", "ipfix", "-n", 1000, "-r", 10000, "-d", f"127.0.0.1:{s.port}")
+    assert s.settle() == run["flows"]
+    assert s.ctl("sinks")["sinks"][0]["pending"] == 1000
+    broker.say("up 0")
+    registry.mode("ok")
+    reader = Collecting(broker.bootstrap, "flows", folder)
+    s.drain()
+    assert wait_for(lambda: reader.count >= 1000, 30)
+    assert len(reader.stop()) == 1000
+    s.ledger()
+    s.stop()
+
+
+def test_folder_not_writable(start, folder):
+    os.makedirs(f"{folder}/blocked")
+    with open(f"{folder}/blocked/flows", "w", encoding="utf-8"):
+        pass  # a file stands where the folder should be
+    s = start(Sluiced, f'({{ name = "files"; type = "file"; path = "{folder}/blocked/flows"; rotate_s = 1; }})')
+    sluicegen("-P", "v9", "-n", 500, "-r", 10000, "-d", f"127.0.0.1:{s.port}")
+    assert s.settle() == 500
+    assert wait_for(lambda: s.ctl("sinks")["sinks"][0]["errors"] > 0, 20)
+    os.unlink(f"{folder}/blocked/flows")
+    s.drain()
+    s.ledger()
+    s.stop()
+    os.rename(f"{folder}/blocked/flows", f"{folder}/flows")
+    assert len(read_flows(folder)) == 500
+
+
+def test_reload(start, folder):
+    shutil.copytree(os.path.join(ROOT, "templates"), f"{folder}/templates")
+    s = start(Sluiced, files_sink(folder), [f"normalizer.mappings={folder}/templates/mappings"])
+    generation = s.ctl("status")["generation"]
+    with open(f"{folder}/templates/mappings/zz.conf", "w", encoding="utf-8") as f:
+        f.write('mapping: { name = "zz"; when = { format = "v9"; template = 999; };\npromote = ( { element = "octetDeltaCuont"; field = "bytes"; } ); };\n')
+    answer = s.ctl("reload")
+    assert not answer["ok"] and "zz.conf:2" in answer["error"] and "octetDeltaCount" in answer["error"]
+    assert s.ctl("status")["generation"] == generation
+    os.unlink(f"{folder}/templates/mappings/zz.conf")
+    stop = threading.Event()
+    runs = []
+
+    def send():
+        runs.append(sluicegen("-P", "ipfix", "-n", 60000, "-r", 20000, "-e", 4, "-d", f"127.0.0.1:{s.port}"))
+        stop.set()
+
+    t = threading.Thread(target=send)
+    t.start()
+    count = 0
+    while not stop.is_set():
+        assert s.ctl("reload")["ok"]
+        count += 1
+        time.sleep(0.1)
+    t.join()
+    assert count > 5
+    assert s.settle() == 60000
+    s.ledger()
+    s.stop()
+    code, said = check(runs[0], "--files", f"{folder}/flows")
+    assert code == 0, said
+
+
+def test_tail(start, folder):
+    s = start(Sluiced, files_sink(folder))
+    tail = subprocess.Popen([os.path.join(BUILD, "sluicectl"), "-s", s.socket, "--json", "tail", "-n", "5", "source=ipfix"],
+                            stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    sluicegen("-P", "v9", "-n", 50, "-r", 10000, "-d", f"127.0.0.1:{s.port}")
+    sluicegen("-P", "ipfix", "-n", 50, "-r", 10000, "-d", f"127.0.0.1:{s.port}")
+    out, _ = tail.communicate(timeout=30)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) == 6 and lines[-1]["events"] == 5
+    assert all(line["event"]["normalized"]["source"] == "ipfix" for line in lines[:-1])
+    s.stop()
+
+
+def test_control_socket(start, folder):
+    s = start(Sluiced, files_sink(folder))
+    sluicegen("-P", "ipfix", "-t", "rich", "-n", 100, "-r", 10000, "-d", f"127.0.0.1:{s.port}")
+    assert s.settle() == 100
+    commands = [c["command"].split()[0] for c in s.ctl("help")["commands"]]
+    for name in ("status", "ledger", "exporters", "templates", "sinks", "tail", "reload", "drain", "version", "help"):
+        assert name in commands
+    assert s.ctl("exporters")["exporters"][0]["flows"] == 100
+    templates = s.ctl("templates")["templates"]
+    assert any(e["fields"] == ["bytes"] for t in templates for e in t["elements"])
+    unmapped = s.ctl("templates", "--unmapped")["templates"]
+    assert unmapped and all(e["in_raw"] and not e["fields"] for t in unmapped for e in t["elements"])
+    assert not s.ctl("statsu")["ok"] and "status" in s.ctl("statsu")["error"]
+    people = subprocess.run([os.path.join(BUILD, "sluicectl"), "-s", s.socket, "ledger"], capture_output=True, text=True, check=False)
+    assert people.returncode == 0 and people.stdout.strip().endswith("balanced")
+    assert oct(os.stat(s.socket).st_mode & 0o777) == "0o660"
+    s.stop()
+    assert not os.path.exists(s.socket)
+
+
+def test_no_datagram_is_too_odd(start, folder):
+    """Each capture of the corpus with octets changed and cut, sent as a capture of its own."""
+    s = start(Sluiced, files_sink(folder))
+    s.stop()
+    for path in sorted(glob.glob(os.path.join(ROOT, "test/corpus/*.pcap"))):
+        if os.path.basename(path) == "demo.pcap":
+            continue
+        done = subprocess.run([os.path.join(BUILD, "sluiced"), "-o", 'sinks=({ name = "n"; type = "null"; })', "-o", f"state={folder}/s",
+                               "--replay", path], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+        assert done.returncode == 0 and done.stdout.strip().endswith("balanced"), path + done.stdout + done.stderr
