@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make help` lists the targets.
 
+# BUILD=DIR  where everything goes            CC=clang   another compiler
+# SAN=LIST   address,undefined | thread       WERROR=1   warnings are errors
+# FUZZ_S=N   seconds for each fuzz target     V=1        show the commands
+# Programs of one BUILD are made again when compiler or flags change.
+
 BUILD   ?= build
-CC      ?= gcc
 CLANG   ?= clang
 FUZZ_S  ?= 60
 PREFIX  ?= /usr/local
 VERSION := $(shell cat VERSION)
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(SAN),none)
+SAN :=
+endif
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '%-5s %s\n' $(1) $(2))
 
 PACKAGES := libfixbuf glib-2.0 rdkafka avro-c libzstd liblz4 zlib libconfig jansson libcurl libxxhash libcrypto
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
@@ -17,7 +29,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion 
 	-Wnull-dereference -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers \
 	$(if $(WERROR),-Werror)
 HARDENING := -fstack-protector-strong -fstack-clash-protection -fPIE
-LINK_HARDENING := -pie -Wl,-z,relro,-z,now
+LINK_HARDENING := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 ifeq ($(SAN),)
 OPTIMIZE := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 else
@@ -32,44 +44,64 @@ SOURCES := $(filter-out $(MAINS),$(wildcard base/*.c collector/*.c normalizer/*.
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 GEN     := $(wildcard test/gen/*.c)
 TESTS   := $(patsubst test/unit/%.c,$(BUILD)/test/%,$(wildcard test/unit/test_*.c))
+HELPERS := $(patsubst test/system/%.c,$(BUILD)/%,$(wildcard test/system/*.c))
 FUZZERS := $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 BENCHES := $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(wildcard test/bench/bench_*.c))
 
-.PHONY: all help tests test check bench fuzz fmt lint layers doc install clean golden-update version
+.PHONY: all help tests test check bench fuzz fmt lint layers doc install clean golden-update FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
 all: $(BUILD)/sluiced $(BUILD)/sluicectl $(BUILD)/sluicegen  ## the programs (default)
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
-$(BUILD)/%.o: %.c
-	@mkdir -p $(dir $@)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+# What the objects of this BUILD were made with.
+STAMP := $(CC) $(filter-out -Werror,$(CFLAGS_ALL)) | $(LDFLAGS_ALL)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@printf '%s\n' '$(subst ','\'',$(STAMP))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(STAMP))' > $@
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 $(BUILD)/libsluice.a: $(OBJECTS)
+	$(call say,AR,$@)
 	@rm -f $@
-	$(AR) rcs $@ $(OBJECTS)
+	$(Q)$(AR) rcs $@ $(OBJECTS)
+
+LINK = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS)
 
 $(BUILD)/sluiced: $(BUILD)/daemon/main.o $(BUILD)/libsluice.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK)
 
-$(BUILD)/sluicectl: $(BUILD)/daemon/sluicectl.o $(BUILD)/daemon/ctl_show.o
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ -ljansson
+$(BUILD)/sluicectl: $(BUILD)/daemon/sluicectl.o $(BUILD)/libsluice.a
+	$(call say,LD,$@)
+	$(Q)$(LINK)
 
 $(BUILD)/sluicegen: $(GEN:%.c=$(BUILD)/%.o) $(BUILD)/libsluice.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK)
 
-$(BUILD)/mock_broker: $(BUILD)/test/system/mock_broker.o
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+$(HELPERS): $(BUILD)/%: $(BUILD)/test/system/%.o $(BUILD)/libsluice.a
+	$(call say,LD,$@)
+	$(Q)$(LINK)
 
-$(BUILD)/test/%: $(BUILD)/test/unit/%.o $(BUILD)/libsluice.a
-	@mkdir -p $(dir $@)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lcmocka
+$(TESTS): $(BUILD)/test/%: $(BUILD)/test/unit/%.o $(BUILD)/libsluice.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -lcmocka
 
-$(BUILD)/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libsluice.a
-	@mkdir -p $(dir $@)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libsluice.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK)
 
-tests: $(TESTS) $(BUILD)/mock_broker
+tests: $(TESTS) $(HELPERS)
 
 test: all tests  ## unit and golden tests: under 10 s, no network, no root
 	@scripts/unit $(BUILD) $(TESTS)
@@ -83,7 +115,7 @@ lint: layers  ## layers, clang-format, clang-tidy, cppcheck
 check:  ## what a merge needs
 	@scripts/check
 
-bench: all $(BENCHES) $(BUILD)/mock_broker  ## ns per stage, CPU per million flows beside nfcapd
+bench: all $(BENCHES) $(HELPERS)  ## ns per stage, CPU per million flows beside nfcapd
 	@scripts/bench $(BUILD)
 
 # Each fuzzer for FUZZ_S seconds; what it finds is left in $(BUILD)-fuzz/found.
@@ -93,12 +125,13 @@ fuzz:  ## each fuzz target for FUZZ_S seconds
 
 .PHONY: fuzzers
 fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/%)
-$(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/libsluice.a
+$(FUZZERS:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/libsluice.a
 	@mkdir -p $(dir $@)
-	$(CC) $(CFLAGS_ALL) -pie -fsanitize=address,undefined,fuzzer -o $@ $^ $(PKG_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o %.a,$^) $(PKG_LIBS)
 
 fmt:  ## clang-format over all sources
-	clang-format -i $(shell git ls-files '*.c' '*.h' ':!test/unit/*' ':!test/fuzz/*')
+	clang-format -i $$(scripts/lint --files)
 
 doc: $(BUILD)/sluiced  ## the generated pages of doc/
 	@for page in fields options counters; do \
