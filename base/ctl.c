@@ -289,7 +289,7 @@ static void run_command(struct ctl_client *c, const struct ctl_command *command,
 			size_t word_count)
 {
 	struct json answer;
-	struct ctl_call call = { c, words, word_count, &answer };
+	struct ctl_call call = { c, words, word_count, &answer, false };
 	struct why why = { "" };
 	enum err e;
 
@@ -302,7 +302,7 @@ static void run_command(struct ctl_client *c, const struct ctl_command *command,
 		e = why_set(&why, ERR_LIMIT, "the answer is too long");
 	if (e != ERR_OK)
 		push_error(c, why.text[0] != '\0' ? why.text : err_text(e));
-	else if (c->fd >= 0)
+	else if (c->fd >= 0 && !call.is_deferred)
 		push_answer(c, &answer);
 	json_fini(&answer);
 }
@@ -412,7 +412,7 @@ static void settle_client(struct ctl_client *c)
 		drop_client(c);
 		return;
 	}
-	if (c->is_over && c->out_bytes == 0)
+	if (c->is_over && c->out_bytes == 0 && !c->is_kept)
 		drop_client(c);
 }
 

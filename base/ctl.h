@@ -8,8 +8,8 @@
  *
  * The socket has mode 0660.  Commands that change something are for root and for the user that the
  * service runs as, by the peer's credentials.  A command fills an open JSON object with its answer; the
- * member "ok" is put in front when it has not done so itself.  A command that streams keeps the client
- * (ctl_keep) and pushes further documents until either side ends it.
+ * member "ok" is put in front when it has not done so itself.  A command that streams, or has to wait,
+ * keeps the client (ctl_keep), sets is_deferred, and pushes documents until either side ends it.
  *
  * Owner: the control thread; only ctl_stop() is for others.
  */
@@ -38,6 +38,7 @@ struct ctl_call {
 	char **words; /* [0] is the command; NULL terminated */
 	size_t word_count;
 	struct json *out; /* an open object */
+	bool is_deferred; /* set by a command that kept the client: the answer comes later */
 };
 
 struct ctl_command {
@@ -56,8 +57,7 @@ void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms);
 void ctl_stop(struct ctl *ctl); /* any thread */
 void ctl_close(struct ctl *ctl); /* removes the socket's file */
 
-/* The answer under way is one of several: the client is kept, and `gone` is called when it leaves or is
- * finished. */
+/* The client is kept for documents to come; `gone` is called when it leaves or is finished. */
 void ctl_keep(struct ctl_client *client, void (*gone)(void *stream), void *stream);
 /* One more document of a kept client; false when it is too slow and was closed. */
 bool ctl_push(struct ctl_client *client, const struct json *document);
