@@ -50,7 +50,8 @@ _Static_assert(sizeof(struct log_head) == 48, "the record head is a format");
 /* Before each frame; 48 octets. */
 struct log_frame_head {
 	uint32_t magic;	       /* LOG_FRAME_MAGIC */
-	uint32_t crc;	       /* CRC32C over the rest of this head and the body, seeded by the epoch */
+	uint32_t crc;	       /* CRC32C over the rest of this head and the body, seeded by the
+				* epoch; 0 where there is none */
 	uint64_t first_lsn;
 	uint32_t record_count;
 	uint32_t schema;       /* number in the names of kind LOG_NAME_SCHEMA */
@@ -67,8 +68,9 @@ enum log_name_kind { LOG_NAME_EXPORTER, LOG_NAME_EVENT_TYPE, LOG_NAME_SCHEMA, LO
 enum log_policy { LOG_BLOCK, LOG_EVICT_OLDEST };
 
 struct log_conf {
-	uint64_t max_bytes; /* of all logs of the hub together */
+	uint64_t max_bytes; /* of all logs of the hub together; each log may have a frame in any case */
 	enum log_policy policy;
+	bool has_crc; /* fill the frames' crc; a log in memory needs none, and it costs a tenth */
 };
 
 /* Counters of a hub: rows of log_counters.def. */
@@ -147,7 +149,8 @@ enum err log_reader_open(struct log *log, const char *sink, enum log_start from,
 void log_reader_close(struct log_reader *r);
 
 /* The next frame: ERR_AGAIN when there is none yet, ERR_CLOSED when none will come.  What `out`
- * points to is valid until the next call for this reader. */
+ * points to is valid until the next call of next, seek or close for this reader.  A frame that is
+ * read from its middle, after a seek, has its head and body cut to what is to be read, and no crc. */
 enum err log_reader_next(struct log_reader *r, struct log_frame *out);
 /* Every record below `lsn` is safe: never asked for again by this sink.  Never goes back. */
 void reader_done(struct log_reader *r, uint64_t lsn);
@@ -155,10 +158,15 @@ void reader_done(struct log_reader *r, uint64_t lsn);
 enum err log_reader_seek(struct log_reader *r, uint64_t lsn);
 uint64_t log_reader_start_lsn(const struct log_reader *r); /* where this life began */
 uint64_t log_reader_done_lsn(const struct log_reader *r);  /* any thread */
+uint64_t log_reader_next_lsn(const struct log_reader *r);  /* the next that it will read */
+/* Records that made room before this reader read them, or that it could not read again. */
+uint64_t log_reader_evicted(const struct log_reader *r); /* any thread */
 const struct log *log_reader_log(const struct log_reader *r);
 unsigned log_worker(const struct log *log);
 
-/* Walks a frame: `at` starts at 0 and is moved on; false at the end. */
+/* Is the frame as it was sealed?  True when it has no crc. */
+bool log_frame_is_sound(const struct log_frame *frame);
+/* Walks a frame: `at` starts at 0 and is moved on, `out` is the same at each call; false at the end. */
 bool log_frame_next(const struct log_frame *frame, size_t *at, struct log_record *out);
 
 /* Waits until a frame was sealed or a log finished since `*seen`, at most `timeout_ms`. */

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/must.h"
+#include "sink/log_parts.h"
+
+#define NS_PER_S 1000000000
+#define NS_PER_MS 1000000
+
+const struct stat_desc log_stat_descs[LOG_STAT_COUNT] = {
+#define COUNTER(id, name, unit, doc) [LOG_STAT_##id] = { name, "", unit, doc },
+#define DROP(id, name, reason, unit, doc) [LOG_STAT_##id] = { name, reason, unit, doc },
+#include "sink/log_counters.def"
+#undef COUNTER
+#undef DROP
+};
+
+enum err log_hub_open(const struct log_conf *conf, struct why *why, struct log_hub **out)
+{
+	struct log_hub *hub = calloc(1, sizeof(*hub));
+	pthread_condattr_t monotonic;
+
+	if (hub == NULL)
+		return why_set(why, ERR_NOMEM, "log: no memory");
+	if (stat_set_new(log_stat_descs, LOG_STAT_COUNT, &hub->stat) != ERR_OK) {
+		free(hub);
+		return why_set(why, ERR_NOMEM, "log: no memory");
+	}
+	hub->conf = *conf;
+	(void)pthread_mutex_init(&hub->lock, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&hub->wake, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+	*out = hub;
+	return ERR_OK;
+}
+
+void log_hub_close(struct log_hub *hub)
+{
+	if (hub == NULL)
+		return;
+	must(hub->log_count == 0);
+	while (hub->pool != NULL) {
+		struct log_slab *next = hub->pool->next;
+
+		free(hub->pool);
+		hub->pool = next;
+	}
+	for (size_t k = 0; k < LOG_NAME_KINDS; k++)
+		log_names_fini(&hub->names[k]);
+	(void)pthread_cond_destroy(&hub->wake);
+	(void)pthread_mutex_destroy(&hub->lock);
+	stat_set_free(hub->stat);
+	free(hub);
+}
+
+struct log_slab *log_slab_take(struct log_hub *hub, size_t room)
+{
+	struct log_slab *slab = NULL;
+
+	if (room == LOG_FRAME_BYTES) {
+		(void)pthread_mutex_lock(&hub->lock);
+		slab = hub->pool;
+		if (slab != NULL) {
+			hub->pool = slab->next;
+			hub->pool_count--;
+		}
+		(void)pthread_mutex_unlock(&hub->lock);
+	}
+	if (slab == NULL)
+		slab = malloc(sizeof(*slab) + room);
+	if (slab == NULL)
+		return NULL;
+	slab->next = NULL;
+	slab->room = room;
+	slab->used = 0;
+	slab->holds = 1;
+	return slab;
+}
+
+void log_slab_give(struct log_hub *hub, struct log_slab *list)
+{
+	while (list != NULL) {
+		struct log_slab *slab = list;
+
+		list = slab->next;
+		(void)atomic_fetch_sub(&hub->bytes, slab->room);
+		if (slab->room == LOG_FRAME_BYTES) {
+			(void)pthread_mutex_lock(&hub->lock);
+			if (hub->pool_count < LOG_POOL_MAX) {
+				slab->next = hub->pool;
+				hub->pool = slab;
+				hub->pool_count++;
+				slab = NULL;
+			}
+			(void)pthread_mutex_unlock(&hub->lock);
+		}
+		free(slab);
+	}
+}
+
+void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms)
+{
+	struct timespec until;
+	int64_t ns;
+	int rc = 0;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	ns = until.tv_nsec + (int64_t)timeout_ms % 1000 * NS_PER_MS;
+	until.tv_sec += timeout_ms / 1000 + ns / NS_PER_S;
+	until.tv_nsec = ns % NS_PER_S;
+	(void)pthread_mutex_lock(&hub->lock);
+	while (hub->sealed == *seen && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&hub->wake, &hub->lock, &until);
+	*seen = hub->sealed;
+	(void)pthread_mutex_unlock(&hub->lock);
+}
+
+void log_hub_wake(struct log_hub *hub)
+{
+	(void)pthread_mutex_lock(&hub->lock);
+	hub->sealed++;
+	(void)pthread_cond_broadcast(&hub->wake);
+	(void)pthread_mutex_unlock(&hub->lock);
+}
+
+uint64_t log_hub_bytes(const struct log_hub *hub)
+{
+	return atomic_load(&hub->bytes);
+}
+
+struct stat_set *log_hub_stat(struct log_hub *hub)
+{
+	return hub->stat;
+}
