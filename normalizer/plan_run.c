@@ -91,21 +91,28 @@ static struct xform_env record_env(const struct plan *p, const struct xform_env 
 	return own;
 }
 
-/* The first candidate that is present wins; carried[] learns what the field holds of whom. */
+/*
+ * The first candidate that is present wins; carried[] learns what the field holds of whom.  One that says
+ * nothing is carried whole, whether it had its turn or not.
+ */
 static void run_group(const struct plan *p, const struct group *g, const struct xform_env *env,
 		      const struct value *tracked, uint8_t *carried, struct flow *f)
 {
 	for (uint16_t i = g->first; i < g->first + g->count; i++) {
 		const struct candidate *c = &p->candidates[i];
 		struct value v = tracked[c->tracked];
-		enum xform_result result = xform_run(&c->xform, env, v.octets, v.bytes, f);
+		enum xform_result result;
 
+		if (!g->is_list && flow_has(f, g->field)) {
+			if (xform_is_absent(&c->xform, v.octets, v.bytes))
+				carried[c->tracked] = CARRY_ALL;
+			continue;
+		}
+		result = xform_run(&c->xform, env, v.octets, v.bytes, f);
 		if (result == XFORM_TAKEN)
 			carried[c->tracked] |= c->xform.carries;
 		else if (result == XFORM_ABSENT)
-			carried[c->tracked] = CARRY_ALL; /* nothing was said */
-		if (!g->is_list && flow_has(f, g->field))
-			return;
+			carried[c->tracked] = CARRY_ALL;
 	}
 }
 

@@ -349,6 +349,14 @@ static bool is_icmp(const struct flow *f)
 						  f->slots[F_protocol_number].i64 == 58);
 }
 
+bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes)
+{
+	bool is_zero_absent = x->zero_is_absent || x->op == XFORM_STR || x->op == XFORM_TIME ||
+			      x->op == XFORM_UNIX || x->op == XFORM_MPLS_LABEL;
+
+	return bytes == 0 || (is_zero_absent && is_zero(octets, bytes));
+}
+
 enum xform_result xform_run(const struct xform *x, const struct xform_env *env,
 			    const uint8_t *octets, uint32_t bytes, struct flow *f)
 {

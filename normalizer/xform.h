@@ -123,6 +123,9 @@ struct xform_how {
 /* Chooses the op; ERR_CONF when the conversion does not fit element and field. */
 enum err xform_compile(const struct xform_how *how, struct xform *out, struct why *why);
 
+/* Would xform_run() answer ABSENT?  For candidates that came too late. */
+bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes);
+
 enum xform_result xform_run(const struct xform *x, const struct xform_env *env,
 			    const uint8_t *octets, uint32_t bytes, struct flow *f);
 

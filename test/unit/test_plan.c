@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: a compiled plan puts each element where the shipped mappings say, by the rules of who wins and what
+ * counts as absent, and what no field carries stands in raw.
+ * Method: one table of templates and records; the flow is encoded and shown as JSON, which must hold some texts
+ * and must not hold others.  Each row runs through both ways of cutting, and through every raw mode.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "normalizer/plan.h"
+#include "sink/avro.h"
+
+#define FIELDS_MAX 16
+#define WORDS_MAX 8
+
+static const struct row {
+	const char *name;
+	uint16_t version;
+	struct tmpl_field fields[FIELDS_MAX]; /* ended by id 0 */
+	const char *record;		      /* hex */
+	const char *has[WORDS_MAX];
+	const char *lacks[WORDS_MAX];
+} rows[] = {
+	{ "plain", VERSION_IPFIX, { { 0, 8, 4, 0 }, { 0, 12, 4, 0 }, { 0, 1, 8, 0 }, { 0, 2, 4, 0 } },
+	  "0a000001" "0a000002" "0000000000000005" "00000003",
+	  { "\"src_ip\":\"10.0.0.1\"", "\"dst_ip\":\"10.0.0.2\"", "\"bytes\":5", "\"packets\":3", "\"elements\":{}" },
+	  { "\"src_port\"" } },
+	{ "order does not matter", VERSION_IPFIX, { { 0, 2, 4, 0 }, { 0, 1, 8, 0 }, { 0, 12, 4, 0 }, { 0, 8, 4, 0 } },
+	  "00000003" "0000000000000005" "0a000002" "0a000001",
+	  { "\"src_ip\":\"10.0.0.1\"", "\"dst_ip\":\"10.0.0.2\"", "\"bytes\":5", "\"packets\":3", "\"elements\":{}" }, { NULL } },
+	{ "both families, IPv6 zero", VERSION_IPFIX, { { 0, 8, 4, 0 }, { 0, 27, 16, 0 } },
+	  "0a000001" "00000000000000000000000000000000", { "\"src_ip\":\"10.0.0.1\"", "\"elements\":{}" }, { "sourceIPv6Address" } },
+	{ "both families, IPv4 zero", VERSION_IPFIX, { { 0, 8, 4, 0 }, { 0, 27, 16, 0 } },
+	  "00000000" "20010db8000000000000000000000001", { "\"src_ip\":\"2001:db8::1\"", "\"elements\":{}" }, { "sourceIPv4Address" } },
+	{ "both families, both there", VERSION_IPFIX, { { 0, 27, 16, 0 }, { 0, 8, 4, 0 } },
+	  "20010db8000000000000000000000001" "0a000001",
+	  { "\"src_ip\":\"10.0.0.1\"", "\"sourceIPv6Address\":\"2001:db8::1\"" }, { "\"sourceIPv4Address\"" } },
+	{ "only candidate may be zero", VERSION_IPFIX, { { 0, 8, 4, 0 } }, "00000000", { "\"src_ip\":\"0.0.0.0\"" }, { NULL } },
+	{ "repeat", VERSION_IPFIX, { { 0, 8, 4, 0 }, { 0, 8, 4, 0 } }, "0a000001" "0a000002",
+	  { "\"src_ip\":\"10.0.0.1\"", "\"sourceIPv4Address#2\":\"10.0.0.2\"" }, { "\"sourceIPv4Address\":" } },
+	{ "protocol by number and name", VERSION_IPFIX, { { 0, 4, 1, 0 } }, "3a",
+	  { "\"protocol\":\"ipv6-icmp\"", "\"protocol_number\":58", "\"elements\":{}" }, { NULL } },
+	{ "protocol without name", VERSION_IPFIX, { { 0, 4, 1, 0 } }, "fc", { "\"protocol_number\":252", "\"elements\":{}" }, { "\"protocol\":" } },
+	{ "unknown element", VERSION_IPFIX, { { 0, 32000, 5, 0 }, { 0, 1, 4, 0 } }, "0102030405" "00000007",
+	  { "\"e0id32000\":\"0102030405\"", "\"bytes\":7" }, { NULL } },
+	{ "unknown enterprise, variable", VERSION_IPFIX, { { 32473, 77, TMPL_VARIABLE, 0 }, { 0, 1, 4, 0 } }, "03aabbcc" "00000007",
+	  { "\"e32473id77\":\"aabbcc\"", "\"bytes\":7" }, { NULL } },
+	{ "long form of variable length", VERSION_IPFIX, { { 0, 82, TMPL_VARIABLE, 0 }, { 0, 1, 4, 0 } }, "ff0003616263" "00000007",
+	  { "\"interfaceName\":\"abc\"", "\"bytes\":7" }, { NULL } },
+	{ "padding is dropped", VERSION_IPFIX, { { 0, 210, 3, 0 }, { 0, 1, 4, 0 } }, "ffffff" "00000007",
+	  { "\"bytes\":7", "\"elements\":{}" }, { "padding" } },
+	{ "wrong length", VERSION_IPFIX, { { 0, 8, 3, 0 }, { 0, 1, 4, 0 } }, "0a0000" "00000007",
+	  { "\"sourceIPv4Address\":\"0a0000\"", "\"contract\"", "\"bytes\":7" }, { "\"src_ip\"" } },
+	{ "saturated", VERSION_IPFIX, { { 0, 1, 8, 0 } }, "ffffffffffffffff",
+	  { "\"bytes\":9223372036854775807", "\"octetDeltaCount\":\"18446744073709551615\"", "\"saturated\"" }, { NULL } },
+	{ "bad text", VERSION_IPFIX, { { 0, 371, 4, 0 } }, "61c328ff",
+	  { "\"userName\":\"61c328ff\"", "\"bad_utf8\"" }, { "\"user_name\"" } },
+	{ "reverse elements", VERSION_IPFIX, { { PEN_REVERSE, 1, 8, 0 }, { PEN_REVERSE, 2, 8, 0 }, { 0, 1, 8, 0 } },
+	  "0000000000000009" "0000000000000002" "0000000000000001",
+	  { "\"reverse_bytes\":9", "\"reverse_packets\":2", "\"bytes\":1", "\"elements\":{}" }, { NULL } },
+	{ "23 is post octets", VERSION_IPFIX, { { 0, 23, 4, 0 } }, "00000007", { "\"post_bytes\":7" }, { "\"reverse_bytes\"" } },
+	{ "23 of nProbe is reverse octets", VERSION_IPFIX, { { 0, 23, 4, 0 }, { PEN_NTOP, 118, 2, 0 } }, "00000007" "0005",
+	  { "\"reverse_bytes\":7", "\"app_id\":\"5\"", "\"elements\":{}" }, { "\"post_bytes\"" } },
+	{ "the 57472 rule makes nProbe of v9 too", VERSION_NF9, { { 0, 23, 4, 0 }, { PEN_NTOP, 205, 8, 0 } }, "00000007" "612e6f7267000000",
+	  { "\"reverse_bytes\":7", "\"dns_query\":\"a.org\"", "\"event_type\":\"dns\"" }, { "\"post_bytes\"" } },
+	{ "empty query is no DNS", VERSION_NF9, { { PEN_NTOP, 205, 8, 0 } }, "0000000000000000",
+	  { "\"event_type\":\"network_connection\"", "\"elements\":{}" }, { "\"dns_query\"" } },
+	{ "nProbe's microseconds", VERSION_IPFIX, { { 0, 154, 8, 0 }, { PEN_NTOP, 118, 2, 0 } }, "00060a24181e4000" "0005",
+	  { "\"flow_start_time\":1700000000000", "\"flow_start_ns\":1700000000000000000", "\"elements\":{}" }, { NULL } },
+	{ "IANA's microseconds", VERSION_IPFIX, { { 0, 154, 8, 0 } }, "e8fe6f8080000000",
+	  { "\"flow_start_time\":1700000000500", "\"flow_start_ns\":1700000000500000000", "\"elements\":{}" }, { NULL } },
+	{ "uptime by the record's own boot time", VERSION_IPFIX, { { 0, 22, 4, 0 }, { 0, 160, 8, 0 } }, "0000000a" "0000018bcfe56800",
+	  { "\"flow_start_time\":1700000000010" }, { NULL } },
+	{ "uptime without boot time is no time", VERSION_IPFIX, { { 0, 22, 4, 0 } }, "0000000a",
+	  { "\"flowStartSysUpTime\":\"10\"" }, { "\"flow_start_time\"" } },
+	{ "ICMP type and code in one", VERSION_IPFIX, { { 0, 32, 2, 0 }, { 0, 4, 1, 0 } }, "0303" "01",
+	  { "\"icmp_type\":3", "\"icmp_code\":3", "\"elements\":{}" }, { NULL } },
+	{ "label stack", VERSION_IPFIX, { { 0, 70, 3, 0 }, { 0, 71, 3, 0 }, { 0, 72, 3, 0 } }, "000641" "000c81" "000000",
+	  { "\"mpls_labels\":[100,200]" }, { NULL } },
+	{ "zero length value", VERSION_IPFIX, { { 0, 96, TMPL_VARIABLE, 0 }, { 0, 1, 4, 0 } }, "00" "00000001",
+	  { "\"bytes\":1", "\"elements\":{}" }, { "\"app_name\"" } },
+};
+
+static size_t of_hex(const char *hex, uint8_t *out)
+{
+	size_t n = strlen(hex) / 2;
+
+	for (size_t i = 0; i < n; i++) {
+		char pair[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
+
+		out[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	return n;
+}
+
+static struct tmpl *make_tmpl(const struct row *row)
+{
+	uint16_t count = 0;
+	struct tmpl *t;
+
+	while (count < FIELDS_MAX && (row->fields[count].id != 0 || row->fields[count].pen != 0))
+		count++;
+	must(tmpl_new(count, &t) == ERR_OK);
+	memcpy(t->fields, row->fields, count * sizeof(t->fields[0]));
+	t->id = 256;
+	t->version = row->version;
+	must(tmpl_finish(t) == ERR_OK);
+	return t;
+}
+
+static void envelope(struct flow *f)
+{
+	static const uint8_t address[4] = { 192, 0, 2, 1 };
+
+	flow_set_i64(f, F_event_time, 1);
+	flow_set_i64(f, F_ingest_time, 1);
+	flow_set_octets(f, F_source, "ipfix", 5);
+	flow_set_octets(f, F_exporter_ip, address, 4);
+	memset(f->record_id, 0, sizeof(f->record_id));
+	f->has_wire = false;
+	f->has_template_id = false;
+	f->protocol_version = VERSION_IPFIX;
+}
+
+/* The flow as JSON, freed by the caller. */
+static char *show(const struct catalog *c, struct flow *f)
+{
+	struct avro_encoder encoder;
+	uint8_t *octets = malloc(1u << 20);
+	struct json j;
+	size_t bytes;
+
+	must(octets != NULL);
+	envelope(f);
+	avro_encoder_init(&encoder, &c->fields);
+	bytes = avro_encode(&encoder, f, octets, 1u << 20);
+	assert_true(bytes > 0);
+	json_init(&j, 1u << 20);
+	assert_int_equal(avro_to_json(&c->fields, octets, bytes, true, &j), ERR_OK);
+	free(octets);
+	return j.text;
+}
+
+struct shared {
+	struct catalog *catalogs[4]; /* by raw mode */
+	struct flow *flow;
+};
+
+static int set_up(void **state)
+{
+	struct shared *s = calloc(1, sizeof(*s));
+
+	must(s != NULL);
+	s->flow = calloc(1, sizeof(*s->flow));
+	must(s->flow != NULL);
+	for (int raw = 0; raw < 4; raw++) {
+		struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables", (enum raw_mode)raw };
+		struct why why = { "" };
+
+		if (catalog_load(&conf, (uint64_t)raw + 1, &why, &s->catalogs[raw]) != ERR_OK)
+			fail_msg("%s", why.text);
+	}
+	*state = s;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct shared *s = *state;
+
+	for (int raw = 0; raw < 4; raw++)
+		catalog_free(s->catalogs[raw]);
+	free(s->flow);
+	free(s);
+	return 0;
+}
+
+static struct plan *plan_for(const struct catalog *c, const struct tmpl *t)
+{
+	struct session session = { .exporter_number = SESSION_NUMBER_NONE };
+	struct plan *p;
+
+	must(plan_compile(c, t, catalog_profile_add(c, &session, t, 0), &p) == ERR_OK);
+	return p;
+}
+
+static void check_words(const struct row *row, const char *text)
+{
+	for (size_t i = 0; i < WORDS_MAX && row->has[i] != NULL; i++) {
+		if (strstr(text, row->has[i]) == NULL)
+			fail_msg("%s: no %s in %s", row->name, row->has[i], text);
+	}
+	for (size_t i = 0; i < WORDS_MAX && row->lacks[i] != NULL; i++) {
+		if (strstr(text, row->lacks[i]) != NULL)
+			fail_msg("%s: %s in %s", row->name, row->lacks[i], text);
+	}
+}
+
+static void test_rows(void **state)
+{
+	const struct shared *s = *state;
+	const struct catalog *c = s->catalogs[RAW_MODE_UNPROMOTED];
+	const struct xform_env env = { .export_ms = 1700000000000 };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tmpl *t = make_tmpl(&rows[i]);
+		struct plan *p = plan_for(c, t);
+		struct value values[FIELDS_MAX];
+		uint8_t record[256];
+		size_t bytes = of_hex(rows[i].record, record);
+		char *by_plan;
+		char *by_values;
+
+		assert_int_equal(tmpl_record_bytes(t, record, bytes), bytes);
+		flow_clear(s->flow);
+		plan_run(p, &env, record, s->flow);
+		by_plan = show(c, s->flow);
+		check_words(&rows[i], by_plan);
+		tmpl_cut(t, record, bytes, values);
+		flow_clear(s->flow);
+		plan_run_values(p, &env, values, s->flow);
+		by_values = show(c, s->flow);
+		assert_string_equal(by_plan, by_values);
+		free(by_plan);
+		free(by_values);
+		plan_free(p);
+		tmpl_free(t);
+	}
+}
+
+/* full: every element but padding stands in raw; none: no element does. */
+static void test_raw_modes(void **state)
+{
+	const struct shared *s = *state;
+	const struct xform_env env = { .export_ms = 1700000000000 };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tmpl *t = make_tmpl(&rows[i]);
+		uint8_t record[256];
+		uint32_t paddings = 0;
+
+		(void)of_hex(rows[i].record, record);
+		for (uint16_t f = 0; f < t->field_count; f++)
+			paddings += t->fields[f].pen == 0 && t->fields[f].id == 210;
+		for (int raw = 0; raw < 4; raw++) {
+			struct plan *p = plan_for(s->catalogs[raw], t);
+
+			flow_clear(s->flow);
+			plan_run(p, &env, record, s->flow);
+			if (raw == RAW_MODE_FULL)
+				assert_int_equal(s->flow->raw_count, t->field_count - paddings);
+			if (raw == RAW_MODE_NONE)
+				assert_int_equal(s->flow->raw_count, 0);
+			plan_free(p);
+		}
+		tmpl_free(t);
+	}
+}
+
+static void test_current(void **state)
+{
+	const struct shared *s = *state;
+	struct tmpl *t = make_tmpl(&rows[0]);
+	struct plan *p;
+
+	must(plan_compile(s->catalogs[0], t, 5, &p) == ERR_OK);
+	assert_true(plan_is_current(p, 1, 5));
+	assert_false(plan_is_current(p, 2, 5));
+	assert_false(plan_is_current(p, 1, 4));
+	plan_free(p);
+	tmpl_free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_raw_modes),
+		cmocka_unit_test(test_current),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
