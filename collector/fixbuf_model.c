@@ -73,14 +73,15 @@ static const struct {
 };
 
 /* RFC 5610, 3.10 and 3.8: numbers of semantics and units. */
-static const char *const semantics_names[] = { "default",      "quantity",   "totalCounter",
-					       "deltaCounter", "identifier", "flags",
+static const char *const semantics_names[] = { "default",      "quantity",    "totalCounter",
+					       "deltaCounter", "identifier",  "flags",
 					       "list",	       "snmpCounter", "snmpGauge" };
-static const char *const unit_names[] = { "",		  "bits",	  "octets",   "packets",
-					  "flows",	  "seconds",	  "milliseconds",
-					  "microseconds", "nanoseconds", "4-octet words",
-					  "messages",	  "hops",	  "entries",  "frames",
-					  "ports",	  "inferred" };
+static const char *const unit_names[] = {
+	"",	    "bits",	    "octets",	    "packets",	   "flows",
+	"seconds",  "milliseconds", "microseconds", "nanoseconds", "4-octet words",
+	"messages", "hops",	    "entries",	    "frames",	   "ports",
+	"inferred"
+};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -97,8 +98,8 @@ uint16_t element_type_bytes(enum element_type type)
 /* The first warning of libfixbuf while this thread reads a file. */
 static _Thread_local char *warning;
 static pthread_once_t handler_once = PTHREAD_ONCE_INIT;
-/* libfixbuf's tables of type and unit names are the process's: it fills them when first needed, and a
- * file may add to them. */
+/* libfixbuf's tables of type and unit names are the process's: it fills them when first
+ * needed, and a file may add to them. */
 static pthread_mutex_t reader_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void on_glib_message(const gchar *domain, GLogLevelFlags level, const gchar *message,
@@ -326,8 +327,8 @@ static enum err retype_lists(struct fixbuf_model *m)
 	}
 	qsort(m->lists, m->list_count, sizeof(*m->lists), compare_u64);
 	for (size_t i = 0; i < m->list_count; i++) {
-		fbInfoElement_t octets = *fbInfoModelGetElementByID(
-			m->info, (uint16_t)m->lists[i], (uint32_t)(m->lists[i] >> 16));
+		fbInfoElement_t octets = *fbInfoModelGetElementByID(m->info, (uint16_t)m->lists[i],
+								    (uint32_t)(m->lists[i] >> 16));
 
 		octets.type = FB_OCTET_ARRAY;
 		octets.len = FB_IE_VARLEN;
@@ -385,8 +386,8 @@ static bool was_list(const struct fixbuf_model *m, const fbInfoElement_t *ie)
 {
 	uint64_t key = (uint64_t)ie->ent << 16 | ie->num;
 
-	return m->list_count > 0 && bsearch(&key, m->lists, m->list_count, sizeof(key),
-					    compare_u64) != NULL;
+	return m->list_count > 0 &&
+	       bsearch(&key, m->lists, m->list_count, sizeof(key), compare_u64) != NULL;
 }
 
 enum err fixbuf_model_each(const struct fixbuf_model *m, fixbuf_model_fn *fn, void *ctx)
@@ -407,9 +408,8 @@ enum err fixbuf_model_each(const struct fixbuf_model *m, fixbuf_model_fn *fn, vo
 			.is_list = was_list(m, ie),
 			.name = ie->ref.name,
 			.units = units < COUNT(unit_names) ? unit_names[units] : "",
-			.semantics = semantics < COUNT(semantics_names)
-					     ? semantics_names[semantics]
-					     : semantics_names[0],
+			.semantics = semantics < COUNT(semantics_names) ? semantics_names[semantics]
+									: semantics_names[0],
 			.description = record != NULL && record->description != NULL
 					       ? record->description
 					       : "",

@@ -6,11 +6,11 @@
  *	fixbuf_model_each(model, take_one, registry);
  *	fixbuf_model_free(model);
  *
- * Every `*.xml` of the directory is read in order of name, by libfixbuf.  What it only warns of is an
- * error here, with file and line.  A record of a file replaces the built-in element of the same
- * number, and one of a later file that of an earlier; the same number twice in one file, or one name
- * for two numbers, is an error.  Lists are octetArrays: libfixbuf's own list reader is not safe with
- * octets from outside.
+ * Every `*.xml` of the directory is read in order of name, by libfixbuf.  What it only warns of is
+ * an error here, with file and line.  A record of a file replaces the built-in element of the same
+ * number, and one of a later file that of an earlier; the same number twice in one file, or one
+ * name for two numbers, is an error.  Lists are octetArrays: libfixbuf's own list reader is not
+ * safe with octets from outside.
  *
  * A model is not shared: one for each worker, and one while a registry is built.
  *
@@ -61,12 +61,12 @@ struct fixbuf_element {
 	uint16_t id;		/* without the enterprise bit */
 	uint16_t natural_bytes; /* 0: variable */
 	enum element_type type;
-	bool is_list;		/* basicList, subTemplateList, subTemplateMultiList */
+	bool is_list; /* basicList, subTemplateList, subTemplateMultiList */
 	const char *name;
-	const char *units;	/* "" when none */
-	const char *semantics;	/* "default" when none */
+	const char *units;	 /* "" when none */
+	const char *semantics;	 /* "default" when none */
 	const char *description; /* "" when none */
-	uint64_t min;		/* range; both 0 when none */
+	uint64_t min;		 /* range; both 0 when none */
 	uint64_t max;
 };
 

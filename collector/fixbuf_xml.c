@@ -13,11 +13,8 @@
 enum part { PART_NAME, PART_TYPE, PART_PEN, PART_ID, PART_PARAGRAPH, PART_COUNT };
 
 static const char *const part_names[PART_COUNT] = {
-	[PART_NAME] = "name",
-	[PART_TYPE] = "dataType",
-	[PART_PEN] = "enterpriseId",
-	[PART_ID] = "elementId",
-	[PART_PARAGRAPH] = "paragraph",
+	[PART_NAME] = "name",	 [PART_TYPE] = "dataType",	 [PART_PEN] = "enterpriseId",
+	[PART_ID] = "elementId", [PART_PARAGRAPH] = "paragraph",
 };
 
 struct reading {
@@ -181,8 +178,8 @@ static enum err end_record(struct reading *r, unsigned line)
 	if (!number(id_text, ID_MAX, &id) || id == 0)
 		return wrong(r, r->lines[PART_ID], "elementId is not 1 to 32767:", id_text);
 	if (pen_text[0] != '\0' && !number(pen_text, UINT32_MAX, &pen))
-		return wrong(r, r->lines[PART_PEN], "enterpriseId is not 0 to 4294967295:",
-			     pen_text);
+		return wrong(r, r->lines[PART_PEN],
+			     "enterpriseId is not 0 to 4294967295:", pen_text);
 	if (!is_name(name))
 		return wrong(r, r->lines[PART_NAME], "not a name for an element:", name);
 	return add(r, pen, id, line);

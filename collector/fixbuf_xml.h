@@ -2,9 +2,9 @@
 /*
  * fixbuf_xml.h - the records of an element file, with their lines.
  *
- * libfixbuf reads element files without telling where an element stood; it takes numbers modulo their
- * width, drops a record without a type, and forgets descriptions.  This second reading of the same
- * text finds all that, so that a message can name file and line.
+ * libfixbuf reads element files without telling where an element stood; it takes numbers modulo
+ * their width, drops a record without a type, and forgets descriptions.  This second reading of
+ * the same text finds all that, so that a message can name file and line.
  *
  * Owner: the caller.  Lifetime: until fixbuf_records_free.
  */
@@ -23,8 +23,8 @@
 struct fixbuf_record {
 	uint32_t pen;
 	uint16_t id;
-	uint16_t file;	   /* number of the file, in order of reading */
-	unsigned line;	   /* where the record ends */
+	uint16_t file; /* number of the file, in order of reading */
+	unsigned line; /* where the record ends */
 	char *name;
 	char *description; /* first paragraph; NULL when none */
 };

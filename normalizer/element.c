@@ -229,8 +229,8 @@ static const struct element *by_name(const struct element_registry *reg, const c
 {
 	struct element key = { .name = name };
 	const struct element *at = &key;
-	struct element *const *found = bsearch(&at, reg->by_name, reg->count,
-					       sizeof(reg->by_name[0]), compare_names);
+	struct element *const *found =
+		bsearch(&at, reg->by_name, reg->count, sizeof(reg->by_name[0]), compare_names);
 
 	return found == NULL ? NULL : *found;
 }

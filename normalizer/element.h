@@ -11,7 +11,7 @@
  *	octetDeltaCount			IANA's
  *	ntop.DNS_QUERY			a vendor's
  *	reverseOctetDeltaCount		RFC 5103; reverse.octetDeltaCount is read as well
- *	v9.33000			NetFlow v9 type, also as v9.NAME where the file tells a name;
+ *	v9.33000			NetFlow v9 type, also v9.NAME where the file tells a name;
  *					v9.8 is IANA's 8, v9.57660 is ntop's 188
  *	e9id77				any other: enterprise 9, element 77; also for known ones
  *
@@ -40,12 +40,12 @@ struct element {
 	uint16_t id;
 	uint16_t natural_bytes; /* 0: variable */
 	enum element_type type;
-	bool is_list;		/* its octets are a list of RFC 6313 */
+	bool is_list; /* its octets are a list of RFC 6313 */
 	const char *name;
-	const char *units;	/* "" when none */
-	const char *semantics;	/* "default" when none */
+	const char *units;	 /* "" when none */
+	const char *semantics;	 /* "default" when none */
 	const char *description; /* "" when none */
-	uint64_t min;		/* range; both 0 when none */
+	uint64_t min;		 /* range; both 0 when none */
 	uint64_t max;
 };
 

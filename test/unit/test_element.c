@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: every form of an element's name finds its number, every number has a key that finds it again,
- * and a wrong element file is refused with its line.
+ * Goal: every form of an element's name finds its number, every number has a key that finds it
+ * again, and a wrong element file is refused with its line.
  * Method: tables of names over the shipped files; a table of small files written to a directory of
  * their own; and the whole registry there and back.
  */
@@ -83,10 +83,22 @@ static void test_names(void **state)
 static void test_wrong_names(void **state)
 {
 	static const char *const names[] = {
-		"",	      "octetDeltacount", "v9.",	      "v9.65536", "v9.NO_SUCH_NAME",
-		"reverse.",   "reverse.ntop.DNS_QUERY",	      "reverse.reverseOctetDeltaCount",
-		"e0id",	      "eid1",		 "e1id65536", "e4294967296id1",
-		"e1id1x",     "ntop.",		 "e1ID1",     "NF_F_FW_EVENT",
+		"",
+		"octetDeltacount",
+		"v9.",
+		"v9.65536",
+		"v9.NO_SUCH_NAME",
+		"reverse.",
+		"reverse.ntop.DNS_QUERY",
+		"reverse.reverseOctetDeltaCount",
+		"e0id",
+		"eid1",
+		"e1id65536",
+		"e4294967296id1",
+		"e1id1x",
+		"ntop.",
+		"e1ID1",
+		"NF_F_FW_EVENT",
 	};
 	struct element_registry *reg = load(ELEMENTS);
 	uint32_t pen = 77;
@@ -125,8 +137,7 @@ static void test_properties(void **state)
 		{ 29305, 89, ELEMENT_UNSIGNED32, 4, false, "", "identifier", RAW_UNSIGNED },
 		{ 0, 82, ELEMENT_STRING, 0, false, "", "default", RAW_STRING },
 		{ 0, 150, ELEMENT_SECONDS, 4, false, "seconds", "default", RAW_UNSIGNED },
-		{ 0, 152, ELEMENT_MILLISECONDS, 8, false, "milliseconds", "default",
-		  RAW_UNSIGNED },
+		{ 0, 152, ELEMENT_MILLISECONDS, 8, false, "milliseconds", "default", RAW_UNSIGNED },
 		{ 0, 154, ELEMENT_MICROSECONDS, 8, false, "microseconds", "default", RAW_HEX },
 		{ 0, 156, ELEMENT_NANOSECONDS, 8, false, "nanoseconds", "default", RAW_HEX },
 		{ 0, 210, ELEMENT_OCTETS, 0, false, "", "default", RAW_HEX },
@@ -173,7 +184,8 @@ static void test_there_and_back(void **state)
 		if (pen != e->pen || id != e->id)
 			fail_msg("%s is also %u of %u", e->name, id, pen);
 		if (i > 0)
-			assert_true(e->pen > e[-1].pen || (e->pen == e[-1].pen && e->id > e[-1].id));
+			assert_true(e->pen > e[-1].pen ||
+				    (e->pen == e[-1].pen && e->id > e[-1].id));
 		per_vendor[0] += e->pen == PEN_NTOP;
 		per_vendor[1] += e->pen == PEN_V9;
 		per_vendor[2] += e->pen == PEN_IANA;
@@ -218,63 +230,76 @@ static void remove_dir(const char *dir)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static const struct {
+	const char *texts[FILES_MAX];
+	const char *where;
+	const char *what;
+} wrong_files[] = {
+	{ { "<registry>\n<record>\n</registry>" }, "a.xml:3:", "record" },
+	{ { "" }, "a.xml:", "" },
+	{ { "octetDeltaCount 1\n" }, "a.xml:1:", "" },
+	{ { FILE_OF("") }, "a.xml:1:", "no element" },
+	{ { FILE_OF(RECORD("x", "unsigned7", "1000")) }, "a.xml:4:", "Unrecognized" },
+	{ { FILE_OF(RECORD("x", " unsigned8", "1000")) }, "a.xml:4:", "Unrecognized" },
+	{ { FILE_OF(RECORD("x", "unsigned8", "12x")) }, "a.xml:6:", "integer" },
+	{ { FILE_OF(RECORD("x", "unsigned8", "0")) }, "a.xml:6:", "elementId" },
+	{ { FILE_OF(RECORD("x", "unsigned8", "-5")) }, "a.xml:6:", "elementId" },
+	{ { FILE_OF(RECORD("x", "unsigned8", "32768")) }, "a.xml:6:", "elementId" },
+	{ { FILE_OF(RECORD("x", "unsigned8", "65537")) }, "a.xml:6:", "elementId" },
+	{ { FILE_OF(RECORD("x y", "unsigned8", "1000")) }, "a.xml:3:", "name" },
+	{ { FILE_OF(RECORD("", "unsigned8", "1000")) }, "a.xml:7:", "name" },
+	{ { FILE_OF(RECORD("x", "unsigned8", "")) }, "a.xml:7:", "elementId" },
+	{ { FILE_OF(RECORD("x", "", "1000")) }, "a.xml:7:", "no dataType" },
+	{ { FILE_OF(RECORD("x", "string", "1000") "<record>\n<name>y</name>\n"
+						  "<elementId>2</elementId>\n</record>\n") },
+	  "a.xml:11:",
+	  "no dataType" },
+	{ { FILE_OF(RECORD("x", "string", "1000") RECORD("y", "string", "1000")) },
+	  "a.xml:13:",
+	  "defined in line 7" },
+	{ { FILE_OF(RECORD("x", "string", "1000") RECORD("x", "string", "1001")) },
+	  "a.xml:",
+	  "name 'x'" },
+	{ { FILE_OF(RECORD("octetDeltaCount", "string", "1000")) },
+	  "a.xml:7:",
+	  "name 'octetDeltaCount'" },
+	{ { FILE_OF(RECORD("x", "string", "1000")), FILE_OF(RECORD("y", "string", "1001")),
+	    FILE_OF(RECORD("z", "strings", "1002")) },
+	  "c.xml:4:",
+	  "Unrecognized" },
+	{ { FILE_OF("<record>\n<name>x</name>\n<dataType>string</dataType>\n"
+		    "<enterpriseId>4294967296</enterpriseId>\n<elementId>1</elementId>\n"
+		    "</record>\n") },
+	  "a.xml:5:",
+	  "enterpriseId" },
+	{ { FILE_OF("<record>\n<name>x</name>\n<dataType>string</dataType>\n"
+		    "<units>parsecs</units>\n<elementId>1000</elementId>\n"
+		    "</record>\n") },
+	  "a.xml:5:",
+	  "Unrecognized" },
+	{ { FILE_OF("<record>\n<name>x</name>\n<dataType>string</dataType>\n"
+		    "<range>1..2</range>\n<elementId>1000</elementId>\n"
+		    "</record>\n") },
+	  "a.xml:5:",
+	  "range" },
+	{ { NULL }, "", "no *.xml" },
+};
+
 static void test_wrong_files(void **state)
 {
-	static const struct {
-		const char *texts[FILES_MAX];
-		const char *where;
-		const char *what;
-	} cases[] = {
-		{ { "<registry>\n<record>\n</registry>" }, "a.xml:3:", "record" },
-		{ { "" }, "a.xml:", "" },
-		{ { "octetDeltaCount 1\n" }, "a.xml:1:", "" },
-		{ { FILE_OF("") }, "a.xml:1:", "no element" },
-		{ { FILE_OF(RECORD("x", "unsigned7", "1000")) }, "a.xml:4:", "Unrecognized" },
-		{ { FILE_OF(RECORD("x", " unsigned8", "1000")) }, "a.xml:4:", "Unrecognized" },
-		{ { FILE_OF(RECORD("x", "unsigned8", "12x")) }, "a.xml:6:", "integer" },
-		{ { FILE_OF(RECORD("x", "unsigned8", "0")) }, "a.xml:6:", "elementId" },
-		{ { FILE_OF(RECORD("x", "unsigned8", "-5")) }, "a.xml:6:", "elementId" },
-		{ { FILE_OF(RECORD("x", "unsigned8", "32768")) }, "a.xml:6:", "elementId" },
-		{ { FILE_OF(RECORD("x", "unsigned8", "65537")) }, "a.xml:6:", "elementId" },
-		{ { FILE_OF(RECORD("x y", "unsigned8", "1000")) }, "a.xml:3:", "name" },
-		{ { FILE_OF(RECORD("", "unsigned8", "1000")) }, "a.xml:7:", "name" },
-		{ { FILE_OF(RECORD("x", "unsigned8", "")) }, "a.xml:7:", "elementId" },
-		{ { FILE_OF(RECORD("x", "", "1000")) }, "a.xml:7:", "no dataType" },
-		{ { FILE_OF(RECORD("x", "string", "1000") "<record>\n<name>y</name>\n"
-			    "<elementId>2</elementId>\n</record>\n") }, "a.xml:11:", "no dataType" },
-		{ { FILE_OF(RECORD("x", "string", "1000") RECORD("y", "string", "1000")) },
-		  "a.xml:13:", "defined in line 7" },
-		{ { FILE_OF(RECORD("x", "string", "1000") RECORD("x", "string", "1001")) },
-		  "a.xml:", "name 'x'" },
-		{ { FILE_OF(RECORD("octetDeltaCount", "string", "1000")) }, "a.xml:7:",
-		  "name 'octetDeltaCount'" },
-		{ { FILE_OF(RECORD("x", "string", "1000")),
-		    FILE_OF(RECORD("y", "string", "1001")),
-		    FILE_OF(RECORD("z", "strings", "1002")) }, "c.xml:4:", "Unrecognized" },
-		{ { FILE_OF("<record>\n<name>x</name>\n<dataType>string</dataType>\n"
-			    "<enterpriseId>4294967296</enterpriseId>\n<elementId>1</elementId>\n"
-			    "</record>\n") }, "a.xml:5:", "enterpriseId" },
-		{ { FILE_OF("<record>\n<name>x</name>\n<dataType>string</dataType>\n"
-			    "<units>parsecs</units>\n<elementId>1000</elementId>\n"
-			    "</record>\n") }, "a.xml:5:", "Unrecognized" },
-		{ { FILE_OF("<record>\n<name>x</name>\n<dataType>string</dataType>\n"
-			    "<range>1..2</range>\n<elementId>1000</elementId>\n"
-			    "</record>\n") }, "a.xml:5:", "range" },
-		{ { NULL }, "", "no *.xml" },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(wrong_files) / sizeof(wrong_files[0]); i++) {
 		struct element_registry *reg = NULL;
 		struct why why = { "" };
 		char dir[64];
 
-		write_dir(dir, cases[i].texts);
+		write_dir(dir, wrong_files[i].texts);
 		if (element_registry_load(dir, &why, &reg) != ERR_CONF || reg != NULL)
 			fail_msg("case %zu is not refused: %s", i, why.text);
-		if (strstr(why.text, cases[i].where) == NULL ||
-		    strstr(why.text, cases[i].what) == NULL)
-			fail_msg("case %zu, %s %s: %s", i, cases[i].where, cases[i].what, why.text);
+		if (strstr(why.text, wrong_files[i].where) == NULL ||
+		    strstr(why.text, wrong_files[i].what) == NULL)
+			fail_msg("case %zu, %s %s: %s", i, wrong_files[i].where,
+				 wrong_files[i].what, why.text);
 		remove_dir(dir);
 	}
 }
@@ -343,9 +368,9 @@ static void test_later_file_wins(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	      cmocka_unit_test(test_wrong_names),
-		cmocka_unit_test(test_properties),    cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_wrong_files),   cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_names),		cmocka_unit_test(test_wrong_names),
+		cmocka_unit_test(test_properties),	cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_wrong_files),	cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_later_file_wins),
 	};
 
