@@ -345,17 +345,18 @@ static enum err run_fixbuf(struct fixbuf_tmpl *ft, size_t message_bytes)
 	struct fixbuf *fb = ft->fb;
 	size_t values_bytes = fb->values_room;
 	GError *error = NULL;
-	enum err e = ERR_OK;
+	enum err e = ERR_FORMAT;
 
 	/* Whatever became of the message before: this one starts afresh. */
 	fBufRewind(fb->buf);
 	fBufSetBuffer(fb->buf, fb->message, message_bytes);
-	if (!fBufSetInternalTemplate(fb->buf, ft->id, &error))
-		e = ERR_FORMAT;
-	else if (!fBufNext(fb->buf, fb->values, &values_bytes, &error))
-		e = g_error_matches(error, FB_ERROR_DOMAIN, FB_ERROR_EOM) ? ERR_TRUNC : ERR_FORMAT;
-	else if (values_bytes != ft->values_bytes)
-		e = ERR_FORMAT;
+	if (fBufSetInternalTemplate(fb->buf, ft->id, &error) &&
+	    fBufNext(fb->buf, fb->values, &values_bytes, &error)) {
+		if (values_bytes == ft->values_bytes)
+			e = ERR_OK;
+	} else if (g_error_matches(error, FB_ERROR_DOMAIN, FB_ERROR_EOM)) {
+		e = ERR_TRUNC;
+	}
 	g_clear_error(&error);
 	return e;
 }
