@@ -285,7 +285,7 @@ static struct tmpl_field random_field(void)
 
 static struct tmpl *random_tmpl(void)
 {
-	struct tmpl_field fields[64];
+	struct tmpl_field fields[64] = { F(0, 0, 0) };
 	uint16_t count = (uint16_t)(1 + random_below(40));
 
 	for (uint16_t i = 0; i < count; i++) {
