@@ -20,10 +20,12 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "collector/message.h"
 #include "normalizer/field.h"
 
 #define FLOW_RECORD_ID_BYTES 16
 #define FLOW_RAW_MAX 1024     /* raw elements of one record; a template has no more fields */
+#define FLOW_TRACKED_MAX 1024 /* the same, of elements that wait for the end of the walk */
 #define FLOW_LONGS_MAX 64     /* values of all LONGS fields of one flow */
 #define FLOW_TEXTS_MAX 64     /* values of all STRS fields */
 #define FLOW_SCRATCH_BYTES 4096 /* text made by conversions */
@@ -105,6 +107,8 @@ struct flow {
 	struct text texts[FLOW_TEXTS_MAX];
 	struct raw_value raw[FLOW_RAW_MAX];
 	char scratch[FLOW_SCRATCH_BYTES];
+	struct value tracked[FLOW_TRACKED_MAX]; /* the plan's, while it runs */
+	uint8_t carried[FLOW_TRACKED_MAX];
 };
 
 static inline void flow_clear(struct flow *f)

@@ -186,6 +186,8 @@ static enum step_op fast_op(const struct xform *x, uint16_t bytes)
 		if (bytes == x->natural_bytes)
 			return bytes == 4 ? STEP_V4 : STEP_V6;
 		return STEP_XFORM;
+	case XFORM_STR:
+		return STEP_STR;
 	default:
 		return STEP_XFORM;
 	}
@@ -200,12 +202,15 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 	bool is_padding = field->pen == PEN_IANA && field->id == ELEMENT_PADDING;
 
 	step->index = index;
-	step->is_variable = field->bytes == TMPL_VARIABLE;
-	step->bytes = step->is_variable ? 0 : field->bytes;
+	if (field->bytes == TMPL_VARIABLE)
+		step->flags |= STEP_VARIABLE;
+	else
+		step->bytes = field->bytes;
 	step->form = (uint8_t)p->keys[index].form;
 	if (!is_padding && d->catalog->raw != RAW_MODE_NONE)
 		step->key = &p->keys[index];
-	step->keeps = step->key != NULL && d->catalog->raw == RAW_MODE_FULL;
+	if (step->key != NULL && d->catalog->raw == RAW_MODE_FULL)
+		step->flags |= STEP_KEEPS;
 	if (t == NULL && index != d->boot_index) {
 		step->op = step->key == NULL ? STEP_SKIP : STEP_RAW;
 	} else if (t != NULL && is_simple(d, t)) {
@@ -213,12 +218,14 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 		step->field = t->xform.field;
 		step->at = (uint16_t)p->xform_count;
 		p->xforms[p->xform_count++] = t->xform;
+		if (step->op < STEP_U64 || step->op == STEP_V4 || step->op == STEP_V6)
+			p->always[step->field / 64] |= UINT64_C(1) << (step->field % 64);
 	} else {
 		step->op = STEP_TRACK;
 		step->at = (uint16_t)p->tracked_count;
 		d->tracked_at[index] = step->at;
 		p->tracked[p->tracked_count].form = step->form;
-		p->tracked[p->tracked_count].key = step->keeps ? NULL : step->key;
+		p->tracked[p->tracked_count].key = (step->flags & STEP_KEEPS) != 0 ? NULL : step->key;
 		p->tracked[p->tracked_count].index = index;
 		if (index == d->boot_index)
 			p->boot_at = (int32_t)p->tracked_count;
@@ -237,7 +244,7 @@ static void make_steps(struct draft *d)
 
 		memset(step, 0, sizeof(*step));
 		make_step(d, i, step);
-		if (step->op == STEP_SKIP && !step->is_variable) {
+		if (step->op == STEP_SKIP && (step->flags & STEP_VARIABLE) == 0) {
 			skip += step->bytes;
 			continue;
 		}
@@ -364,7 +371,7 @@ enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t pr
 	struct draft d = { .catalog = c, .tmpl = t, .boot_index = -1 };
 	enum err e;
 
-	if (t->field_count > PLAN_TRACKED_MAX)
+	if (t->field_count > FLOW_TRACKED_MAX)
 		return ERR_LIMIT;
 	d.plan = calloc(1, sizeof(*d.plan));
 	if (d.plan == NULL)
@@ -408,7 +415,7 @@ size_t plan_explain(const struct plan *p, uint16_t index, uint16_t *fields, size
 	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
 		if (step->index != index)
 			continue;
-		*is_raw = step->keeps || (step->key != NULL && (step->op == STEP_RAW || step->op == STEP_TRACK));
+		*is_raw = (step->flags & STEP_KEEPS) != 0 || (step->key != NULL && (step->op == STEP_RAW || step->op == STEP_TRACK));
 		if (step->op == STEP_TRACK)
 			return explain_tracked(p, step, fields, max);
 		if (step->op == STEP_RAW || step->op == STEP_SKIP || max == 0)

@@ -30,60 +30,91 @@ static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, st
 	raw->form = (enum raw_form)form;
 }
 
-static void run_step(const struct plan *p, const struct step *step, const struct xform_env *env,
-		     struct value v, struct value *tracked, struct flow *f)
+/* A text of the right kind goes straight through; whatever is odd about one is xform_run()'s. */
+static inline bool is_plain_text(struct value v)
 {
-	if (step->keeps)
-		keep_raw(f, step->key, step->form, v);
+	uint64_t high = 0;
+	uint32_t i = 0;
+
+	if (v.bytes == 0 || v.octets[v.bytes - 1] == 0)
+		return false;
+	for (; i + 8 <= v.bytes; i += 8) {
+		uint64_t eight;
+
+		memcpy(&eight, v.octets + i, sizeof(eight));
+		high |= eight;
+	}
+	for (; i < v.bytes; i++)
+		high |= v.octets[i];
+	return (high & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* Bits of the fields that cannot fail are set already, all at once. */
+static inline void run_step(const struct plan *p, const struct step *step,
+			    const struct xform_env *env, struct value v, struct flow *f)
+{
+	struct slot *slot = &f->slots[step->field];
+
 	switch ((enum step_op)step->op) {
 	case STEP_U8:
-		flow_set_i64(f, step->field, v.octets[0]);
+		slot->i64 = v.octets[0];
 		return;
 	case STEP_U16:
-		flow_set_i64(f, step->field, be16(v.octets));
+		slot->i64 = be16(v.octets);
 		return;
 	case STEP_U32:
-		flow_set_i64(f, step->field, be32(v.octets));
+		slot->i64 = be32(v.octets);
 		return;
 	case STEP_U64:
-		if ((int64_t)be64(v.octets) >= 0) {
-			flow_set_i64(f, step->field, (int64_t)be64(v.octets));
+		slot->i64 = (int64_t)be64(v.octets);
+		if (slot->i64 >= 0) {
+			flow_mark(f, step->field);
 			return;
 		}
 		break;
 	case STEP_V4:
-		flow_set_octets(f, step->field, v.octets, 4);
+		slot->octets = v.octets;
+		slot->bytes = 4;
 		return;
 	case STEP_V6:
-		flow_set_octets(f, step->field, v.octets, 16);
+		slot->octets = v.octets;
+		slot->bytes = 16;
 		return;
+	case STEP_STR:
+		if (is_plain_text(v)) {
+			slot->octets = v.octets;
+			slot->bytes = v.bytes;
+			flow_mark(f, step->field);
+			return;
+		}
+		break;
 	case STEP_XFORM:
 		break;
 	case STEP_RAW:
-		if (!step->keeps)
+		if ((step->flags & STEP_KEEPS) == 0)
 			keep_raw(f, step->key, step->form, v);
 		return;
 	case STEP_TRACK:
-		tracked[step->at] = v;
+		f->tracked[step->at] = v;
 		return;
 	case STEP_SKIP:
 		return;
 	}
 	if (xform_run(&p->xforms[step->at], env, v.octets, v.bytes, f) == XFORM_FAILED &&
-	    step->key != NULL && !step->keeps)
+	    step->key != NULL && (step->flags & STEP_KEEPS) == 0)
 		keep_raw(f, step->key, step->form, v);
 }
 
 /* systemInitTimeMilliseconds in the record itself. */
 static struct xform_env record_env(const struct plan *p, const struct xform_env *env,
-				   const struct value *tracked)
+				   const struct flow *f)
 {
 	struct xform_env own = *env;
 	struct value v;
 
 	if (p->boot_at < 0 || env->has_uptime)
 		return own;
-	v = tracked[p->boot_at];
+	v = f->tracked[p->boot_at];
 	if (v.bytes == 0 || v.bytes > 8 || be_uint(v.octets, v.bytes) > INT64_MAX / 2)
 		return own;
 	own.boot_ms = (int64_t)be_uint(v.octets, v.bytes);
@@ -96,41 +127,39 @@ static struct xform_env record_env(const struct plan *p, const struct xform_env 
  * nothing is carried whole, whether it had its turn or not.
  */
 static void run_group(const struct plan *p, const struct group *g, const struct xform_env *env,
-		      const struct value *tracked, uint8_t *carried, struct flow *f)
+		      struct flow *f)
 {
 	for (uint16_t i = g->first; i < g->first + g->count; i++) {
 		const struct candidate *c = &p->candidates[i];
-		struct value v = tracked[c->tracked];
+		struct value v = f->tracked[c->tracked];
 		enum xform_result result;
 
 		if (!g->is_list && flow_has(f, g->field)) {
 			if (xform_is_absent(&c->xform, v.octets, v.bytes))
-				carried[c->tracked] = CARRY_ALL;
+				f->carried[c->tracked] = CARRY_ALL;
 			continue;
 		}
 		result = xform_run(&c->xform, env, v.octets, v.bytes, f);
 		if (result == XFORM_TAKEN)
-			carried[c->tracked] |= c->xform.carries;
+			f->carried[c->tracked] |= c->xform.carries;
 		else if (result == XFORM_ABSENT)
-			carried[c->tracked] = CARRY_ALL;
+			f->carried[c->tracked] = CARRY_ALL;
 	}
 }
 
-static void run_groups(const struct plan *p, const struct xform_env *env,
-		       const struct value *tracked, struct flow *f)
+static void run_groups(const struct plan *p, const struct xform_env *env, struct flow *f)
 {
-	uint8_t carried[PLAN_TRACKED_MAX];
 	struct xform_env own;
 
 	if (p->tracked_count == 0)
 		return;
-	memset(carried, 0, p->tracked_count);
-	own = record_env(p, env, tracked);
+	memset(f->carried, 0, p->tracked_count);
+	own = record_env(p, env, f);
 	for (uint32_t i = 0; i < p->group_count; i++)
-		run_group(p, &p->groups[i], &own, tracked, carried, f);
+		run_group(p, &p->groups[i], &own, f);
 	for (uint32_t i = 0; i < p->tracked_count; i++) {
-		if (carried[i] != CARRY_ALL && p->tracked[i].key != NULL)
-			keep_raw(f, p->tracked[i].key, p->tracked[i].form, tracked[i]);
+		if (f->carried[i] != CARRY_ALL && p->tracked[i].key != NULL)
+			keep_raw(f, p->tracked[i].key, p->tracked[i].form, f->tracked[i]);
 	}
 }
 
@@ -151,37 +180,49 @@ static void run_statics(const struct plan *p, struct flow *f)
 	}
 }
 
+static inline void mark_always(const struct plan *p, struct flow *f)
+{
+	for (unsigned i = 0; i < FIELD_WORDS; i++)
+		f->has[i] |= p->always[i];
+}
+
 void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,
 	      struct flow *f)
 {
-	struct value tracked[PLAN_TRACKED_MAX];
+	const struct step *end = p->steps + p->step_count;
 	const uint8_t *at = record;
 
-	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
+	mark_always(p, f);
+	for (const struct step *step = p->steps; step < end; step++) {
 		struct value v = { at + step->skip, step->bytes };
 
-		if (step->is_variable) {
-			v.bytes = v.octets[0];
-			v.octets++;
-			if (v.bytes == 255) {
-				v.bytes = be16(v.octets);
-				v.octets += 2;
+		if (__builtin_expect(step->flags != 0, 0)) {
+			if ((step->flags & STEP_VARIABLE) != 0) {
+				v.bytes = *v.octets++;
+				if (v.bytes == 255) {
+					v.bytes = be16(v.octets);
+					v.octets += 2;
+				}
 			}
+			if ((step->flags & STEP_KEEPS) != 0)
+				keep_raw(f, step->key, step->form, v);
 		}
 		at = v.octets + v.bytes;
-		run_step(p, step, env, v, tracked, f);
+		run_step(p, step, env, v, f);
 	}
-	run_groups(p, env, tracked, f);
+	run_groups(p, env, f);
 	run_statics(p, f);
 }
 
 void plan_run_values(const struct plan *p, const struct xform_env *env,
 		     const struct value *values, struct flow *f)
 {
-	struct value tracked[PLAN_TRACKED_MAX];
-
-	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++)
-		run_step(p, step, env, values[step->index], tracked, f);
-	run_groups(p, env, tracked, f);
+	mark_always(p, f);
+	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
+		if ((step->flags & STEP_KEEPS) != 0)
+			keep_raw(f, step->key, step->form, values[step->index]);
+		run_step(p, step, env, values[step->index], f);
+	}
+	run_groups(p, env, f);
 	run_statics(p, f);
 }

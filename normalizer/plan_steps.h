@@ -7,9 +7,6 @@
 
 #include "normalizer/plan.h"
 
-/* A template has no more fields (the limit of fields_max). */
-#define PLAN_TRACKED_MAX 1024
-
 enum step_op {
 	STEP_U8, /* octets straight into a slot */
 	STEP_U16,
@@ -17,18 +14,21 @@ enum step_op {
 	STEP_U64, /* unless the slot cannot hold it: then its xform says what becomes of it */
 	STEP_V4, /* an address of 4 octets, not competed for */
 	STEP_V6,
+	STEP_STR,   /* a text, not competed for */
 	STEP_XFORM, /* any other conversion with one target */
 	STEP_RAW,   /* no target */
 	STEP_TRACK, /* its octets are wanted when the walk is over */
 	STEP_SKIP   /* nothing is wanted, but its length is in the record */
 };
 
+#define STEP_VARIABLE 1u /* its length is in the record */
+#define STEP_KEEPS 2u	 /* raw = "full": stands in raw whatever happens */
+
 /* One field of the template, in wire order. */
 struct step {
 	uint8_t op;
 	uint8_t form;	   /* enum raw_form */
-	bool is_variable;
-	bool keeps;	   /* raw = "full": stands in raw whatever happens */
+	uint8_t flags;	   /* STEP_VARIABLE, STEP_KEEPS: seldom both, mostly neither */
 	uint16_t skip;	   /* octets before it that nobody wants */
 	uint16_t bytes;	   /* fixed length */
 	uint16_t index;	   /* of the template's field */
@@ -66,6 +66,7 @@ struct plan {
 	uint32_t group_count;
 	uint32_t candidate_count;
 	uint32_t static_count;
+	uint64_t always[FIELD_WORDS]; /* fields of the steps that cannot fail */
 	int32_t boot_at; /* tracked systemInitTimeMilliseconds, or -1 */
 	struct step *steps;
 	struct xform *xforms;

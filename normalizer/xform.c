@@ -4,6 +4,9 @@
 #include "base/rd.h"
 #include "base/utf8.h"
 
+/* Kept out of the way of what is common: their locals would cost every call. */
+#define RARE __attribute__((noinline))
+
 #define NTP_EPOCH_S 2208988800u /* 1900 to 1970 */
 #define NTP_US_MASK 0xfffff800u /* RFC 7011, 6.1.9: the low 11 bits mean nothing */
 #define MPLS_LABEL_SHIFT 4
@@ -55,7 +58,7 @@ static bool read_uint(const uint8_t *octets, uint32_t bytes, uint64_t *v)
 	return true;
 }
 
-static enum xform_result run_int(const struct xform *x, const uint8_t *octets, uint32_t bytes,
+static RARE enum xform_result run_int(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				 struct flow *f)
 {
 	uint64_t v;
@@ -84,7 +87,7 @@ static enum xform_result run_str(const struct xform *x, const uint8_t *octets, u
 	return XFORM_TAKEN;
 }
 
-static enum xform_result run_f64(const struct xform *x, const uint8_t *octets, uint32_t bytes,
+static RARE enum xform_result run_f64(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				 struct flow *f)
 {
 	uint64_t wide;
@@ -106,7 +109,7 @@ static enum xform_result run_f64(const struct xform *x, const uint8_t *octets, u
 	return XFORM_TAKEN;
 }
 
-static enum xform_result run_hex(const struct xform *x, const uint8_t *octets, uint32_t bytes,
+static RARE enum xform_result run_hex(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				 struct flow *f)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -139,7 +142,7 @@ static uint32_t put_decimal(char *out, uint64_t v)
 	return n;
 }
 
-static enum xform_result run_decimal(const struct xform *x, const uint8_t *octets, uint32_t bytes,
+static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				     struct flow *f)
 {
 	char *text = flow_scratch(f, 20);
@@ -156,7 +159,7 @@ static enum xform_result run_decimal(const struct xform *x, const uint8_t *octet
 }
 
 /* RFC 6759: engine, then selector; engine 20 puts a 4-octet enterprise number before it. */
-static enum xform_result run_app_id(const struct xform *x, const uint8_t *octets, uint32_t bytes,
+static RARE enum xform_result run_app_id(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				    struct flow *f)
 {
 	char *text = flow_scratch(f, 48);
@@ -312,7 +315,7 @@ static enum xform_result run_number(const struct xform *x, uint64_t v, uint32_t 
 	}
 }
 
-static enum xform_result run_boolean(const struct xform *x, const uint8_t *octets, uint32_t bytes,
+static RARE enum xform_result run_boolean(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				     struct flow *f)
 {
 	if (bytes != 1 || octets[0] < 1 || octets[0] > 2) /* RFC 7011, 6.1.5 */
