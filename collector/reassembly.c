@@ -39,7 +39,7 @@ struct set {
 	uint32_t total;	 /* known with the last fragment */
 	uint32_t far_end; /* highest octet so far */
 	uint8_t protocol; /* of the first fragment */
-	struct range *ranges; /* in order; REASSEMBLY_FRAGMENTS_MAX of them in reassembly.ranges */
+	struct range *ranges; /* in order; room for REASSEMBLY_FRAGMENTS_MAX, stays with the slot */
 	uint32_t range_count;
 };
 
@@ -47,8 +47,7 @@ struct reassembly {
 	struct stat_set *stat;
 	uint32_t hashes[REASSEMBLY_SETS_MAX]; /* of the sets' keys: what is looked through */
 	struct set sets[REASSEMBLY_SETS_MAX];
-	struct range *ranges;
-	size_t octets; /* room of all sets */
+	size_t octets;	/* room of all sets */
 	uint8_t *whole; /* what was given out last */
 };
 
@@ -58,14 +57,6 @@ enum err reassembly_new(struct stat_set *stat, struct reassembly **out)
 
 	if (r == NULL)
 		return ERR_NOMEM;
-	r->ranges = calloc((size_t)REASSEMBLY_SETS_MAX * REASSEMBLY_FRAGMENTS_MAX,
-			   sizeof(*r->ranges));
-	if (r->ranges == NULL) {
-		free(r);
-		return ERR_NOMEM;
-	}
-	for (size_t i = 0; i < REASSEMBLY_SETS_MAX; i++)
-		r->sets[i].ranges = r->ranges + i * REASSEMBLY_FRAGMENTS_MAX;
 	r->stat = stat;
 	*out = r;
 	return ERR_OK;
@@ -96,9 +87,9 @@ void reassembly_free(struct reassembly *r)
 	for (size_t i = 0; i < REASSEMBLY_SETS_MAX; i++) {
 		if (r->sets[i].state == SET_OPEN)
 			lose(r, &r->sets[i], STAT_UNIT_FRAGMENT, 0);
+		free(r->sets[i].ranges);
 	}
 	free(r->whole);
-	free(r->ranges);
 	free(r);
 }
 
@@ -208,6 +199,10 @@ static bool make_room(struct reassembly *r, struct set *s, uint32_t end, int64_t
 	uint32_t room = s->room == 0 ? ROOM_MIN : s->room;
 	uint8_t *more;
 
+	if (s->ranges == NULL)
+		s->ranges = calloc(REASSEMBLY_FRAGMENTS_MAX, sizeof(*s->ranges));
+	if (s->ranges == NULL)
+		return false;
 	if (end <= s->room)
 		return true;
 	while (room < end)
