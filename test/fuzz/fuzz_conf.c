@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: no text crashes the configuration reader, an override neither, and what it takes it prints so
- * that it reads back the same.
- * Method: the input as a file's text, then each line of it as an override; what is taken goes through
- * print, read, print again.
+ * Goal: no text crashes the configuration reader, an override neither, and what it takes it
+ * prints so that it reads back the same.
+ * Method: the input as a file's text, then each line of it as an override; what is taken goes
+ * through print, read, print again.
  */
 #include <stddef.h>
 #include <stdint.h>

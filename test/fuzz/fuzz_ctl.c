@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: no octets from a client crash or hang the control socket, or make it say anything but lines of
- * JSON with "ok", one at most for each line it got.
- * Method: a server in its thread; the input goes to it in pieces of the length that its first octet says,
- * then the writing side is closed and everything is read up to the end.
+ * Goal: no octets from a client crash or hang the control socket, or make it say anything but
+ * lines of JSON with "ok", one at most for each line it got.
+ * Method: a server in its thread; the input goes to it in pieces of the length that its first
+ * octet says, then the writing side is closed and everything is read up to the end.
  */
 #include <jansson.h>
 #include <stddef.h>

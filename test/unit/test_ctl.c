@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: every whole line gets exactly one answer line, whatever way its octets come, and no client can
- * hurt another: not by silence, by long lines, by not reading or by coming in crowds.
- * Method: a control socket of the test's own in its own thread, clients over real connections, tables of
- * lines and answers; sockets left behind, alive, or no sockets at all where one is to be opened.
+ * Goal: every whole line gets exactly one answer line, whatever way its octets come, and no
+ * client can hurt another: not by silence, by long lines, by not reading or by coming in
+ * crowds.
+ * Method: a control socket of the test's own in its own thread, clients over real connections,
+ * tables of lines and answers; sockets left behind, alive, or no sockets at all where one is
+ * to be opened.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -341,7 +343,7 @@ static void lines_in_any_pieces(void **state)
 	(void)close(fd);
 }
 
-/* As `echo quiet | nc -U` does: the answer comes after the client's last word; half a line is none. */
+/* As `echo quiet | nc -U` does: answers come after the last word; half a line has none. */
 static void answers_after_the_last_word(void **state)
 {
 	struct service *s = *state;
