@@ -21,6 +21,7 @@ struct table {
 	struct row *rows; /* sorted by number */
 	size_t row_count;
 	size_t room;
+	bool is_invertible;
 	const struct text *dense[DENSE_MAX];
 };
 
@@ -93,6 +94,35 @@ static int compare_rows(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	const struct row *x = *(const struct row *const *)a;
+	const struct row *y = *(const struct row *const *)b;
+
+	return strcmp(x->name.octets, y->name.octets);
+}
+
+static enum err find_invertible(struct table *t)
+{
+	const struct row **rows = calloc(t->row_count + 1, sizeof(*rows));
+
+	if (rows == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < t->row_count; i++)
+		rows[i] = &t->rows[i];
+	qsort(rows, t->row_count, sizeof(*rows), compare_names);
+	t->is_invertible = true;
+	for (size_t i = 1; i < t->row_count; i++)
+		t->is_invertible = t->is_invertible && compare_names(&rows[i - 1], &rows[i]) != 0;
+	free(rows);
+	return ERR_OK;
+}
+
+bool table_is_invertible(const struct table *t)
+{
+	return t->is_invertible;
+}
+
 static enum err settle(struct table *t, const char *path, struct why *why)
 {
 	qsort(t->rows, t->row_count, sizeof(t->rows[0]), compare_rows);
@@ -103,7 +133,7 @@ static enum err settle(struct table *t, const char *path, struct why *why)
 		if (t->rows[i].number < DENSE_MAX)
 			t->dense[t->rows[i].number] = &t->rows[i].name;
 	}
-	return ERR_OK;
+	return find_invertible(t);
 }
 
 enum err table_load(const char *path, struct why *why, struct table **out)

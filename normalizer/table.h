@@ -10,6 +10,7 @@
 #ifndef NORMALIZER_TABLE_H
 #define NORMALIZER_TABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/why.h"
@@ -20,6 +21,8 @@ struct table;
 /* ERR_CONF with file and line when a row is wrong or double; ERR_ABSENT when there is no file. */
 enum err table_load(const char *path, struct why *why, struct table **out);
 void table_free(struct table *t);
+/* Does every number have a name of its own, so that the name tells the number? */
+bool table_is_invertible(const struct table *t);
 /* The name, or NULL. */
 const struct text *table_find(const struct table *t, uint64_t number);
 

@@ -241,23 +241,24 @@ static enum xform_result run_unix(const struct xform *x, const uint8_t *octets, 
 	return set_time(x, (int64_t)(v * to_ns), f);
 }
 
-/* sysUpTime wraps at 2^32 ms: the distance to the header's is a signed 32-bit difference. */
+/*
+ * sysUpTime wraps at 2^32 ms: the distance to that of the export is a signed 32-bit difference, since flows
+ * may have begun before boot (softflowd), and exporters run longer than 49 days.
+ */
 static enum xform_result run_uptime(const struct xform *x, const struct xform_env *env,
 				    const uint8_t *octets, uint32_t bytes, struct flow *f)
 {
 	uint64_t v;
+	uint32_t uptime_ms;
 	int32_t before_ms;
 
 	if (!read_uint(octets, bytes, &v) || v > UINT32_MAX)
 		return contract(f);
-	if (env->has_uptime) {
-		before_ms = (int32_t)(env->uptime_ms - (uint32_t)v);
-		flow_set_i64(f, x->field, env->export_ms - before_ms);
-		return XFORM_TAKEN;
-	}
-	if (!env->has_boot)
+	if (!env->has_uptime && !env->has_boot)
 		return XFORM_FAILED; /* never a guess */
-	flow_set_i64(f, x->field, env->boot_ms + (int64_t)v);
+	uptime_ms = env->has_uptime ? env->uptime_ms : (uint32_t)(env->export_ms - env->boot_ms);
+	before_ms = (int32_t)(uptime_ms - (uint32_t)v);
+	flow_set_i64(f, x->field, env->export_ms - before_ms);
 	return XFORM_TAKEN;
 }
 

@@ -199,6 +199,8 @@ enum err xform_compile(const struct xform_how *how, struct xform *out, struct wh
 		x.op = row->op;
 		x.aux = row->aux;
 		x.carries = row->carries;
+		if (how->as == AS_TABLE && table_is_invertible(how->table))
+			x.carries = CARRY_ALL;
 		x.wants_ns = row->op == XFORM_UNIX && how->field->type == FIELD_I64;
 	}
 	if (x.op == XFORM_TIME || x.op == XFORM_UNIX)

@@ -12,7 +12,10 @@
  *
  *	kafka_window_init(&w, size, first_lsn)
  *	n = kafka_window_room(&w); kafka_window_take(&w, lsn_end)
- *	kafka_window_done(&w, lsn) ...; low = kafka_window_advance(&w)
+ *	kafka_window_done(&w, lsn, is_delivered) ...; low = kafka_window_advance(&w, &delivered)
+ *
+ * Deliveries are counted when the low-water mark passes them, so that at any moment a record is either
+ * counted or pending, and never both.
  *
  * Owner: the sink's thread.
  */
@@ -25,7 +28,8 @@
 #include "base/err.h"
 
 struct kafka_window {
-	uint64_t *bits;
+	uint64_t *bits;	  /* done with */
+	uint64_t *others; /* done with, but not delivered: refused, or for other sinks */
 	uint64_t size; /* records; a power of two, at least 64 */
 	uint64_t low;
 	uint64_t high;
@@ -54,14 +58,15 @@ static inline bool kafka_window_is_done(const struct kafka_window *w, uint64_t l
 	return w->bits[(lsn & (w->size - 1)) >> 6] >> (lsn & 63) & 1;
 }
 
-/* The record, one of those taken, is delivered; false when it was known already. */
-bool kafka_window_done(struct kafka_window *w, uint64_t lsn);
+/* The record, one of those taken, is done with; false when that was known already. */
+bool kafka_window_done(struct kafka_window *w, uint64_t lsn, bool is_delivered);
 
-/* Moves the low-water mark over all delivered records and returns it. */
-uint64_t kafka_window_advance(struct kafka_window *w);
+/* Moves the low-water mark over all records that are done with, and returns it; adds the delivered
+ * ones among them to `*delivered`. */
+uint64_t kafka_window_advance(struct kafka_window *w, uint64_t *delivered);
 
 /* A hole in the log: there are no records from `high` to `lsn`.  False, and nothing changed, when the
- * hole is larger than the room and records are still under way. */
+ * hole is larger than the room and records are still under way; advance first. */
 bool kafka_window_skip(struct kafka_window *w, uint64_t lsn);
 
 /* Everything not delivered will be taken again, from the low-water mark on; what is delivered above

@@ -164,6 +164,16 @@ uint64_t log_end_lsn(const struct log *log)
 	return atomic_load_explicit(&log->end_lsn, memory_order_acquire);
 }
 
+uint64_t log_sealed_lsn(struct log *log)
+{
+	uint64_t lsn;
+
+	(void)pthread_mutex_lock(&log->lock);
+	lsn = log->sealed_lsn;
+	(void)pthread_mutex_unlock(&log->lock);
+	return lsn;
+}
+
 unsigned log_worker(const struct log *log)
 {
 	return log->worker;

@@ -129,6 +129,7 @@ void log_flush(struct log *log);
 /* No more appends: readers that come to the end get ERR_CLOSED instead of ERR_AGAIN. */
 void log_finish(struct log *log);
 uint64_t log_end_lsn(const struct log *log);  /* one past the last appended; any thread */
+uint64_t log_sealed_lsn(struct log *log);     /* one past the last that can be read; any thread */
 
 struct log_frame {
 	struct log_frame_head head;
@@ -159,6 +160,8 @@ enum err log_reader_seek(struct log_reader *r, uint64_t lsn);
 uint64_t log_reader_start_lsn(const struct log_reader *r); /* where this life began */
 uint64_t log_reader_done_lsn(const struct log_reader *r);  /* any thread */
 uint64_t log_reader_next_lsn(const struct log_reader *r);  /* the next that it will read */
+/* Records from start to end that are neither done nor evicted; any thread. */
+uint64_t log_reader_pending(const struct log_reader *r);
 /* Records that made room before this reader read them, or that it could not read again. */
 uint64_t log_reader_evicted(const struct log_reader *r); /* any thread */
 const struct log *log_reader_log(const struct log_reader *r);
@@ -174,6 +177,7 @@ void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms);
 /* Wakes all waiters (stop, reload). */
 void log_hub_wake(struct log_hub *hub);
 uint64_t log_hub_bytes(const struct log_hub *hub); /* in use now; any thread */
+uint64_t log_hub_max_bytes(const struct log_hub *hub);
 struct stat_set *log_hub_stat(struct log_hub *hub);
 
 #endif

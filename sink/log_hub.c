@@ -132,6 +132,11 @@ uint64_t log_hub_bytes(const struct log_hub *hub)
 	return atomic_load(&hub->bytes);
 }
 
+uint64_t log_hub_max_bytes(const struct log_hub *hub)
+{
+	return hub->conf.max_bytes;
+}
+
 struct stat_set *log_hub_stat(struct log_hub *hub)
 {
 	return hub->stat;

@@ -290,6 +290,19 @@ uint64_t log_reader_next_lsn(const struct log_reader *r)
 	return get(&r->next_lsn);
 }
 
+uint64_t log_reader_pending(const struct log_reader *r)
+{
+	uint64_t end = log_end_lsn(r->log);
+	uint64_t done;
+	uint64_t lost;
+
+	(void)pthread_mutex_lock(&r->log->lock);
+	done = get(&r->done_lsn);
+	lost = lost_within(r, done, end);
+	(void)pthread_mutex_unlock(&r->log->lock);
+	return end > done + lost ? end - done - lost : 0;
+}
+
 uint64_t log_reader_evicted(const struct log_reader *r)
 {
 	return get(&r->evicted);

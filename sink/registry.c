@@ -68,6 +68,26 @@ const char *registry_state_text(enum registry_state state)
 	return (unsigned)state < REGISTRY_STATE_COUNT ? state_texts[state] : "unknown";
 }
 
+enum err registry_record_name(const char *schema, char *out, size_t room)
+{
+	json_t *root = json_loads(schema, 0, NULL);
+	const char *name = json_string_value(json_object_get(root, "name"));
+	const char *space = json_string_value(json_object_get(root, "namespace"));
+	enum err e = ERR_FORMAT;
+	int n = 0;
+
+	if (name != NULL) {
+		/* A name with dots is full already. */
+		if (space == NULL || space[0] == '\0' || strchr(name, '.') != NULL)
+			n = snprintf(out, room, "%s", name);
+		else
+			n = snprintf(out, room, "%s.%s", space, name);
+		e = n > 0 && (size_t)n < room ? ERR_OK : ERR_LIMIT;
+	}
+	json_decref(root);
+	return e;
+}
+
 /* --- open and close --- */
 
 static enum err url_check(const char *url, struct why *why)

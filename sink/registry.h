@@ -73,6 +73,9 @@ enum err registry_ask(struct registry *r, const char *subject, const char *schem
 int registry_poll(struct registry *r, int64_t mono_ms);
 void registry_answer(const struct registry *r, struct registry_answer *out);
 
+/* The full name of the record that a schema describes, "sluice.Flow". */
+enum err registry_record_name(const char *schema, char *out, size_t room);
+
 /* "known", "conflict" ... */
 const char *registry_state_text(enum registry_state state);
 

@@ -2,6 +2,7 @@
 #include "sink/schema.h"
 
 #include <avro.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,4 +143,103 @@ enum err schema_check(const char *text, struct why *why)
 		return why_set(why, ERR_FORMAT, "schema refused by libavro: %s", avro_strerror());
 	(void)avro_schema_decref(schema);
 	return ERR_OK;
+}
+
+/* The type of an added field; what reads as a string is one. */
+static bool type_of(avro_schema_t s, enum field_type *out)
+{
+	static const struct {
+		avro_type_t avro;
+		enum field_type type;
+	} rows[] = {
+		{ AVRO_STRING, FIELD_STR }, { AVRO_INT32, FIELD_I32 },	{ AVRO_INT64, FIELD_I64 },
+		{ AVRO_DOUBLE, FIELD_F64 }, { AVRO_BOOLEAN, FIELD_BOOL },
+	};
+
+	if (s == NULL || avro_typeof(s) != AVRO_UNION)
+		return false;
+	s = avro_schema_union_branch(s, 1);
+	if (s == NULL)
+		return false;
+	if (avro_typeof(s) == AVRO_ARRAY) {
+		*out = avro_typeof(avro_schema_array_items(s)) == AVRO_STRING ? FIELD_STRS :
+										FIELD_LONGS;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (avro_typeof(s) == rows[i].avro) {
+			*out = rows[i].type;
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum err add_extra(avro_schema_t layer, size_t i, struct field_set *fields)
+{
+	const char *name = avro_schema_record_field_name(layer, (int)i);
+	struct field *f = &fields->fields[i];
+	enum field_type type;
+
+	if (name == NULL || !type_of(avro_schema_record_field_get_by_index(layer, (int)i), &type))
+		return ERR_FORMAT;
+	*f = (struct field){ strdup(name), LAYER_normalized, type, false, "", "" };
+	if (f->name == NULL)
+		return ERR_NOMEM;
+	fields->extra_count++;
+	return ERR_OK;
+}
+
+static enum err read_fields(avro_schema_t schema, struct field_set *fields)
+{
+	avro_schema_t normalized;
+	avro_schema_t enriched;
+	size_t count;
+
+	if (avro_typeof(schema) != AVRO_RECORD)
+		return ERR_FORMAT;
+	normalized = avro_schema_record_field_get(schema, "normalized");
+	enriched = avro_schema_record_field_get(schema, "enriched");
+	if (normalized == NULL || enriched == NULL || avro_typeof(normalized) != AVRO_RECORD ||
+	    avro_typeof(enriched) != AVRO_RECORD)
+		return ERR_FORMAT;
+	count = avro_schema_record_size(normalized);
+	if (count < FIELD_NORMALIZED_COUNT || count > FIELD_NORMALIZED_WORDS * 64 ||
+	    avro_schema_record_size(enriched) != FIELD_ENRICHED_COUNT)
+		return ERR_FORMAT;
+	for (size_t i = FIELD_EXTRA_FIRST; i < count; i++)
+		TRY(add_extra(normalized, i, fields));
+	return ERR_OK;
+}
+
+enum err schema_fields_new(const char *text, struct why *why, struct field_set **out)
+{
+	struct field_set *fields = malloc(sizeof(*fields));
+	avro_schema_t schema;
+	enum err e;
+
+	if (fields == NULL)
+		return why_set(why, ERR_NOMEM, "no memory for a schema");
+	field_set_init(fields);
+	if (avro_schema_from_json_length(text, strlen(text), &schema) != 0) {
+		schema_fields_free(fields);
+		return why_set(why, ERR_FORMAT, "schema refused by libavro: %s", avro_strerror());
+	}
+	e = read_fields(schema, fields);
+	(void)avro_schema_decref(schema);
+	if (e != ERR_OK) {
+		schema_fields_free(fields);
+		return why_set(why, e, "not a schema of this build");
+	}
+	*out = fields;
+	return ERR_OK;
+}
+
+void schema_fields_free(struct field_set *fields)
+{
+	if (fields == NULL)
+		return;
+	for (size_t i = 0; i < fields->extra_count; i++)
+		free((char *)(uintptr_t)fields->fields[FIELD_EXTRA_FIRST + i].name);
+	free(fields);
 }

@@ -4,6 +4,7 @@
  *
  *	schema_text(&fields, &text);	 JSON, documentation included; free() it
  *	schema_check(text, &why);	 libavro reads it
+ *	schema_fields_new(text, &why, &fields);	 the fields back from the text
  *
  * Shape: { record_id: bytes, normalized: record, enriched: record, raw: record }; raw is
  * { protocol_version: int, template_id: [null,int], elements: map<string>, wire: [null,bytes],
@@ -17,5 +18,11 @@
 
 enum err schema_text(const struct field_set *fields, char **out);
 enum err schema_check(const char *text, struct why *why);
+
+/* The fields that a schema of ours has, for who reads records written with it, whatever became of the
+ * generation that it came from: names and types hold, units and documentation of added fields are
+ * gone.  ERR_FORMAT when it is not a schema of this build. */
+enum err schema_fields_new(const char *text, struct why *why, struct field_set **out);
+void schema_fields_free(struct field_set *fields);
 
 #endif

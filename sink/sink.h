@@ -36,12 +36,13 @@ enum sink_stat {
 };
 extern const struct stat_desc sink_stat_descs[SINK_STAT_COUNT];
 
-/* What a sink is given at open; all of it outlives the sink. */
+/* What a sink is given at open; all of it outlives the sink.  A frame may have another schema, after a
+ * reload: its text is the hub's name of that number, its fields come from schema_fields_new(). */
 struct sink_env {
 	const char *name;
 	const char *state_dir; /* for what must survive a restart; may be NULL */
 	struct log_hub *hub;
-	const struct field_set *fields;
+	const struct field_set *fields; /* of the schema in force at open */
 	const char *schema_text;
 	uint32_t schema; /* its number in the hub's names */
 	struct stat_set *stat; /* written by the sink's thread only */
@@ -54,7 +55,7 @@ struct sink_ops {
 	const struct conf_opt *options; /* its part of an entry of `sinks` */
 	size_t conf_bytes;		/* sizeof the struct they fill */
 	enum err (*open)(const void *conf, const struct sink_env *env, struct why *why, void **out);
-	enum err (*start)(void *self, struct why *why);
+	enum err (*start)(void *self, struct why *why); /* tried again each second if it fails */
 	/* Milliseconds it may sleep unless a frame comes; 0: call again at once. */
 	int (*poll)(void *self, bool is_flushing);
 	/* Members of the sink's object in `status` and `sinks`; any thread, so counters and locked
@@ -72,7 +73,7 @@ struct sinks;
 struct sink_conf {
 	const struct sink_ops *ops;
 	const char *name;
-	const void *conf; /* of ops->conf_bytes */
+	const void *conf; /* of ops->conf_bytes; must outlive the sinks */
 };
 
 enum err sinks_open(const struct sink_conf *confs, size_t count, struct log_hub *hub,
@@ -80,12 +81,15 @@ enum err sinks_open(const struct sink_conf *confs, size_t count, struct log_hub 
 		    const struct field_set *fields, const char *schema_text, struct why *why,
 		    struct sinks **out);
 enum err sinks_start(struct sinks *s, struct why *why);
-/* True when every sink has everything that is in the logs, sealed before the call. */
-bool sinks_drained(struct sinks *s);
-/* From now on sinks make safe what they read as soon as they can, until sinks_relax(). */
+/* From now on sinks make safe what they read as soon as they can, until sinks_relax().  What is sealed
+ * at the call is what sinks_drained() looks for. */
 void sinks_flush(struct sinks *s);
+/* True when every sink has everything that was sealed at the last sinks_flush(), or, when they do not
+ * flush, now. */
+bool sinks_drained(struct sinks *s);
 void sinks_relax(struct sinks *s);
-/* Ends the threads: at once when every sink is drained, else after `deadline_ms`. */
+/* Flushes and ends the threads: at once when every sink is drained, else after `deadline_ms`; what is
+ * left then is counted as abandoned. */
 void sinks_stop(struct sinks *s, int deadline_ms);
 void sinks_close(struct sinks *s);
 
@@ -94,7 +98,8 @@ size_t sinks_count(const struct sinks *s);
 const char *sinks_name(const struct sinks *s, size_t i);
 const char *sinks_type(const struct sinks *s, size_t i);
 struct stat_set *sinks_stat(const struct sinks *s, size_t i);
-/* Sums over the logs: records from where this life began to the end, and what is not done yet. */
+/* Sums over the logs: records from where this life began to the end, and what is neither done nor
+ * evicted nor abandoned. */
 void sinks_lsn(const struct sinks *s, size_t i, uint64_t *span, uint64_t *pending);
 void sinks_status(const struct sinks *s, size_t i, struct json *out);
 

@@ -191,6 +191,7 @@ int main(int argc, char **argv)
 	const char *topics[TOPICS_MAX];
 	size_t topic_count = 0;
 	long brokers = 1;
+	rd_kafka_conf_t *conf;
 	char text[LINE_BYTES];
 	int option;
 
@@ -204,7 +205,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: mock_broker [-b BROKERS] [-t TOPIC:PARTITIONS]...\n");
 		return 2;
 	}
-	m.rk = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, text, sizeof(text));
+	conf = rd_kafka_conf_new();
+	/* It has no brokers to talk to, and would say so. */
+	if (rd_kafka_conf_set(conf, "log_level", "3", text, sizeof(text)) == RD_KAFKA_CONF_OK)
+		m.rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
 	if (m.rk == NULL) {
 		fprintf(stderr, "mock_broker: %s\n", text);
 		return 1;

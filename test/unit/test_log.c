@@ -442,6 +442,7 @@ static void going_back_over_what_made_room(void **state)
 	for (unsigned i = 0; i < 200; i++)
 		assert_int_equal(append(log, &batch, 20, 700), ERR_OK);
 	log_flush(log);
+	assert_true(100 + log_reader_pending(r) + log_reader_evicted(r) == 4400);
 	assert_int_equal(log_reader_next(r, &frame), ERR_OK); /* behind a gap */
 	assert_int_equal(log_reader_seek(r, 100), ERR_OK);
 	assert_int_equal(log_reader_seek(r, log_reader_done_lsn(r)), ERR_OK);
@@ -450,6 +451,7 @@ static void going_back_over_what_made_room(void **state)
 		reader_done(r, frame.head.first_lsn + frame.head.record_count);
 	}
 	assert_true(log_reader_done_lsn(r) == 4400);
+	assert_int_equal(log_reader_pending(r), 0);
 	assert_true(100 + got + log_reader_evicted(r) == 4400);
 	assert_true(stat_get(log_hub_stat(hub), LOG_STAT_EVICTED) == log_reader_evicted(r));
 	close_all(hub, log, r, NULL);

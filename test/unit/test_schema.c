@@ -170,6 +170,39 @@ static void awkward_documentation(void **state)
 	free(out);
 }
 
+static void fields_come_back(void **state)
+{
+	static const enum field_type types[] = { FIELD_STR,  FIELD_ADDR, FIELD_I32,   FIELD_I64, FIELD_MS,
+						 FIELD_BOOL, FIELD_F64,	 FIELD_LONGS, FIELD_STRS };
+	static const enum field_type read_as[] = { FIELD_STR,  FIELD_STR, FIELD_I32,   FIELD_I64, FIELD_I64,
+						   FIELD_BOOL, FIELD_F64, FIELD_LONGS, FIELD_STRS };
+	static char names[9][8];
+	struct field_set more;
+	struct field_set *back = NULL;
+	struct why why;
+	char *out;
+
+	(void)state;
+	field_set_init(&more);
+	for (size_t i = 0; i < 9 && i < FIELD_EXTRA_MAX; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "x%zu", i);
+		more.fields[FIELD_EXTRA_FIRST + i] =
+			(struct field){ names[i], LAYER_normalized, types[i], false, "", "X." };
+		more.extra_count++;
+	}
+	assert_int_equal(schema_text(&more, &out), ERR_OK);
+	assert_int_equal(schema_fields_new(out, &why, &back), ERR_OK);
+	free(out);
+	assert_int_equal(back->extra_count, more.extra_count);
+	for (size_t i = 0; i < back->extra_count; i++) {
+		assert_string_equal(back->fields[FIELD_EXTRA_FIRST + i].name, names[i]);
+		assert_int_equal(back->fields[FIELD_EXTRA_FIRST + i].type, read_as[i]);
+	}
+	schema_fields_free(back);
+	assert_int_equal(schema_fields_new("\"int\"", &why, &back), ERR_FORMAT);
+	assert_int_equal(schema_fields_new("{", &why, &back), ERR_FORMAT);
+}
+
 static void wrong_text_is_refused(void **state)
 {
 	struct why why = { "" };
@@ -187,6 +220,7 @@ int main(void)
 		cmocka_unit_test(every_field_at_its_place),
 		cmocka_unit_test(documentation_and_defaults),
 		cmocka_unit_test(awkward_documentation),
+		cmocka_unit_test(fields_come_back),
 		cmocka_unit_test(wrong_text_is_refused),
 	};
 

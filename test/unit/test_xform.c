@@ -18,7 +18,7 @@
 
 static const struct xform_env nf9_env = { .export_ms = EXPORT_MS, .uptime_ms = 100000, .has_uptime = true };
 static const struct xform_env ipfix_env = { .export_ms = EXPORT_MS };
-static const struct xform_env boot_env = { .export_ms = EXPORT_MS, .boot_ms = 1600000000000, .has_boot = true };
+static const struct xform_env boot_env = { .export_ms = EXPORT_MS, .boot_ms = EXPORT_MS - 100000, .has_boot = true };
 
 static const struct row {
 	const char *name;
@@ -75,7 +75,8 @@ static const struct row {
 	{ "uptime before boot", ELEMENT_UNSIGNED32, 4, AS_UPTIME_MS, FIELD_MS, "fffffff6", XFORM_TAKEN, EXPORT_MS - 100010, NULL, 1, &nf9_env },
 	{ "uptime after header", ELEMENT_UNSIGNED32, 4, AS_UPTIME_MS, FIELD_MS, "000186aa", XFORM_TAKEN, EXPORT_MS + 10, NULL, 1, &nf9_env },
 	{ "uptime without reference", ELEMENT_UNSIGNED32, 4, AS_UPTIME_MS, FIELD_MS, "000186aa", XFORM_FAILED, 0, NULL, 1, NULL },
-	{ "uptime since boot", ELEMENT_UNSIGNED32, 4, AS_UPTIME_MS, FIELD_MS, "0000000a", XFORM_TAKEN, INT64_C(1600000000010), NULL, 1, &boot_env },
+	{ "uptime since boot", ELEMENT_UNSIGNED32, 4, AS_UPTIME_MS, FIELD_MS, "0000000a", XFORM_TAKEN, EXPORT_MS - 99990, NULL, 1, &boot_env },
+	{ "uptime before boot, by boot time", ELEMENT_UNSIGNED32, 4, AS_UPTIME_MS, FIELD_MS, "fffffff6", XFORM_TAKEN, EXPORT_MS - 100010, NULL, 1, &boot_env },
 	{ "delta", ELEMENT_UNSIGNED32, 4, AS_DELTA_US, FIELD_MS, "0016e360", XFORM_TAKEN, EXPORT_MS - 1500, NULL, 1, NULL },
 	{ "unix us to ns", ELEMENT_MICROSECONDS, 8, AS_UNIX_US, FIELD_I64, "00060a24181e4000", XFORM_TAKEN, INT64_C(1700000000000000000), NULL, 1, NULL },
 	{ "unix us to ms", ELEMENT_MICROSECONDS, 8, AS_UNIX_US, FIELD_MS, "00060a24181e4000", XFORM_TAKEN, INT64_C(1700000000000), NULL, 1, NULL },
