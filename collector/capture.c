@@ -156,8 +156,8 @@ static uint64_t of_decimal(uint64_t stamp, unsigned digits)
 int64_t capture_time_ms(const struct capture_interface *i, uint64_t stamp)
 {
 	unsigned resolution = i->resolution & 0x7fu;
-	uint64_t ms = (i->resolution & 0x80u) != 0 ? of_binary(stamp, resolution) :
-						     of_decimal(stamp, resolution);
+	uint64_t ms = (i->resolution & 0x80u) != 0 ? of_binary(stamp, resolution)
+						   : of_decimal(stamp, resolution);
 	int64_t offset_s = i->offset_s;
 
 	if (ms > (uint64_t)TIME_MAX_MS)
@@ -196,7 +196,8 @@ static enum err start(struct capture *c, struct why *why)
 	enum err e;
 
 	if (magic == NULL)
-		return capture_fail(c, ERR_TRUNC, 0, "shorter than the head of a capture file", why);
+		return capture_fail(c, ERR_TRUNC, 0, "shorter than the head of a capture file",
+				    why);
 	if (be16(magic) == GZIP_MAGIC)
 		return capture_fail(c, ERR_UNSUPPORTED, 0, "compressed: unpack it first", why);
 	e = pcap_start(c, why);
@@ -211,5 +212,6 @@ enum err capture_next(struct capture *c, struct capture_frame *frame, struct why
 {
 	if (c->next == NULL)
 		TRY(start(c, why));
+	must(c->next != NULL);
 	return c->next(c, frame, why);
 }

@@ -27,14 +27,15 @@
 #include "base/why.h"
 
 #define CAPTURE_FRAME_MAX 262144u /* octets held of a frame: what tcpdump and Wireshark allow */
-#define CAPTURE_BLOCK_MAX (2 * CAPTURE_FRAME_MAX) /* a pcapng block with its options, if we read it */
+#define CAPTURE_BLOCK_MAX                                                                          \
+	(2 * CAPTURE_FRAME_MAX) /* a pcapng block with its options, if we read it */
 #define CAPTURE_INTERFACES_MAX 4096u
 
 struct capture_frame {
 	const uint8_t *octets;
-	uint32_t bytes; /* held in the file; the frame itself may have been longer */
+	uint32_t bytes;	    /* held in the file; the frame itself may have been longer */
 	uint32_t link_type; /* LINKTYPE_* of the tcpdump registry */
-	int64_t time_ms; /* UTC */
+	int64_t time_ms;    /* UTC */
 };
 
 struct capture;
@@ -59,7 +60,7 @@ struct capture {
 	int fd;
 	const char *name;
 	uint8_t *page;
-	size_t from;	 /* what is not passed yet: page[from] to page[to] */
+	size_t from; /* what is not passed yet: page[from] to page[to] */
 	size_t to;
 	uint64_t offset; /* of page[from] in the file */
 	int read_error;	 /* errno */

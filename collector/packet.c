@@ -18,15 +18,15 @@ static const struct link {
 	uint32_t type;
 	enum link_kind kind;
 } links[] = {
-	{ 0, LINK_FAMILY },   /* NULL: BSD loopback, order of the capturing machine */
-	{ 1, LINK_ETHER },    /* ETHERNET */
-	{ 12, LINK_RAW },     /* DLT_RAW as some systems write it */
-	{ 14, LINK_RAW },     /* the same, OpenBSD */
-	{ 101, LINK_RAW },    /* RAW */
-	{ 108, LINK_FAMILY }, /* LOOP: OpenBSD loopback, network order */
-	{ 113, LINK_COOKED }, /* LINUX_SLL */
-	{ 228, LINK_RAW },    /* IPV4 */
-	{ 229, LINK_RAW },    /* IPV6 */
+	{ 0, LINK_FAMILY },	/* NULL: BSD loopback, order of the capturing machine */
+	{ 1, LINK_ETHER },	/* ETHERNET */
+	{ 12, LINK_RAW },	/* DLT_RAW as some systems write it */
+	{ 14, LINK_RAW },	/* the same, OpenBSD */
+	{ 101, LINK_RAW },	/* RAW */
+	{ 108, LINK_FAMILY },	/* LOOP: OpenBSD loopback, network order */
+	{ 113, LINK_COOKED },	/* LINUX_SLL */
+	{ 228, LINK_RAW },	/* IPV4 */
+	{ 229, LINK_RAW },	/* IPV6 */
 	{ 276, LINK_COOKED_2 }, /* LINUX_SLL2 */
 };
 

@@ -30,7 +30,7 @@ struct packet {
 	size_t held_bytes;    /* of these, in the capture */
 	uint8_t protocol;     /* IPPROTO_UDP, or for an IPv6 fragment also an extension header */
 	bool is_fragment;
-	bool has_more;		  /* fragments */
+	bool has_more; /* fragments */
 	uint32_t fragment_id;
 	uint32_t fragment_offset; /* octets */
 };

@@ -11,9 +11,12 @@ static const struct magic {
 	bool is_little;
 	uint8_t digits; /* of the time's fraction; 0: a format that we do not read */
 } magics[] = {
-	{ 0xA1B2C3D4u, false, DIGITS_MICRO }, { 0xD4C3B2A1u, true, DIGITS_MICRO },
-	{ 0xA1B23C4Du, false, DIGITS_NANO },  { 0x4D3CB2A1u, true, DIGITS_NANO },
-	{ 0xA1B2CD34u, false, 0 },	      { 0x34CDB2A1u, true, 0 },
+	{ 0xA1B2C3D4u, false, DIGITS_MICRO },
+	{ 0xD4C3B2A1u, true, DIGITS_MICRO },
+	{ 0xA1B23C4Du, false, DIGITS_NANO },
+	{ 0x4D3CB2A1u, true, DIGITS_NANO },
+	{ 0xA1B2CD34u, false, 0 },
+	{ 0x34CDB2A1u, true, 0 },
 };
 
 static enum err next(struct capture *c, struct capture_frame *frame, struct why *why)
@@ -29,7 +32,8 @@ static enum err next(struct capture *c, struct capture_frame *frame, struct why 
 		return ERR_ABSENT;
 	octets = capture_peek(c, RECORD_BYTES);
 	if (octets == NULL)
-		return capture_fail(c, ERR_TRUNC, c->offset, "the file ends within a record head", why);
+		return capture_fail(c, ERR_TRUNC, c->offset, "the file ends within a record head",
+				    why);
 	r = rd_of(octets, RECORD_BYTES);
 	seconds = capture_u32(c, &r);
 	fraction = capture_u32(c, &r);
@@ -63,7 +67,8 @@ enum err pcap_start(struct capture *c, struct why *why)
 	if (m == NULL)
 		return ERR_ABSENT;
 	if (m->digits == 0)
-		return capture_fail(c, ERR_UNSUPPORTED, 0, "a modified pcap format (Kuznetzov)", why);
+		return capture_fail(c, ERR_UNSUPPORTED, 0, "a modified pcap format (Kuznetzov)",
+				    why);
 	octets = capture_peek(c, HEAD_BYTES);
 	if (octets == NULL)
 		return capture_fail(c, ERR_TRUNC, 0, "the file ends within its head", why);

@@ -10,8 +10,8 @@
 #define ORDER_BIG 0x1A2B3C4Du
 #define ORDER_LITTLE 0x4D3C2B1Au
 
-#define HEAD_BYTES 8u	   /* type, length */
-#define FRAME_BYTES 12u	   /* and the length again at the end */
+#define HEAD_BYTES 8u	/* type, length */
+#define FRAME_BYTES 12u /* and the length again at the end */
 #define RESOLUTION_DEFAULT 6u
 
 #define OPTION_END 0u
@@ -66,8 +66,8 @@ static enum err read_options(const struct capture *c, struct rd *r, struct captu
 			continue;
 		high = capture_u32(c, &value);
 		low = capture_u32(c, &value);
-		i->offset_s = c->is_little ? (int64_t)((uint64_t)low << 32 | high) :
-					     (int64_t)((uint64_t)high << 32 | low);
+		i->offset_s = c->is_little ? (int64_t)((uint64_t)low << 32 | high)
+					   : (int64_t)((uint64_t)high << 32 | low);
 	}
 	return ERR_OK;
 }

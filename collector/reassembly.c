@@ -35,10 +35,10 @@ struct set {
 	int64_t since_ms; /* first fragment; when done, the last one */
 	uint8_t *octets;
 	uint32_t room;
-	uint32_t have;	 /* octets of all ranges */
-	uint32_t total;	 /* known with the last fragment */
-	uint32_t far_end; /* highest octet so far */
-	uint8_t protocol; /* of the first fragment */
+	uint32_t have;	      /* octets of all ranges */
+	uint32_t total;	      /* known with the last fragment */
+	uint32_t far_end;     /* highest octet so far */
+	uint8_t protocol;     /* of the first fragment */
 	struct range *ranges; /* in order; room for REASSEMBLY_FRAGMENTS_MAX, stays with the slot */
 	uint32_t range_count;
 };

@@ -43,11 +43,11 @@
 
 /* One entry of the option `listen` with transport "udp". */
 struct udp_listen {
-	struct addr address;   /* bytes 0: every address, IPv4 and IPv6 */
-	uint16_t port;	       /* 0: any free one */
-	const char *interface; /* NULL or "": any */
-	uint32_t rcvbuf;       /* octets of each worker's socket; 0: the kernel's default */
-	bool v6only;	       /* no IPv4 on an IPv6 socket */
+	struct addr address;	      /* bytes 0: every address, IPv4 and IPv6 */
+	uint16_t port;		      /* 0: any free one */
+	const char *interface;	      /* NULL or "": any */
+	uint32_t rcvbuf;	      /* octets of each worker's socket; 0: the kernel's default */
+	bool v6only;		      /* no IPv4 on an IPv6 socket */
 	const struct addr *multicast; /* groups to join */
 	size_t multicast_count;
 };

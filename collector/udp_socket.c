@@ -45,8 +45,8 @@ static enum err fail_call(const struct binding *b, const char *call, struct why 
 
 	(void)place(b, where);
 	if (number == EADDRINUSE)
-		return why_set(why, ERR_EXISTS, "udp %s: in use by another program, or twice in listen",
-			       where);
+		return why_set(why, ERR_EXISTS,
+			       "udp %s: in use by another program, or twice in listen", where);
 	if (number == EADDRNOTAVAIL)
 		return why_set(why, ERR_ABSENT, "udp %s: no such address on this machine", where);
 	if (number == EAFNOSUPPORT)
@@ -99,8 +99,8 @@ static enum err prepare(int fd, const struct binding *b, bool is_shared, struct 
 		return fail_call(b, "IPV6_V6ONLY", why);
 	if (is_shared && !set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1))
 		return fail_call(b, "SO_REUSEPORT", why);
-	if (b->interface_index != 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) != 0)
+	if (b->interface_index != 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface,
+						  (socklen_t)strlen(interface)) != 0)
 		return fail_call(b, "SO_BINDTODEVICE", why);
 	/* A multicast datagram goes to every socket that takes it: only the one that joined may.
 	 * A kernel without IPV6_MULTICAST_ALL (before 4.20) behaves so only for IPv4. */

@@ -261,8 +261,8 @@ size_t udp_worker_receive(struct udp_worker *w, int timeout_ms, unit_fn *fn, voi
 		uint64_t count;
 
 		if (events[i].data.u64 != WAKE_EVENT) {
-			calls += take_batch(w, &w->sockets[events[i].data.u64], SIZE_MAX, &taken, fn,
-					    ctx);
+			calls += take_batch(w, &w->sockets[events[i].data.u64], SIZE_MAX, &taken,
+					    fn, ctx);
 			continue;
 		}
 		if (read(w->wake_fd, &count, sizeof(count)) > 0)
