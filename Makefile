@@ -18,7 +18,7 @@ ifeq ($(SAN),none)
 SAN :=
 endif
 Q := $(if $(V),,@)
-say = $(if $(V),,@printf '%-5s %s\n' $(1) $(2))
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '%-5s %s\n' $(1) $(2))
 
 PACKAGES := libfixbuf glib-2.0 rdkafka avro-c libzstd liblz4 zlib libconfig jansson libcurl libxxhash libcrypto
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
