@@ -93,8 +93,8 @@ size_t udp_group_describe(const struct udp_group *g, struct udp_status *rows, si
  */
 size_t udp_worker_receive(struct udp_worker *w, int timeout_ms, unit_fn *fn, void *ctx);
 
-/* Without waiting: until nothing is queued, or datagrams_max were taken.  Returns the calls of
- * `fn`.  Strays of a worker that drains later need another call. */
+/* Without waiting: until nothing is queued, or datagrams_max were taken.  Returns how many were taken,
+ * strays among them; 0: nothing is queued.  Strays of a worker that drains later need another call. */
 size_t udp_worker_drain(struct udp_worker *w, size_t datagrams_max, unit_fn *fn, void *ctx);
 
 /* Any thread, also from a signal handler. */

@@ -277,17 +277,17 @@ size_t udp_worker_receive(struct udp_worker *w, int timeout_ms, unit_fn *fn, voi
 
 size_t udp_worker_drain(struct udp_worker *w, size_t datagrams_max, unit_fn *fn, void *ctx)
 {
+	size_t handed = handover_take(&w->handover, fn, ctx);
 	size_t left = datagrams_max;
-	size_t calls = handover_take(&w->handover, fn, ctx);
 
 	for (size_t i = 0; i < w->socket_count; i++) {
 		size_t taken = 1;
 
 		while (taken > 0 && left > 0) {
-			calls += take_batch(w, &w->sockets[i], left, &taken, fn, ctx);
+			(void)take_batch(w, &w->sockets[i], left, &taken, fn, ctx);
 			left -= taken;
 		}
 	}
 	look_at_drops(w);
-	return calls;
+	return handed + (datagrams_max - left);
 }
