@@ -367,13 +367,18 @@ static void hand_on_run(struct collector *c, const struct message *m, struct ses
 	s->counts.flows += run->count - undecodable;
 }
 
+/* Options data first: it speaks of the flows beside it, too (softflowd's boot time stands behind them). */
 static void hand_on(struct collector *c, const struct message *m, struct session *s)
 {
 	if (c->run_count == 0)
 		return;
 	c->ops->message_begin(c->ctx, m, s);
-	for (uint32_t i = 0; i < c->run_count; i++)
-		hand_on_run(c, m, s, &c->runs[i]);
+	for (int turn = 0; turn < 2; turn++) {
+		for (uint32_t i = 0; i < c->run_count; i++) {
+			if (c->runs[i].tmpl->is_options == (turn == 0))
+				hand_on_run(c, m, s, &c->runs[i]);
+		}
+	}
 	c->ops->message_end(c->ctx, m, s);
 }
 

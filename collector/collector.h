@@ -7,8 +7,8 @@
  *	collector_tick(c, mono_ms);			 about once a second
  *
  * A message is checked whole (gate), its sets are walked, and only when all of its data proved
- * sound are its records handed on: message_begin, then records or options for each data set in the
- * order of the message, then message_end.  Templates take effect at their place in the message.
+ * sound are its records handed on: message_begin, then options for each set of options data, then records
+ * for each other data set in the order of the message, then message_end.  Templates take effect at their place in the message.
  *
  * Owner: a worker thread.  Lifetime: process.
  */

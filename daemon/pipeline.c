@@ -289,6 +289,8 @@ static size_t on_records(void *ctx, const struct message *m, struct session *s, 
 	struct pipeline *p = ctx;
 	const struct plan *plan = pipeline_plan(p, s, t);
 	size_t undecodable = 0;
+	/* libfixbuf's octets live until its next record. */
+	size_t most = p->is_fixbuf ? 1 : PIPELINE_FLOWS;
 
 	(void)m;
 	if (plan == NULL) {
@@ -296,8 +298,8 @@ static size_t on_records(void *ctx, const struct message *m, struct session *s, 
 		return count;
 	}
 	*reason = STAT_REC_DECODER;
-	for (size_t i = 0; i < count; i += PIPELINE_FLOWS) {
-		size_t some = count - i < PIPELINE_FLOWS ? count - i : PIPELINE_FLOWS;
+	for (size_t i = 0; i < count; i += most) {
+		size_t some = count - i < most ? count - i : most;
 
 		undecodable += decode_some(p, t, plan, &records[i], some);
 	}
@@ -320,6 +322,8 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 		tmpl_cut(t, records[count - 1].octets, records[count - 1].bytes, p->values);
 		v = p->values[i];
 		s->system_init_ms = (int64_t)(be64(v.octets) & INT64_MAX);
+		p->envelope.env.boot_ms = s->system_init_ms;
+		p->envelope.env.has_boot = s->system_init_ms != 0;
 	}
 }
 

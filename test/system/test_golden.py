@@ -166,14 +166,21 @@ def tshark_flows(path):
     def get(o, key):
         return next((v for k, v in o if k == key), None)
 
+    options = set()  # ids of options templates, as they are defined
+
     def walk(o, is_options):
         for k, v in o:
             if not isinstance(v, list) or (v and not isinstance(v[0], tuple)):
                 continue
-            if re.match(r"(Flow|Pdu|pdu) \d+", k) and not is_options:
-                flows.append(leaves(v))
+            defined = re.match(r"Options Template \(Id = (\d+)\)", k)
+            data = re.match(r"(?:Flow)?Set \d+ \[id=(\d+)\]", k)
+            if defined:
+                options.add(defined.group(1))
+            if re.match(r"(Flow|Pdu|pdu) \d+", k):
+                if not is_options:
+                    flows.append(leaves(v))
             else:
-                walk(v, is_options or "Options" in k and "Template" not in k)
+                walk(v, is_options or bool(data and data.group(1) in options))
 
     def leaves(o):
         out = []
