@@ -30,7 +30,7 @@
 struct kafka_window {
 	uint64_t *bits;	  /* done with */
 	uint64_t *others; /* done with, but not delivered: refused, or for other sinks */
-	uint64_t size; /* records; a power of two, at least 64 */
+	uint64_t size;	  /* records; a power of two, at least 64 */
 	uint64_t low;
 	uint64_t high;
 };

@@ -97,8 +97,8 @@ static enum err url_check(const char *url, struct why *why)
 								 : 0;
 
 	if (scheme_bytes == 0)
-		return why_set(why, ERR_CONF, "registry address \"%.200s\" is not http:// or https://",
-			       url);
+		return why_set(why, ERR_CONF,
+			       "registry address \"%.200s\" is not http:// or https://", url);
 	if (url[scheme_bytes] == '\0' || url[scheme_bytes] == '/')
 		return why_set(why, ERR_CONF, "registry address \"%.200s\" names no host", url);
 	if (strchr(url, '@') != NULL)
@@ -107,10 +107,11 @@ static enum err url_check(const char *url, struct why *why)
 			       "status: give them as `user` and `password`");
 	for (const char *p = url; *p != '\0'; p++) {
 		if (*p <= ' ' || *p >= 0x7f || *p == '?' || *p == '#')
-			return why_set(why, ERR_CONF,
-				       "registry address \"%.200s\" has a character at %zu that does "
-				       "not belong there",
-				       url, (size_t)(p - url));
+			return why_set(
+				why, ERR_CONF,
+				"registry address \"%.200s\" has a character at %zu that does "
+				"not belong there",
+				url, (size_t)(p - url));
 	}
 	return ERR_OK;
 }
@@ -146,9 +147,11 @@ static enum err conf_check(const struct registry_conf *conf, struct why *why)
 	for (size_t i = 0; i < conf->url_count; i++)
 		TRY(url_check(conf->urls[i], why));
 	if (text_is_set(conf->token) && text_is_set(conf->user))
-		return why_set(why, ERR_CONF, "a registry takes either `user` or `token`, not both");
+		return why_set(why, ERR_CONF,
+			       "a registry takes either `user` or `token`, not both");
 	if (text_is_set(conf->token) && !token_is_sound(conf->token))
-		return why_set(why, ERR_CONF, "the registry token has spaces or control characters");
+		return why_set(why, ERR_CONF,
+			       "the registry token has spaces or control characters");
 	return ERR_OK;
 }
 
@@ -173,8 +176,8 @@ static bool cache_path_make(const struct registry_conf *conf, char **out)
 		return true;
 	if (mkdir(path, 0750) != 0 && errno != EEXIST)
 		log_warn("registry.cache_off dir=%s errno=%d", path, errno);
-	n = (size_t)snprintf(path, sizeof(path), "%s/schema/registry-%016llx.json",
-			     conf->state_dir, (unsigned long long)h);
+	n = (size_t)snprintf(path, sizeof(path), "%s/schema/registry-%016llx.json", conf->state_dir,
+			     (unsigned long long)h);
 	return n >= sizeof(path) || text_copy(path, out);
 }
 
@@ -397,7 +400,8 @@ static void on_refusal(struct registry *r, enum registry_state state, int64_t no
 		r->id = 0;
 	r->tried_count = 0;
 	r->next_ms = now_ms + with_jitter(r, BACKOFF_LAST_MS);
-	log_error("registry.%s subject=%s why=\"%s\"", registry_state_text(state), r->subject, r->text);
+	log_error("registry.%s subject=%s why=\"%s\"", registry_state_text(state), r->subject,
+		  r->text);
 }
 
 static void on_id(struct registry *r, uint32_t id)

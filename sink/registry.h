@@ -36,9 +36,9 @@ struct registry_conf {
 	size_t url_count;
 	const char *user; /* NULL or "": none */
 	const char *password;
-	const char *token;	/* bearer token; NULL or "": none */
-	const char *state_dir;	/* NULL: nothing is kept */
-	uint32_t timeout_ms;	/* of one request */
+	const char *token;     /* bearer token; NULL or "": none */
+	const char *state_dir; /* NULL: nothing is kept */
+	uint32_t timeout_ms;   /* of one request */
 	bool auto_register;
 };
 
@@ -56,8 +56,8 @@ enum registry_state {
 
 struct registry_answer {
 	enum registry_state state;
-	uint32_t id;	  /* 0: none yet; no registry gives out 0 */
-	const char *text; /* what went wrong, "" when nothing did; valid until the next call */
+	uint32_t id;	   /* 0: none yet; no registry gives out 0 */
+	const char *text;  /* what went wrong, "" when nothing did; valid until the next call */
 	uint64_t failures; /* requests that gave no id, so far */
 };
 

@@ -64,7 +64,8 @@ static json_t *entries_load(const char *path)
 
 	free(octets);
 	if (json_integer_value(json_object_get(root, "format")) == 1) {
-		json_array_foreach(read, i, entry) {
+		json_array_foreach(read, i, entry)
+		{
 			if (json_array_size(entries) < REGISTRY_CACHE_ENTRIES &&
 			    entry_is_sound(entry))
 				(void)json_array_append(entries, entry);
@@ -81,7 +82,8 @@ uint32_t registry_cache_find(const char *path, const char *subject, const char *
 	json_t *entry;
 	size_t i;
 
-	json_array_foreach(entries, i, entry) {
+	json_array_foreach(entries, i, entry)
+	{
 		if (entry_is_for(entry, subject, schema))
 			id = (uint32_t)json_integer_value(json_object_get(entry, "id"));
 	}

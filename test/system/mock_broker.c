@@ -92,8 +92,8 @@ static const char *do_topic_error(struct mock *m, const char *name, const long *
 
 static const char *do_leader(struct mock *m, const char *name, const long *v)
 {
-	return code_text(rd_kafka_mock_partition_set_leader(m->cluster, name, (int32_t)v[0],
-							    (int32_t)v[1]));
+	return code_text(
+		rd_kafka_mock_partition_set_leader(m->cluster, name, (int32_t)v[0], (int32_t)v[1]));
 }
 
 static const char *do_rtt(struct mock *m, const char *name, const long *v)
@@ -108,10 +108,10 @@ static const struct command {
 	int number_count;
 	const char *(*run)(struct mock *m, const char *name, const long *numbers);
 } commands[] = {
-	{ "down", false, 1, do_down },	     { "up", false, 1, do_up },
-	{ "errors", false, 3, do_errors },   { "clear", false, 1, do_clear },
-	{ "topic", true, 1, do_topic },	     { "topic_error", true, 1, do_topic_error },
-	{ "leader", true, 2, do_leader },    { "rtt", false, 2, do_rtt },
+	{ "down", false, 1, do_down },	   { "up", false, 1, do_up },
+	{ "errors", false, 3, do_errors }, { "clear", false, 1, do_clear },
+	{ "topic", true, 1, do_topic },	   { "topic_error", true, 1, do_topic_error },
+	{ "leader", true, 2, do_leader },  { "rtt", false, 2, do_rtt },
 };
 
 static bool number_of(const char *text, long *out)

@@ -318,7 +318,7 @@ static void authorizes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct child c;
+		struct child c = { 0 };
 		char address[64];
 		const char *const urls[] = { address };
 		struct registry_conf conf = {
@@ -341,7 +341,7 @@ static void authorizes(void **state)
 
 static void path_prefix(void **state)
 {
-	struct child c;
+	struct child c = { 0 };
 	char address[64];
 	const char *const urls[] = { address };
 	int n = double_start(&c, "--prefix", "/apis/ccompat/v7");
