@@ -92,7 +92,6 @@ static void run(void *ctx)
 	}
 	drain(w);
 	answer_call(w);
-	log_finish(w->log);
 }
 
 static enum err open_worker(struct workers *ws, unsigned i, const struct workers_setup *setup)
@@ -181,13 +180,16 @@ void workers_stop(struct workers *ws, int deadline_ms)
 
 		if (w->udp != NULL)
 			udp_worker_wake(w->udp);
-		if (w->thread != NULL)
-			thread_join(w->thread);
-		else
-			log_finish(w->log);
+		thread_join(w->thread);
 		w->thread = NULL;
 	}
 	ws->is_started = false;
+	/* Strays that another worker handed over while it drained; nobody else runs now. */
+	for (unsigned i = 0; i < ws->count; i++) {
+		if (ws->workers[i].udp != NULL)
+			drain(&ws->workers[i]);
+		log_finish(ws->workers[i].log);
+	}
 }
 
 void workers_close(struct workers *ws)

@@ -288,7 +288,9 @@ static void make_groups(struct draft *d)
 		}
 		c->tracked = d->tracked_at[t->index];
 		c->xform = t->xform;
-		c->xform.zero_is_absent = d->per_field[t->xform.field] > 1;
+		c->xform.zero_is_absent =
+			d->per_field[t->xform.field] > 1 &&
+			(t->xform.op == XFORM_ADDR || t->xform.op == XFORM_MAC);
 		g->count++;
 		p->candidate_count++;
 	}

@@ -10,7 +10,8 @@
  *	open	options checked, memory taken; nothing that can block
  *	start	in the sink's thread, once: connections may begin
  *	poll	in the sink's thread, again and again; returns how long it may sleep when idle
- *	flush	everything read must become safe as soon as it can (drain, stop)
+ *		flush	everything read must become safe as soon as it can (drain, stop)
+ *	finish	in the sink's thread, last: a chance for what was read but is not safe yet
  *	close	in the caller's thread, after the sink's thread ended
  *
  * Owner: struct sinks, by the process.
@@ -58,6 +59,7 @@ struct sink_ops {
 	enum err (*start)(void *self, struct why *why); /* tried again each second if it fails */
 	/* Milliseconds it may sleep unless a frame comes; 0: call again at once. */
 	int (*poll)(void *self, bool is_flushing);
+	void (*finish)(void *self); /* may be NULL */
 	/* Members of the sink's object in `status` and `sinks`; any thread, so counters and locked
 	 * texts only. */
 	void (*status)(void *self, struct json *out);

@@ -91,7 +91,7 @@ def test_codecs(start, folder, codec):
 
 
 def test_json_lines(start, folder):
-    s = start(Sluiced, files_sink(folder, format="json"))
+    s = start(Sluiced, files_sink(folder, format="json", codec="null"))
     run = sluicegen("-P", "v9", "-t", "nprobe", "-n", 2000, "-r", 20000, "-e", 2, "-d", f"127.0.0.1:{s.port}")
     s.settle()
     s.stop()

@@ -42,6 +42,8 @@ static const struct row {
 	{ "both families, both there", VERSION_IPFIX, { { 0, 27, 16, 0 }, { 0, 8, 4, 0 } },
 	  "20010db8000000000000000000000001" "0a000001",
 	  { "\"src_ip\":\"10.0.0.1\"", "\"sourceIPv6Address\":\"2001:db8::1\"" }, { "\"sourceIPv4Address\"" } },
+	{ "late candidate, number zero", VERSION_IPFIX, { { 0, 58, 2, 0 }, { 0, 243, 2, 0 } }, "0007" "0000",
+	  { "\"src_vlan\":7", "\"dot1qVlanId\":\"0\"" }, { NULL } },
 	{ "only candidate may be zero", VERSION_IPFIX, { { 0, 8, 4, 0 } }, "00000000", { "\"src_ip\":\"0.0.0.0\"" }, { NULL } },
 	{ "repeat", VERSION_IPFIX, { { 0, 8, 4, 0 }, { 0, 8, 4, 0 } }, "0a000001" "0a000002",
 	  { "\"src_ip\":\"10.0.0.1\"", "\"sourceIPv4Address#2\":\"10.0.0.2\"" }, { "\"sourceIPv4Address\":" } },
