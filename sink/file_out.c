@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sink/file_out.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define STAMP_PATTERN "-########T######.###Z-######" /* # is a digit; more may follow the last */
+#define STAMP_BYTES 32
+#define TMP ".tmp"
+#define WRITE_BACK_BYTES (8u << 20) /* so that fsync has little left to do */
+#define TRIES_MAX 1000
+
+void file_dir_init(struct file_dir *d, const char *name, const char *suffix)
+{
+	size_t i = 0;
+
+	memset(d, 0, sizeof(*d));
+	d->fd = -1;
+	for (; name[i] != '\0' && i + 1 < sizeof(d->prefix); i++) {
+		bool is_plain = isalnum((unsigned char)name[i]) || strchr("._-", name[i]) != NULL;
+
+		d->prefix[i] = is_plain ? name[i] : '_';
+	}
+	if (d->prefix[0] == '.')
+		d->prefix[0] = '_';
+	(void)snprintf(d->suffix, sizeof(d->suffix), "%s", suffix);
+}
+
+static enum err make_dirs(const char *path)
+{
+	char part[PATH_MAX];
+	size_t bytes = strlen(path);
+
+	if (bytes == 0 || bytes >= sizeof(part)) {
+		errno = bytes == 0 ? ENOENT : ENAMETOOLONG;
+		return ERR_IO;
+	}
+	for (size_t i = 0; i <= bytes; i++) {
+		if (i > 0 && (path[i] == '/' || path[i] == '\0')) {
+			memcpy(part, path, i);
+			part[i] = '\0';
+			if (mkdir(part, 0777) != 0 && errno != EEXIST)
+				return ERR_IO;
+		}
+	}
+	return ERR_OK;
+}
+
+/* Is it the name of an unfinished file of ours? */
+static bool is_unfinished(const struct file_dir *d, const char *name)
+{
+	size_t prefix = strlen(d->prefix);
+	size_t end = strlen(name);
+	size_t suffix = strlen(d->suffix) + strlen(TMP);
+	char tail[FILE_SUFFIX_BYTES + sizeof(TMP)];
+	const char *pattern = STAMP_PATTERN;
+	size_t i = prefix;
+
+	(void)snprintf(tail, sizeof(tail), "%s%s", d->suffix, TMP);
+	if (end < prefix + suffix || strncmp(name, d->prefix, prefix) != 0 ||
+	    strcmp(name + end - suffix, tail) != 0)
+		return false;
+	for (; *pattern != '\0'; pattern++, i++) {
+		if (*pattern == '#' ? !isdigit((unsigned char)name[i]) : name[i] != *pattern)
+			return false;
+	}
+	while (isdigit((unsigned char)name[i]))
+		i++;
+	return i == end - suffix;
+}
+
+static bool remove_unfinished(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool is_removed = false;
+
+	if (fd < 0)
+		return false;
+	/* A process that still writes it holds the lock. */
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		is_removed = unlinkat(dir_fd, name, 0) == 0;
+	(void)close(fd);
+	return is_removed;
+}
+
+static enum err clean(const struct file_dir *d, unsigned *removed)
+{
+	int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return ERR_IO;
+	}
+	for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+		if (is_unfinished(d, e->d_name) && remove_unfinished(d->fd, e->d_name))
+			(*removed)++;
+	}
+	(void)closedir(dir);
+	return ERR_OK;
+}
+
+enum err file_dir_open(struct file_dir *d, const char *path, unsigned *removed)
+{
+	*removed = 0;
+	TRY(make_dirs(path));
+	d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->fd < 0)
+		return ERR_IO;
+	if (clean(d, removed) != ERR_OK) {
+		file_dir_close(d);
+		return ERR_IO;
+	}
+	return ERR_OK;
+}
+
+void file_dir_close(struct file_dir *d)
+{
+	int error = errno;
+
+	if (d->fd >= 0)
+		(void)close(d->fd);
+	d->fd = -1;
+	errno = error;
+}
+
+/* "20260131T123456.789Z" */
+static void stamp(char out[STAMP_BYTES])
+{
+	char text[CLOCK_TEXT_BYTES];
+	size_t n = 0;
+
+	clock_text(clock_real_ms(), text);
+	for (size_t i = 0; text[i] != '\0' && n + 1 < STAMP_BYTES; i++) {
+		if (text[i] != '-' && text[i] != ':')
+			out[n++] = text[i];
+	}
+	out[n] = '\0';
+}
+
+enum err file_out_create(struct file_dir *d, struct file_out *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->fd = -1;
+	for (unsigned tries = 0; f->fd < 0 && tries < TRIES_MAX; tries++) {
+		char when[STAMP_BYTES];
+
+		stamp(when);
+		(void)snprintf(f->name, sizeof(f->name), "%s-%s-%06u%s", d->prefix, when,
+			       d->sequence++ % 1000000, d->suffix);
+		(void)snprintf(f->tmp, sizeof(f->tmp), "%.180s%s", f->name, TMP);
+		if (faccessat(d->fd, f->name, F_OK, 0) == 0)
+			continue;
+		f->fd = openat(d->fd, f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (f->fd < 0 && errno != EEXIST)
+			return ERR_IO;
+	}
+	if (f->fd < 0)
+		return ERR_IO;
+	if (flock(f->fd, LOCK_EX | LOCK_NB) != 0) {
+		file_out_abort(d, f);
+		return ERR_IO;
+	}
+	return ERR_OK;
+}
+
+enum err file_out_write(struct file_out *f, const void *octets, size_t bytes)
+{
+	const uint8_t *p = octets;
+
+	while (bytes > 0) {
+		ssize_t n = write(f->fd, p, bytes);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n == 0 ? ENOSPC : errno;
+			return ERR_IO;
+		}
+		p += n;
+		bytes -= (size_t)n;
+		f->bytes += (uint64_t)n;
+	}
+	if (f->bytes - f->started_bytes >= WRITE_BACK_BYTES) {
+		(void)sync_file_range(f->fd, (off_t)f->started_bytes,
+				      (off_t)(f->bytes - f->started_bytes), SYNC_FILE_RANGE_WRITE);
+		f->started_bytes = f->bytes;
+	}
+	return ERR_OK;
+}
+
+/* The tmp's name becomes the file's; never over another file. */
+static bool give_name(const struct file_dir *d, const struct file_out *f)
+{
+	if (renameat2(d->fd, f->tmp, d->fd, f->name, RENAME_NOREPLACE) == 0)
+		return true;
+	if (errno != EINVAL && errno != ENOSYS)
+		return false;
+	/* The file system knows no such flag; create looked that the name is free. */
+	return renameat(d->fd, f->tmp, d->fd, f->name) == 0;
+}
+
+enum err file_out_finish(struct file_dir *d, struct file_out *f)
+{
+	if (fsync(f->fd) != 0 || !give_name(d, f)) {
+		file_out_abort(d, f);
+		return ERR_IO;
+	}
+	if (fsync(d->fd) != 0) {
+		int error = errno;
+
+		/* Its records will be written again, so that it must not stay.  If it cannot be taken
+		 * back either, it stands there whole, and counts. */
+		if (unlinkat(d->fd, f->name, 0) == 0) {
+			(void)close(f->fd);
+			f->fd = -1;
+			errno = error;
+			return ERR_IO;
+		}
+	}
+	(void)close(f->fd);
+	f->fd = -1;
+	return ERR_OK;
+}
+
+void file_out_abort(struct file_dir *d, struct file_out *f)
+{
+	int error = errno;
+
+	if (f->fd < 0)
+		return;
+	(void)unlinkat(d->fd, f->tmp, 0);
+	(void)close(f->fd);
+	f->fd = -1;
+	errno = error;
+}

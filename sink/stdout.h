@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stdout.h - the sink that prints JSON lines.  Safe means: the system took them. */
+#ifndef SINK_STDOUT_H
+#define SINK_STDOUT_H
+
+#include "sink/sink.h"
+
+extern const struct sink_ops sink_stdout;
+
+#endif
