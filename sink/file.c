@@ -14,6 +14,7 @@
 
 #define IDLE_MS 100
 #define POLL_MS 50	 /* at most about so long in one poll */
+#define FLUSH_MS 200	 /* a file has at least so much of a flush that finds no end of records */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 #define ERROR_BYTES 160
@@ -386,11 +387,13 @@ static bool is_complete(const struct file *f, bool has_all, bool is_flushing)
 {
 	uint64_t max_bytes = log_hub_max_bytes(f->env.hub);
 
+	int64_t age_ms = clock_mono_ms() - f->opened_ms;
+
 	if (!f->writer.is_open)
 		return false;
-	if (f->octets >= f->rotate_bytes || clock_mono_ms() - f->opened_ms >= f->rotate_ms)
+	if (f->octets >= f->rotate_bytes || age_ms >= f->rotate_ms)
 		return true;
-	if (has_all && is_flushing)
+	if (is_flushing && (has_all || age_ms >= FLUSH_MS))
 		return true;
 	if (f->is_waiting)
 		return has_all; /* tell soon whether it works again */
