@@ -22,6 +22,8 @@ DEMO = os.path.join(ROOT, "test/corpus/demo.pcap")
 
 
 def softflowd(port, *words):
+    # softflowd 1.1.1 (Debian 13) never returns from an IPv6 fragment.
+    words = [*words, "not ip6 proto 44"]
     done = subprocess.run(["softflowd", "-r", DEMO, "-n", f"127.0.0.1:{port}", "-d", "-c", "none", *words],
                           capture_output=True, text=True, timeout=60, check=True)
     return int(re.search(r"\((\d+) records\)", done.stdout + done.stderr).group(1))
