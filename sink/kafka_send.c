@@ -22,6 +22,7 @@ struct piece {
 	size_t to;
 	uint64_t lsn_end;
 	size_t count;
+	uint32_t exporter_max;
 };
 
 /* --- keys and partitions --- */
@@ -287,6 +288,8 @@ static void piece_plan(const struct kafka_reader *reader, size_t room, struct pi
 		p->count++;
 		p->to = to;
 		p->lsn_end = record.lsn + 1;
+		if (record.head.exporter > p->exporter_max)
+			p->exporter_max = record.head.exporter;
 	}
 }
 
@@ -318,17 +321,6 @@ static size_t piece_fill(struct kafka *k, size_t reader_index, uint8_t *octets,
 	}
 	reader->is_dirty = true; /* those that were not sent are done */
 	return count;
-}
-
-static enum err piece_exporters(struct kafka *k, const struct kafka_reader *reader,
-				const struct piece *p)
-{
-	struct log_record record = reader->last;
-	size_t at = reader->at;
-
-	while (at < p->at && log_frame_next(&reader->frame, &at, &record))
-		TRY(exporters_grow(k, record.head.exporter));
-	return ERR_OK;
 }
 
 /* The next frame into reader->frame; ERR_FULL when a hole in the log is wider than the window. */
@@ -383,7 +375,7 @@ static enum err reader_take(struct kafka *k, size_t index, int64_t now_ms, size_
 		return k->partition_count == 0 ? ERR_AGAIN : ERR_FULL;
 	piece_plan(reader, room, &p);
 	if (p.count > 0) {
-		TRY(piece_exporters(k, reader, &p));
+		TRY(exporters_grow(k, p.exporter_max));
 		octets = kafka_slab_put(&k->slabs, reader->frame.body + p.from, p.to - p.from);
 		if (octets == NULL)
 			return ERR_FULL;

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -131,7 +132,7 @@ class Collecting(threading.Thread):
         self.path = os.path.join(folder, "topic.bin")
         self.count, self.stopping, self.keys = 0, False, set()
         self.consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "t", "enable.auto.commit": False,
-                                                  "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20})
+                                                  "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20, "log_level": 0})
         partitions = wait_for(lambda: list(self.consumer.list_topics(topic, timeout=5).topics[topic].partitions))
         self.consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in partitions])
         self.start()
@@ -185,7 +186,8 @@ def varint(v):
 
 @pytest.mark.parametrize("freeze_s", [0, 20], ids=["steady", "broker frozen for 20 s"])
 def test_kafka_and_file(start, folder, freeze_s):
-    broker, registry = start(MockBroker, "flows:4"), start(Registry)
+    # The mock keeps about 5 MiB of a partition: with so many, all of it, should the reader fall behind.
+    broker, registry = start(MockBroker, "flows:64"), start(Registry)
     s = start(Sluiced, f'({kafka_sink(broker, registry)}, {files_sink(folder, codec="snappy")[1:-1]})')
     reader = Collecting(broker.bootstrap, "flows", folder)
     results = {}
@@ -199,9 +201,9 @@ def test_kafka_and_file(start, folder, freeze_s):
         t.start()
     if freeze_s:
         time.sleep(3)
-        broker.say("down 0")
+        broker.process.send_signal(signal.SIGSTOP)
         time.sleep(freeze_s)
-        broker.say("up 0")
+        broker.process.send_signal(signal.SIGCONT)
     for t in senders:
         t.join()
     assert s.settle() == 400000
