@@ -54,8 +54,10 @@ static config_setting_t *walk_to(config_t *config, char *path, char **last)
 		if (config_setting_is_list(at) || config_setting_is_array(at)) {
 			unsigned long i = strtoul(word, &end, 10);
 
-			next = *end != '\0' || end == word ? NULL
-							    : config_setting_get_elem(at, (unsigned)i);
+			next = *end != '\0' || end == word ||
+					       i >= (unsigned long)config_setting_length(at)
+				       ? NULL
+				       : config_setting_get_elem(at, (unsigned)i);
 		} else {
 			next = config_setting_get_member(at, word);
 			if (next == NULL && config_setting_is_group(at))
@@ -68,14 +70,17 @@ static config_setting_t *walk_to(config_t *config, char *path, char **last)
 	return at;
 }
 
-/* libconfig has no value without a name. */
+/* libconfig has no value without a name.  What is more than one value, or a number that it would wrap, is
+ * left to be a text. */
 static bool parse_value(const char *text, config_t *scratch)
 {
 	char line[VALUE_BYTES];
 	int n = snprintf(line, sizeof(line), "v = %s;", text);
 
 	return n > 0 && (size_t)n < sizeof(line) && text[0] != '\0' &&
-	       config_read_string(scratch, line) == CONFIG_TRUE;
+	       conf_scan_text(text, "", NULL) == ERR_OK &&
+	       config_read_string(scratch, line) == CONFIG_TRUE &&
+	       config_setting_length(config_root_setting(scratch)) == 1;
 }
 
 static bool set_value(config_setting_t *group, const char *key, const char *text)

@@ -22,11 +22,17 @@ static void print_string(const char *text, FILE *out)
 	(void)fputc('"', out);
 }
 
-static void print_secret(const char *text, FILE *out)
-{
-	bool is_reference = strncmp(text, "file:", 5) == 0 || strncmp(text, "env:", 4) == 0;
+/* How values are shown: secrets as they are only to compare them. */
+struct printer {
+	FILE *out;
+	bool is_open;
+};
 
-	print_string(is_reference ? text : "***", out);
+static void print_secret(const char *text, const struct printer *p)
+{
+	bool is_shown = p->is_open || strncmp(text, "file:", 5) == 0 || strncmp(text, "env:", 4) == 0;
+
+	print_string(is_shown ? text : "***", p->out);
 }
 
 static void print_strings(const struct conf_opt *o, const void *options, FILE *out)
@@ -54,9 +60,11 @@ static void print_word(const struct conf_opt *o, const void *options, FILE *out)
 	}
 }
 
-static void print_value(const struct conf_opt *o, const void *options, FILE *out)
+static void print_value(const struct conf_opt *o, const void *options, const struct printer *p)
 {
+	FILE *out = p->out;
 	const void *member = conf_member_const(options, o->at);
+	bool is_long;
 
 	switch (o->type) {
 	case CONF_BOOL:
@@ -67,8 +75,10 @@ static void print_value(const struct conf_opt *o, const void *options, FILE *out
 			      *(const uint32_t *)member > INT32_MAX ? "L" : "");
 		break;
 	case CONF_I64:
+		is_long = *(const int64_t *)member > INT32_MAX ||
+			  *(const int64_t *)member < INT32_MIN;
 		(void)fprintf(out, "%" PRId64 "%s", *(const int64_t *)member,
-			      *(const int64_t *)member > INT32_MAX ? "L" : "");
+			      is_long ? "L" : "");
 		break;
 	case CONF_SIZE:
 		(void)fprintf(out, "\"%" PRIu64 "\"", *(const uint64_t *)member);
@@ -77,7 +87,7 @@ static void print_value(const struct conf_opt *o, const void *options, FILE *out
 		print_string(*(char *const *)member, out);
 		break;
 	case CONF_SECRET:
-		print_secret(*(char *const *)member, out);
+		print_secret(*(char *const *)member, p);
 		break;
 	case CONF_ENUM:
 		print_word(o, options, out);
@@ -99,24 +109,30 @@ static bool is_absent(const struct conf_opt *o, const void *options)
 	       *(char *const *)conf_member_const(options, o->at) == NULL;
 }
 
-static void print_table(const struct conf_opt *table, const void *options, int indent, FILE *out);
+static void print_table(const struct conf_opt *table, const void *options, int indent,
+			const struct printer *p);
 
-static void print_list(const struct conf_opt *o, const void *options, int indent, FILE *out)
+static void print_list(const struct conf_opt *o, const void *options, int indent,
+		       const struct printer *p)
 {
+	FILE *out = p->out;
 	const void *entries = *(void *const *)conf_member_const(options, o->at);
 	size_t count = *(const size_t *)conf_member_const(options, o->count_at);
 
 	(void)fprintf(out, "%*s%s = (", indent, "", o->key);
 	for (size_t i = 0; i < count; i++) {
 		(void)fprintf(out, "%s\n%*s{\n", i == 0 ? "" : ",", indent + 2, "");
-		print_table(o->sub, conf_member_const(entries, i * o->sub_bytes), indent + 4, out);
+		print_table(o->sub, conf_member_const(entries, i * o->sub_bytes), indent + 4, p);
 		(void)fprintf(out, "%*s}", indent + 2, "");
 	}
 	(void)fprintf(out, "%s);\n", count == 0 ? "" : "\n");
 }
 
-static void print_table(const struct conf_opt *table, const void *options, int indent, FILE *out)
+static void print_table(const struct conf_opt *table, const void *options, int indent,
+			const struct printer *p)
 {
+	FILE *out = p->out;
+
 	for (const struct conf_opt *o = table; !conf_is_end(o); o++) {
 		const struct conf_variant *v;
 
@@ -124,16 +140,16 @@ static void print_table(const struct conf_opt *table, const void *options, int i
 			v = conf_variant_of(table, options);
 			if (v != NULL)
 				print_table(v->options, *(void *const *)conf_member_const(options, o->at),
-					    indent, out);
+					    indent, p);
 		} else if (o->type == CONF_GROUP) {
 			(void)fprintf(out, "%*s%s: {\n", indent, "", o->key);
-			print_table(o->sub, conf_member_const(options, o->at), indent + 2, out);
+			print_table(o->sub, conf_member_const(options, o->at), indent + 2, p);
 			(void)fprintf(out, "%*s};\n", indent, "");
 		} else if (o->type == CONF_LIST) {
-			print_list(o, options, indent, out);
+			print_list(o, options, indent, p);
 		} else if (o->type != CONF_LINE && !is_absent(o, options)) {
 			(void)fprintf(out, "%*s%s = ", indent, "", o->key);
-			print_value(o, options, out);
+			print_value(o, options, p);
 			(void)fputs(";\n", out);
 		}
 	}
@@ -141,7 +157,9 @@ static void print_table(const struct conf_opt *table, const void *options, int i
 
 void conf_print(const struct conf_opt *table, const void *options, FILE *out)
 {
-	print_table(table, options, 0, out);
+	const struct printer p = { out, false };
+
+	print_table(table, options, 0, &p);
 }
 
 static const char *type_text(const struct conf_opt *o)
@@ -216,18 +234,18 @@ static char *value_text(const struct conf_opt *o, const void *options)
 	const struct conf_opt one[2] = { *o, { 0 } };
 	char *text = NULL;
 	size_t bytes = 0;
-	FILE *out;
+	struct printer p = { NULL, true };
 
 	if (o->type == CONF_SECRET || o->type == CONF_STRING) {
 		const char *member = *(char *const *)conf_member_const(options, o->at);
 
 		return strdup(member == NULL ? "" : member);
 	}
-	out = open_memstream(&text, &bytes);
-	if (out == NULL)
+	p.out = open_memstream(&text, &bytes);
+	if (p.out == NULL)
 		return NULL;
-	print_table(one, options, 0, out);
-	(void)fclose(out);
+	print_table(one, options, 0, &p);
+	(void)fclose(p.out);
 	return text;
 }
 

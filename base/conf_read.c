@@ -345,6 +345,8 @@ enum err conf_load(const struct conf_opt *table, const char *path, char *const *
 		set_include_dir(&config, path);
 		if (config_read_file(&config, path) != CONFIG_TRUE)
 			e = syntax_error(&config, path, why);
+		else
+			e = conf_scan_files(&config, why);
 	}
 	for (size_t i = 0; e == ERR_OK && i < override_count; i++)
 		e = conf_override(&config, overrides[i], why);
@@ -358,12 +360,14 @@ enum err conf_load_text(const struct conf_opt *table, const char *text, void *ou
 			struct why *why)
 {
 	config_t config;
-	enum err e;
+	enum err e = ERR_OK;
 
 	config_init(&config);
 	if (config_read_string(&config, text) != CONFIG_TRUE)
 		e = syntax_error(&config, "(text)", why);
 	else
+		e = conf_scan_text(text, "(text)", why);
+	if (e == ERR_OK)
 		e = take_tree(table, &config, out, out_bytes, why);
 	config_destroy(&config);
 	return e;

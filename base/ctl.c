@@ -18,6 +18,7 @@
 
 #define BACKLOG 16
 #define SOCKET_MODE 0660
+#define OUT_BYTES_PAUSE (1u << 20) /* with so much unread, a client is not asked for more */
 
 struct ctl_client {
 	struct ctl *ctl;
@@ -57,10 +58,15 @@ static enum err remove_stale(const struct sockaddr_un *sun, struct why *why)
 		return ERR_OK;
 	if (!S_ISSOCK(st.st_mode))
 		return why_set(why, ERR_EXISTS, "%s: exists and is no socket", sun->sun_path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return why_set(why, ERR_IO, "%s: %s", sun->sun_path, strerror(errno));
 	rc = connect(fd, (const struct sockaddr *)sun, sizeof(*sun));
+	if (rc != 0 && errno != ECONNREFUSED) {
+		(void)close(fd);
+		return why_set(why, ERR_EXISTS, "%s: somebody's, and no answer: %s", sun->sun_path,
+			       strerror(errno));
+	}
 	(void)close(fd);
 	if (rc == 0)
 		return why_set(why, ERR_EXISTS, "%s: another process answers there", sun->sun_path);
@@ -416,6 +422,17 @@ static void settle_client(struct ctl_client *c)
 		drop_client(c);
 }
 
+static bool is_asked(const struct ctl_client *c)
+{
+	return !c->is_over && c->out_bytes <= OUT_BYTES_PAUSE;
+}
+
+/* Both ways are closed: nobody will read what a stream would still say. */
+static bool is_hung_up(const struct ctl_client *c, short revents)
+{
+	return (revents & (POLLERR | POLLNVAL)) != 0 || ((revents & POLLHUP) != 0 && c->is_over);
+}
+
 static void serve(struct ctl *ctl, int timeout_ms)
 {
 	struct pollfd fds[CTL_CLIENTS_MAX + 2] = { { ctl->fd, POLLIN, 0 }, { ctl->wake_fd, POLLIN, 0 } };
@@ -428,14 +445,14 @@ static void serve(struct ctl *ctl, int timeout_ms)
 		if (c->fd < 0)
 			continue;
 		fds[count].fd = c->fd;
-		fds[count].events = (short)((c->is_over ? 0 : POLLIN) | (c->out_bytes > 0 ? POLLOUT : 0));
+		fds[count].events = (short)((is_asked(c) ? POLLIN : 0) | (c->out_bytes > 0 ? POLLOUT : 0));
 		fds[count].revents = 0;
 		of[count++] = c;
 	}
 	if (poll(fds, count, timeout_ms) <= 0)
 		return;
 	for (nfds_t i = 2; i < count; i++) {
-		if ((fds[i].revents & (POLLERR | POLLNVAL)) != 0)
+		if (is_hung_up(of[i], fds[i].revents))
 			drop_client(of[i]);
 		else if ((fds[i].revents & (POLLIN | POLLHUP)) != 0 && !of[i]->is_over)
 			read_client(of[i]);

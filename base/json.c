@@ -115,7 +115,8 @@ static void put_text(struct json *j, const uint8_t *p, size_t bytes)
 			put_escape(j, p[i]);
 		from = ++i;
 	}
-	put(j, (const char *)p + from, bytes - from);
+	if (bytes > from) /* nothing may come as NULL */
+		put(j, (const char *)p + from, bytes - from);
 	put(j, "\"", 1);
 }
 

@@ -323,10 +323,16 @@ static const struct {
 	{ "workers = 0;", ":1: `workers' goes from 1 to 256" },
 	{ "workers = -1;", ":1: `workers' goes from 1 to 256; numbers above 2147483647" },
 	{ "workers = 257L;", ":1: `workers' goes from 1 to 256" },
-	{ "limits = { rate = 3000000000; };",
-	  ":1: `rate' goes from 0 to 4294967295; numbers above" },
+	{ "limits = {\n rate = 3000000000; };", ":2: 3000000000: a number above 2147483647 needs" },
+	{ "limits = { rate = 4294967297; };", ":1: 4294967297: a number above 2147483647 needs" },
+	{ "limits = { rate = 2147483648; };", ":1: 2147483648: a number above" },
+	{ "limits = { rate = 0x80000000; };", ":1: 0x80000000: a number above" },
+	{ "limits = { rate = 99999999999999999999; };", ":1: 99999999999999999999: a number" },
+	{ "limits = { skew = -2147483649; };", ":1: 2147483649: a number above" },
+	{ "/* \n */ # 9999999999\n state = \"\\\"9999999999\";\n// \"\nworkers = 9999999999;",
+	  ":5: 9999999999: a number above" },
+	{ "limits = { max_bytes = 5000000000; };", ":1: 5000000000: a number above" },
 	{ "limits = { rate = 4294967296L; };", ":1: `rate' goes from 0 to 4294967295" },
-	{ "limits = { max_bytes = 3000000000; };", ":1: `max_bytes' goes from 1024" },
 	{ "limits = { max_bytes = 1023; };", ":1: `max_bytes' goes from 1024" },
 	{ "limits = { max_bytes = \"10X\"; };", ":1: `max_bytes' is a size such as" },
 	{ "limits = { max_bytes = \"10GB\"; };", ":1: `max_bytes' is a size such as" },
@@ -408,6 +414,11 @@ static void included_file(void **state)
 	assert_int_equal(s.workers, 5);
 	conf_free(table, &s);
 
+	write_file("part.conf", "\nworkers = 4294967298;\n");
+	assert_int_equal(load("enabled = true;\n@include \"part.conf\"\n", NULL, 0, &s, &why),
+			 ERR_CONF);
+	assert_non_null(strstr(why.text, "part.conf:2: 4294967298: a number above"));
+
 	write_file("part.conf", "\n\n\nwrokers = 5;\n");
 	assert_int_equal(load("enabled = true;\n@include \"part.conf\"\n", NULL, 0, &s, &why),
 			 ERR_CONF);
@@ -445,6 +456,11 @@ static const struct {
 	{ "state=", "state = \"\";" },
 	{ "limits.max_bytes=1G", "max_bytes = \"1073741824\";" },
 	{ "limits.max_bytes=5000000000L", "max_bytes = \"5000000000\";" },
+	{ "limits.max_bytes=5000000000", "max_bytes = \"5000000000\";" },
+	{ "limits.rate=4294967295", "rate = 4294967295L;" },
+	{ "limits.skew=-5000000000", "skew = -5000000000L;" },
+	{ "state=12345678901", "state = \"12345678901\";" },
+	{ "state=1; workers = 9", "state = \"1; workers = 9\";" },
 	{ "limits.rate=4294967295L", "rate = 4294967295L;" },
 	{ "limits.skew=-5", "skew = -5;" },
 	{ "limits={ rate = 3; }", "rate = 3;" },
@@ -496,6 +512,8 @@ static const struct {
 	{ "workers=two", "`workers' is a number" },
 	{ "enabled=maybe", "`enabled' wants true or false" },
 	{ "outs.2.port=5", "-o outs.2.port=5: there is no such place" },
+	{ "outs.4294967296.port=5", "there is no such place" },
+	{ "limits.rate=4294967297", "`rate' goes from 0 to 4294967295" },
 	{ "outs.x.port=5", "there is no such place" },
 	{ "outs.-1.port=5", "there is no such place" },
 	{ "outs.0=5", "there is no such place" },
@@ -549,6 +567,8 @@ static const char *const round_trips[] = {
 	full_text,
 	override_text,
 	"words = ( );\nlimits: { skew = -2147483648; };",
+	"limits: { skew = -5000000000L; };",
+	"limits: { skew = -9223372036854775808L; rate = 2147483647; };",
 	"limits: { skew = 2147483648L; max_bytes = \"9223372036854775807\"; rate = 2147483648L; };",
 	"state = \"\\x7f \\x1f \\x5c \\x22 \\\\x41 \\xff\";",
 	"holes = ( { }, { cidr = \"a\"; } );\nouts = ( { type = \"disk\"; } );",
@@ -641,6 +661,8 @@ static const struct {
 	{ "outs = ( { type = \"net\"; } );", "outs = ( { type = \"net\"; port = 1; } );",
 	  "outs:restart " },
 	{ "outs = ( { type = \"net\"; } );", "outs = ( { type = \"disk\"; } );", "outs:restart " },
+	{ "outs = ( { type = \"disk\"; key = \"a\"; } );",
+	  "outs = ( { type = \"disk\"; key = \"b\"; } );", "outs:restart " },
 	/* Only the line of the entry is another. */
 	{ "outs = ( { type = \"net\"; } );", "outs = (\n\n { type = \"net\"; } );", "" },
 };

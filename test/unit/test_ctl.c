@@ -475,6 +475,34 @@ static void client_that_does_not_read(void **state)
 	assert_int_equal(counts_at_end(s)->closed_slow, 1);
 }
 
+/* One that asks and asks is not heard any more until it reads; then nothing is missing. */
+static void client_that_only_asks(void **state)
+{
+	static char line[] = "echo 123456789 123456789 123456789 123456789 123456789 123456789\n";
+	struct service *s = *state;
+	int fd = new_client(s);
+	size_t sent = 0;
+
+	for (int calm_ms = 0; calm_ms < 200;) {
+		ssize_t n = send(fd, line + sent % (sizeof(line) - 1),
+				 sizeof(line) - 1 - sent % (sizeof(line) - 1),
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			sent += (size_t)n;
+			calm_ms = 0;
+			continue;
+		}
+		assert_true(n < 0 && errno == EAGAIN);
+		(void)usleep(10000);
+		calm_ms += 10;
+	}
+	assert_true(sent < 16u << 20);
+	for (size_t i = 0; i < sent / (sizeof(line) - 1); i++)
+		assert_non_null(strstr(hear(fd), "{\"ok\":true,\"words\":[\"echo\",\"123456789\""));
+	(void)close(fd);
+}
+
 static void streams(void **state)
 {
 	static const struct {
@@ -521,6 +549,25 @@ static void stream_ends_with_its_client(void **state)
 	say(fd, "quiet\n");
 	assert_string_equal(hear(fd), "{\"ok\":true}");
 	(void)close(fd);
+}
+
+/* Nothing is pushed that could fail: the hang-up itself ends the stream. */
+static void silent_stream_ends_with_its_client(void **state)
+{
+	struct service *s = *state;
+
+	for (int is_shut = 0; is_shut < 2; is_shut++) {
+		int fd = new_client(s);
+
+		say(fd, "linger\n");
+		assert_string_equal(hear(fd), "{\"ok\":true}");
+		if (is_shut)
+			assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		(void)usleep(1000 * IDLE_MS);
+		assert_int_equal(stat_flag_get(&s->gone), is_shut);
+		(void)close(fd);
+		wait_for(&s->gone, is_shut + 1);
+	}
 }
 
 static void stream_ends_with_the_service(void **state)
@@ -658,8 +705,10 @@ int main(void)
 		CASE(crowd),
 		CASE(comers_and_goers),
 		CASE(client_that_does_not_read),
+		CASE(client_that_only_asks),
 		CASE(streams),
 		CASE(stream_ends_with_its_client),
+		CASE(silent_stream_ends_with_its_client),
 		CASE(stream_ends_with_the_service),
 		CASE(others_may_not_change),
 		CASE(socket_file_is_for_owner_and_group),

@@ -130,7 +130,7 @@ static void every_octet_and_pair(void **state)
 		}
 		through(&j, (const uint8_t[]){ (uint8_t)a }, 1);
 	}
-	through(&j, (const uint8_t *)"", 0);
+	through(&j, NULL, 0);
 	json_fini(&j);
 }
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Nanoseconds a flow per stage, from memory: sluicegen's 35-element nProbe-like captures go round and round
+ * through a pipeline that does a little more each time; a stage costs what it adds.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/must.h"
+#include "collector/replay.h"
+#include "daemon/pipeline.h"
+
+#define UNITS_MAX 4096
+#define FLOWS 2000000u
+#define REPEATS 3
+
+struct capture {
+	struct {
+		uint8_t *octets;
+		size_t bytes;
+		struct origin origin;
+	} units[UNITS_MAX];
+	size_t count;
+};
+
+enum stage { STAGE_WALK, STAGE_PLAN, STAGE_ENRICH, STAGE_LOG, STAGES };
+static const char *const names[STAGES] = { "gate, walk, session", "+ plan, envelope, record_id", "+ enrich (network)",
+					   "+ encode, log" };
+
+static void keep(void *ctx, const uint8_t *octets, size_t bytes, const struct origin *origin)
+{
+	struct capture *c = ctx;
+
+	if (c->count == UNITS_MAX)
+		return;
+	c->units[c->count].octets = malloc(bytes);
+	must(c->units[c->count].octets != NULL);
+	memcpy(c->units[c->count].octets, octets, bytes);
+	c->units[c->count].bytes = bytes;
+	c->units[c->count].origin = *origin;
+	c->count++;
+}
+
+static void tmpl_seen(void *ctx, struct session *s, struct tmpl *t)
+{
+	(void)ctx;
+	(void)s;
+	(void)t;
+}
+
+static void tmpl_gone(void *ctx, struct tmpl *t)
+{
+	(void)ctx;
+	(void)t;
+}
+
+static void edge(void *ctx, const struct message *m, struct session *s)
+{
+	(void)ctx;
+	(void)m;
+	(void)s;
+}
+
+static size_t take(void *ctx, const struct message *m, struct session *s, struct tmpl *t, const struct record *r,
+		   size_t count, enum collector_stat *reason)
+{
+	(void)ctx;
+	(void)m;
+	(void)s;
+	(void)t;
+	(void)r;
+	(void)count;
+	(void)reason;
+	return 0;
+}
+
+static void take_options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+			 const struct record *r, size_t count)
+{
+	enum collector_stat reason;
+
+	(void)take(ctx, m, s, t, r, count, &reason);
+}
+
+static const struct collector_ops bare = { tmpl_seen, tmpl_gone, edge, take, take_options, edge };
+static const struct collector_limits limits = { 100000, 4096, 1024, 64, 1800, 7200 };
+
+/* Rounds over the capture until FLOWS flows have passed; ns a flow. */
+static double run(const struct capture *c, struct stat_set *stat, unit_fn *fn, void *ctx, struct log *log)
+{
+	uint64_t before;
+	int64_t start;
+
+	for (size_t i = 0; i < c->count; i++)
+		fn(ctx, c->units[i].octets, c->units[i].bytes, &c->units[i].origin);
+	before = stat_get(stat, STAT_RECORDS_FLOW);
+	start = clock_thread_cpu_ns();
+	while (stat_get(stat, STAT_RECORDS_FLOW) - before < FLOWS) {
+		for (size_t i = 0; i < c->count; i++)
+			fn(ctx, c->units[i].octets, c->units[i].bytes, &c->units[i].origin);
+		if (log != NULL)
+			log_flush(log);
+	}
+	return (double)(clock_thread_cpu_ns() - start) /
+	       (double)(stat_get(stat, STAT_RECORDS_FLOW) - before);
+}
+
+static void receive_bare(void *ctx, const uint8_t *octets, size_t bytes, const struct origin *origin)
+{
+	collector_receive(ctx, octets, bytes, origin);
+}
+
+static double run_walk(const struct capture *c)
+{
+	struct stat_set *stat;
+	struct collector *collector;
+	double ns;
+
+	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &stat) == ERR_OK);
+	must(collector_new(&limits, &bare, NULL, stat, &collector) == ERR_OK);
+	ns = run(c, stat, receive_bare, collector, NULL);
+	collector_free(collector);
+	stat_set_free(stat);
+	return ns;
+}
+
+static double run_pipeline(const struct capture *c, enum stage stage)
+{
+	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables", RAW_MODE_UNPROMOTED };
+	struct log_conf log_conf = { 256u << 20, LOG_BLOCK, false };
+	struct generation g = { .number = 1, .encodes = stage == STAGE_LOG };
+	char *enrich[1] = { (char *)"network" };
+	struct pipeline_setup setup = { .limits = &limits, .generation = &g, .elements_dir = conf.elements_dir };
+	struct log_hub *hub;
+	struct pipeline *p;
+	struct why why = { "" };
+	double ns;
+
+	must(catalog_load(&conf, 1, &why, &g.catalog) == ERR_OK);
+	must(enrich_load(enrich, stage == STAGE_PLAN ? 0 : 1, NULL, &why, &g.enrich) == ERR_OK);
+	avro_encoder_init(&g.encoder, &g.catalog->fields);
+	must(log_hub_open(&log_conf, &why, &hub) == ERR_OK);
+	must(log_open(hub, 0, &why, &setup.log) == ERR_OK);
+	setup.hub = hub;
+	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &setup.collector_stat) == ERR_OK);
+	must(stat_set_new(pipeline_stat_descs, PIPE_STAT_COUNT, &setup.stat) == ERR_OK);
+	must(pipeline_new(&setup, &p) == ERR_OK);
+	ns = run(c, setup.collector_stat, pipeline_receive, p, setup.log);
+	if (stage == STAGE_LOG)
+		(void)printf("| octets a record | %.0f |\n",
+			     (double)stat_get(setup.stat, PIPE_STAT_ENCODED_OCTETS) /
+				     (double)stat_get(setup.stat, PIPE_STAT_APPENDED));
+	pipeline_free(p);
+	log_close(setup.log);
+	log_hub_close(hub);
+	stat_set_free(setup.collector_stat);
+	stat_set_free(setup.stat);
+	enrich_free(g.enrich);
+	catalog_free(g.catalog);
+	return ns;
+}
+
+static void bench(const char *path)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	struct stat_set *stat;
+	struct why why = { "" };
+	double before = 0;
+
+	must(c != NULL);
+	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &stat) == ERR_OK);
+	if (replay_run(path, NULL, keep, c, stat, &why) != ERR_OK) {
+		(void)fprintf(stderr, "%s\n", why.text);
+		exit(1);
+	}
+	(void)printf("\n%s\n\n| stage | ns a flow | adds |\n|---|---|---|\n", path);
+	for (int stage = 0; stage < STAGES; stage++) {
+		double best = 1e9;
+
+		for (int i = 0; i < REPEATS; i++) {
+			double ns = stage == STAGE_WALK ? run_walk(c) : run_pipeline(c, (enum stage)stage);
+
+			best = ns < best ? ns : best;
+		}
+		(void)printf("| %s | %.0f | %.0f |\n", names[stage], best, best - before);
+		before = best;
+	}
+	for (size_t i = 0; i < c->count; i++)
+		free(c->units[i].octets);
+	stat_set_free(stat);
+	free(c);
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		bench(argv[i]);
+	if (argc == 1) {
+		bench("test/corpus/sluicegen_ipfix_nprobe.pcap");
+		bench("test/corpus/sluicegen_v9_nprobe.pcap");
+	}
+	return 0;
+}
