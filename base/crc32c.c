@@ -6,14 +6,15 @@
 #define POLYNOMIAL 0x82f63b78u /* 0x1edc6f41 with its bits reversed */
 
 /* The CRC of one octet, unrolled by the compiler: row n of the classic table. */
-#define STEP(c) ((c) & 1 ? POLYNOMIAL ^ (c) >> 1 : (c) >> 1)
+#define STEP(c) ((c)&1 ? POLYNOMIAL ^ (c) >> 1 : (c) >> 1)
 #define STEP4(c) STEP(STEP(STEP(STEP(c))))
 
 /* Two lookups of four bits an octet: 64 octets of table instead of 1024, and fast enough for where
  * the processor has no instruction of its own. */
 static const uint32_t nibbles[16] = {
-	STEP4(0u), STEP4(1u), STEP4(2u),  STEP4(3u),  STEP4(4u),  STEP4(5u),  STEP4(6u),  STEP4(7u),
-	STEP4(8u), STEP4(9u), STEP4(10u), STEP4(11u), STEP4(12u), STEP4(13u), STEP4(14u), STEP4(15u),
+	STEP4(0u),  STEP4(1u),	STEP4(2u),  STEP4(3u),	STEP4(4u),  STEP4(5u),
+	STEP4(6u),  STEP4(7u),	STEP4(8u),  STEP4(9u),	STEP4(10u), STEP4(11u),
+	STEP4(12u), STEP4(13u), STEP4(14u), STEP4(15u),
 };
 
 uint32_t crc32c_by_table(uint32_t crc, const void *octets, size_t bytes)

@@ -16,16 +16,11 @@ static const struct field builtin[FIELD_SLOTS] = {
 };
 
 static const char *const type_texts[FIELD_TYPE_COUNT] = {
-	[FIELD_ADDR] = "string",
-	[FIELD_MAC] = "string",
-	[FIELD_STR] = "string",
-	[FIELD_I32] = "int",
-	[FIELD_I64] = "long",
-	[FIELD_F64] = "double",
-	[FIELD_BOOL] = "boolean",
-	[FIELD_MS] = "long",
-	[FIELD_DATE] = "int",
-	[FIELD_LONGS] = "array<long>",
+	[FIELD_ADDR] = "string",	[FIELD_MAC] = "string",
+	[FIELD_STR] = "string",		[FIELD_I32] = "int",
+	[FIELD_I64] = "long",		[FIELD_F64] = "double",
+	[FIELD_BOOL] = "boolean",	[FIELD_MS] = "long",
+	[FIELD_DATE] = "int",		[FIELD_LONGS] = "array<long>",
 	[FIELD_STRS] = "array<string>",
 };
 

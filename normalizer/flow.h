@@ -24,10 +24,10 @@
 #include "normalizer/field.h"
 
 #define FLOW_RECORD_ID_BYTES 16
-#define FLOW_RAW_MAX 1024     /* raw elements of one record; a template has no more fields */
-#define FLOW_TRACKED_MAX 1024 /* the same, of elements that wait for the end of the walk */
-#define FLOW_LONGS_MAX 64     /* values of all LONGS fields of one flow */
-#define FLOW_TEXTS_MAX 64     /* values of all STRS fields */
+#define FLOW_RAW_MAX 1024	/* raw elements of one record; a template has no more fields */
+#define FLOW_TRACKED_MAX 1024	/* the same, of elements that wait for the end of the walk */
+#define FLOW_LONGS_MAX 64	/* values of all LONGS fields of one flow */
+#define FLOW_TEXTS_MAX 64	/* values of all STRS fields */
 #define FLOW_SCRATCH_BYTES 4096 /* text made by conversions */
 
 struct text {
@@ -37,11 +37,11 @@ struct text {
 
 struct slot {
 	union {
-		int64_t i64;   /* I32 I64 MS DATE BOOL */
-		double f64;    /* F64 */
-		const uint8_t *octets;	    /* ADDR MAC STR */
-		const int64_t *longs;	    /* LONGS: `bytes` is their count */
-		const struct text *texts;   /* STRS: `bytes` is their count */
+		int64_t i64;		  /* I32 I64 MS DATE BOOL */
+		double f64;		  /* F64 */
+		const uint8_t *octets;	  /* ADDR MAC STR */
+		const int64_t *longs;	  /* LONGS: `bytes` is their count */
+		const struct text *texts; /* STRS: `bytes` is their count */
 	};
 	uint32_t bytes;
 	uint32_t tag; /* STR event_type: its number in the log's name table */
@@ -49,15 +49,15 @@ struct slot {
 
 /* How an element's octets become text in raw.elements. */
 enum raw_form {
-	RAW_UNSIGNED,	/* decimal */
-	RAW_SIGNED,	/* decimal */
-	RAW_FLOAT,	/* shortest text that reads back to the same */
-	RAW_BOOL,	/* true, false; else decimal */
-	RAW_MAC,	/* lower-case colon hex */
+	RAW_UNSIGNED, /* decimal */
+	RAW_SIGNED,   /* decimal */
+	RAW_FLOAT,    /* shortest text that reads back to the same */
+	RAW_BOOL,     /* true, false; else decimal */
+	RAW_MAC,      /* lower-case colon hex */
 	RAW_IPV4,
-	RAW_IPV6,	/* RFC 5952 */
-	RAW_STRING,	/* NUL-trimmed UTF-8, else hex and note bad_utf8 */
-	RAW_HEX,	/* lower-case hex: octetArray, unknown, NTP times, wrong lengths */
+	RAW_IPV6,   /* RFC 5952 */
+	RAW_STRING, /* NUL-trimmed UTF-8, else hex and note bad_utf8 */
+	RAW_HEX,    /* lower-case hex: octetArray, unknown, NTP times, wrong lengths */
 	RAW_FORM_COUNT
 };
 

@@ -17,16 +17,11 @@
 
 /* Most octets of a field without its string or array content: union index, then the value. */
 static const uint8_t type_max[FIELD_TYPE_COUNT] = {
-	[FIELD_ADDR] = 2 + TEXT_MAX,
-	[FIELD_MAC] = 2 + 20,
-	[FIELD_STR] = 1 + VARINT_MAX,
-	[FIELD_I32] = 1 + VARINT_MAX,
-	[FIELD_I64] = 1 + VARINT_MAX,
-	[FIELD_F64] = 1 + 8,
-	[FIELD_BOOL] = 1 + 1,
-	[FIELD_MS] = 1 + VARINT_MAX,
-	[FIELD_DATE] = 1 + VARINT_MAX,
-	[FIELD_LONGS] = 2 + VARINT_MAX,
+	[FIELD_ADDR] = 2 + TEXT_MAX,   [FIELD_MAC] = 2 + 20,
+	[FIELD_STR] = 1 + VARINT_MAX,  [FIELD_I32] = 1 + VARINT_MAX,
+	[FIELD_I64] = 1 + VARINT_MAX,  [FIELD_F64] = 1 + 8,
+	[FIELD_BOOL] = 1 + 1,	       [FIELD_MS] = 1 + VARINT_MAX,
+	[FIELD_DATE] = 1 + VARINT_MAX, [FIELD_LONGS] = 2 + VARINT_MAX,
 	[FIELD_STRS] = 2 + VARINT_MAX,
 };
 
@@ -296,7 +291,7 @@ static uint8_t *put_layer(const struct avro_encoder *enc, const struct flow *f, 
 static uint8_t *put_raw_number(uint8_t *p, const struct raw_value *v, enum raw_form form)
 {
 	uint64_t u = be_uint(v->octets, v->bytes);
-	unsigned unused = 64 - 8 * v->bytes;
+	unsigned unused = (64 - 8 * v->bytes) & 63;
 
 	if (form == RAW_SIGNED)
 		return text_put_i64(p, (int64_t)(u << unused) >> unused);
@@ -328,7 +323,7 @@ static uint8_t *put_raw_bool(uint8_t *p, const struct raw_value *v)
 static uint8_t *put_raw_small(uint8_t *p, const struct raw_value *v, enum raw_form form)
 {
 	uint8_t *text = p + 1;
-	uint8_t *end = text;
+	uint8_t *end;
 
 	if (form == RAW_UNSIGNED || form == RAW_SIGNED)
 		end = put_raw_number(text, v, form);

@@ -45,8 +45,7 @@ static inline size_t avro_room(const struct avro_encoder *enc, size_t variable)
  * more.  Up to `room` octets are overwritten, whatever the result.  The required fields must be
  * there.  A value that its field's type cannot carry (an int above 2^31-1, an address of 5 octets)
  * is null, and noted as `contract`. */
-size_t avro_encode(const struct avro_encoder *enc, const struct flow *f, uint8_t *out,
-		   size_t room);
+size_t avro_encode(const struct avro_encoder *enc, const struct flow *f, uint8_t *out, size_t room);
 
 /* One encoded record as a JSON object with the field names of `fields`; absent fields are left out
  * when `is_terse`, else null.  ERR_FORMAT when the octets are not such a record: `out` then has a

@@ -10,24 +10,28 @@
 
 #define DIGIT(v) ((char)('0' + (v) % 10))
 #define OCTET(v)                                                                                   \
-	{ { (v) >= 100	 ? DIGIT((v) / 100)                                                        \
-	    : (v) >= 10	 ? DIGIT((v) / 10)                                                         \
-			 : DIGIT(v),                                                               \
-	    (v) >= 100	 ? DIGIT((v) / 10)                                                         \
-	    : (v) >= 10	 ? DIGIT(v)                                                                \
-			 : '.',                                                                    \
-	    (v) >= 100 ? DIGIT(v) : '.', '.' },                                                    \
-	  (v) >= 100  ? 4                                                                          \
-	  : (v) >= 10 ? 3                                                                          \
-		      : 2 }
-#define HEX_DIGIT(v) ((v) < 10 ? (char)('0' + (v)) : (char)('a' + (v) - 10))
-#define HEX(v) { HEX_DIGIT((v) / 16), HEX_DIGIT((v) % 16) }
+	{                                                                                          \
+		{ (v) >= 100  ? DIGIT((v) / 100)                                                   \
+		  : (v) >= 10 ? DIGIT((v) / 10)                                                    \
+			      : DIGIT(v),                                                          \
+		  (v) >= 100  ? DIGIT((v) / 10)                                                    \
+		  : (v) >= 10 ? DIGIT(v)                                                           \
+			      : '.',                                                               \
+		  (v) >= 100 ? DIGIT(v) : '.', '.' },                                              \
+			(v) >= 100  ? 4                                                            \
+			: (v) >= 10 ? 3                                                            \
+				    : 2                                                            \
+	}
+#define HEX_DIGIT(v) ((v) < 10 ? (char)('0' + (v)) : (char)('a' + (v)-10))
+#define HEX(v)                                                                                     \
+	{                                                                                          \
+		HEX_DIGIT((v) / 16), HEX_DIGIT((v) % 16)                                           \
+	}
 #define FOUR(row, v) row(v), row((v) + 1), row((v) + 2), row((v) + 3)
 #define SIXTEEN(row, v) FOUR(row, v), FOUR(row, (v) + 4), FOUR(row, (v) + 8), FOUR(row, (v) + 12)
 #define SIXTY_FOUR(row, v)                                                                         \
 	SIXTEEN(row, v), SIXTEEN(row, (v) + 16), SIXTEEN(row, (v) + 32), SIXTEEN(row, (v) + 48)
-#define ALL(row)                                                                                   \
-	SIXTY_FOUR(row, 0), SIXTY_FOUR(row, 64), SIXTY_FOUR(row, 128), SIXTY_FOUR(row, 192)
+#define ALL(row) SIXTY_FOUR(row, 0), SIXTY_FOUR(row, 64), SIXTY_FOUR(row, 128), SIXTY_FOUR(row, 192)
 
 const struct text_octet text_octets[256] = { ALL(OCTET) };
 const char text_hex[256][2] = { ALL(HEX) };
@@ -81,10 +85,10 @@ static uint8_t *put_simple(uint8_t *out, double v)
 {
 	if (!isfinite(v)) {
 		const char *text = isnan(v) ? "nan" : v > 0 ? "inf" : "-inf";
-		size_t bytes = strlen(text);
 
-		memcpy(out, text, bytes);
-		return out + bytes;
+		while (*text != '\0')
+			*out++ = (uint8_t)*text++;
+		return out;
 	}
 	if (v > -9007199254740992.0 && v < 9007199254740992.0 && v == (double)(int64_t)v) {
 		if (signbit(v) && v >= 0)

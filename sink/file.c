@@ -13,13 +13,14 @@
 #include "sink/lines.h"
 
 #define IDLE_MS 100
-#define POLL_MS 50	 /* at most about so long in one poll */
-#define FLUSH_MS 200	 /* a file has at least so much of a flush that finds no end of records */
+#define POLL_MS 50    /* at most about so long in one poll */
+#define FLUSH_MS 1000 /* a file has at least so much of a flush that finds no end of records */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 #define ERROR_BYTES 160
 #define LSN_TEXT_BYTES 1024
-#define PRESSURE_SHARE 8 /* of log.max_bytes: a file gives back at least that when the log is half full */
+/* Of log.max_bytes: a file gives back at least that when the log is half full. */
+#define PRESSURE_SHARE 8
 
 struct file_options {
 	char *path;
@@ -38,33 +39,57 @@ static const struct conf_word formats[] = {
 };
 
 static const struct conf_word codecs[] = {
-	{ "null", CODEC_NULL },
-	{ "snappy", CODEC_SNAPPY },
-	{ "zstandard", CODEC_ZSTANDARD },
-	{ "deflate", CODEC_DEFLATE },
-	{ "none", CODEC_NULL },
-	{ NULL, 0 },
+	{ "null", CODEC_NULL },	      { "snappy", CODEC_SNAPPY }, { "zstandard", CODEC_ZSTANDARD },
+	{ "deflate", CODEC_DEFLATE }, { "none", CODEC_NULL },	  { NULL, 0 },
 };
 
 #define AT(member) offsetof(struct file_options, member)
 static const struct conf_opt options[] = {
-	{ .key = "path", .type = CONF_STRING, .reload = CONF_RESTART, .at = AT(path), .min = 1,
-	  .max = 4000, .preset = "flows", .doc = "Directory of the files; made when it is missing." },
+	{ .key = "path",
+	  .type = CONF_STRING,
+	  .reload = CONF_RESTART,
+	  .at = AT(path),
+	  .min = 1,
+	  .max = 4000,
+	  .preset = "flows",
+	  .doc = "Directory of the files; made when it is missing." },
 	CONF_ENUM_ROW("format", struct file_options, format, CONF_RESTART, formats, "avro",
 		      "Avro object container files, or JSON lines."),
-	CONF_ENUM_ROW("codec", struct file_options, codec, CONF_RESTART, codecs, "deflate",
-		      "Compression: null, snappy (Avro only), zstandard, deflate (JSON lines: gzip)."),
-	{ .key = "level", .type = CONF_U32, .reload = CONF_RESTART, .at = AT(level), .min = 0,
-	  .max = 22, .preset = "0",
+	CONF_ENUM_ROW(
+		"codec", struct file_options, codec, CONF_RESTART, codecs, "deflate",
+		"Compression: null, snappy (Avro only), zstandard, deflate (JSON lines: gzip)."),
+	{ .key = "level",
+	  .type = CONF_U32,
+	  .reload = CONF_RESTART,
+	  .at = AT(level),
+	  .min = 0,
+	  .max = 22,
+	  .preset = "0",
 	  .doc = "Level of the codec, deflate up to 9, zstandard up to 22; 0 is a fast one." },
-	{ .key = "rotate_s", .type = CONF_U32, .reload = CONF_RESTART, .at = AT(rotate_s), .min = 1,
-	  .max = 86400, .preset = "60", .doc = "Seconds after which a file is completed." },
-	{ .key = "rotate_bytes", .type = CONF_SIZE, .reload = CONF_RESTART, .at = AT(rotate_bytes),
-	  .min = 4096, .max = INT64_MAX, .preset = "128M",
+	{ .key = "rotate_s",
+	  .type = CONF_U32,
+	  .reload = CONF_RESTART,
+	  .at = AT(rotate_s),
+	  .min = 1,
+	  .max = 86400,
+	  .preset = "60",
+	  .doc = "Seconds after which a file is completed." },
+	{ .key = "rotate_bytes",
+	  .type = CONF_SIZE,
+	  .reload = CONF_RESTART,
+	  .at = AT(rotate_bytes),
+	  .min = 4096,
+	  .max = INT64_MAX,
+	  .preset = "128M",
 	  .doc = "Octets of records, before compression, after which a file is completed; the log holds "
 		 "them so long." },
-	{ .key = "block_bytes", .type = CONF_SIZE, .reload = CONF_RESTART, .at = AT(block_bytes),
-	  .min = 4096, .max = 16 << 20, .preset = "256K",
+	{ .key = "block_bytes",
+	  .type = CONF_SIZE,
+	  .reload = CONF_RESTART,
+	  .at = AT(block_bytes),
+	  .min = 4096,
+	  .max = 16 << 20,
+	  .preset = "256K",
 	  .doc = "Octets of records that are compressed together." },
 	{ 0 },
 };
@@ -142,8 +167,9 @@ static void file_close(void *self)
 static enum err check(const struct file_options *o, struct why *why)
 {
 	if (o->format == FORMAT_JSON && o->codec == CODEC_SNAPPY)
-		return why_set(why, ERR_CONF, "codec: snappy is for Avro files; JSON lines take "
-					      "deflate, zstandard or null");
+		return why_set(why, ERR_CONF,
+			       "codec: snappy is for Avro files; JSON lines take "
+			       "deflate, zstandard or null");
 	if ((o->codec == CODEC_DEFLATE || o->codec == CODEC_ZSTANDARD) &&
 	    (int)o->level > file_codec_level_max((enum file_codec_kind)o->codec))
 		return why_set(why, ERR_CONF, "level: %u is above the codec's %d", o->level,
@@ -237,8 +263,9 @@ static void fail(struct file *f)
 	f->is_waiting = true;
 	stat_inc(f->env.stat, SINK_STAT_ERRORS);
 	if (strcmp(f->said, error) != 0)
-		log_error("sink.file_failed sink=%s path=%s why=\"%s\" retry=until_it_works", f->env.name,
-			  log_quote(f->path, strlen(f->path), quoted, sizeof(quoted)), error);
+		log_error("sink.file_failed sink=%s path=%s why=\"%s\" retry=until_it_works",
+			  f->env.name, log_quote(f->path, strlen(f->path), quoted, sizeof(quoted)),
+			  error);
 	memcpy(f->said, error, sizeof(f->said));
 	(void)pthread_mutex_lock(&f->lock);
 	f->view.is_waiting = true;
@@ -397,7 +424,8 @@ static bool is_complete(const struct file *f, bool has_all, bool is_flushing)
 		return true;
 	if (f->is_waiting)
 		return has_all; /* tell soon whether it works again */
-	return f->octets >= max_bytes / PRESSURE_SHARE && log_hub_bytes(f->env.hub) >= max_bytes / 2;
+	return f->octets >= max_bytes / PRESSURE_SHARE &&
+	       log_hub_bytes(f->env.hub) >= max_bytes / 2;
 }
 
 static void show_open(struct file *f)

@@ -32,8 +32,8 @@ static void put_string(struct wr *w, const char *text)
 	wr_bytes(w, text, bytes);
 }
 
-enum err file_avro_header(const struct avro_meta *meta, size_t count,
-			  uint8_t sync[AVRO_SYNC_BYTES], uint8_t **out, size_t *bytes)
+enum err file_avro_header(const struct avro_meta *meta, size_t count, uint8_t sync[AVRO_SYNC_BYTES],
+			  uint8_t **out, size_t *bytes)
 {
 	size_t room = sizeof(MAGIC) + VARINT_MAX + 1 + AVRO_SYNC_BYTES;
 	uint8_t head[VARINT_MAX];

@@ -25,8 +25,8 @@ struct avro_meta {
 
 /* Octets of the header, which the caller frees; ERR_NOMEM, or ERR_IO when the system has no random
  * octets.  `sync` gets the marker. */
-enum err file_avro_header(const struct avro_meta *meta, size_t count,
-			  uint8_t sync[AVRO_SYNC_BYTES], uint8_t **out, size_t *bytes);
+enum err file_avro_header(const struct avro_meta *meta, size_t count, uint8_t sync[AVRO_SYNC_BYTES],
+			  uint8_t **out, size_t *bytes);
 /* Writes the head of a block so that it ends at `end`; returns where it begins. */
 uint8_t *file_avro_block_head(uint8_t *end, uint64_t records, uint64_t bytes);
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ZLIB_CONST /* next_in points to const */
 #include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
-
 
 #define CRC_BYTES 4
 #define WINDOW_RAW (-15) /* zlib: deflate without a header */
@@ -101,7 +101,7 @@ static size_t run_snappy(const uint8_t *in, size_t bytes, uint8_t *out, size_t r
 static size_t run_zlib(struct file_codec *c, const uint8_t *in, size_t bytes, uint8_t *out,
 		       size_t room)
 {
-	c->zlib.next_in = (Bytef *)(uintptr_t)in; /* zlib does not write there */
+	c->zlib.next_in = in;
 	c->zlib.avail_in = (uInt)bytes;
 	c->zlib.next_out = out;
 	c->zlib.avail_out = (uInt)room;

@@ -28,9 +28,9 @@ void file_dir_init(struct file_dir *d, const char *name, const char *suffix)
 	memset(d, 0, sizeof(*d));
 	d->fd = -1;
 	for (; name[i] != '\0' && i + 1 < sizeof(d->prefix); i++) {
-		bool is_plain = isalnum((unsigned char)name[i]) || strchr("._-", name[i]) != NULL;
-
-		d->prefix[i] = is_plain ? name[i] : '_';
+		d->prefix[i] = name[i];
+		if (!isalnum((unsigned char)name[i]) && strchr("._-", name[i]) == NULL)
+			d->prefix[i] = '_';
 	}
 	if (d->prefix[0] == '.')
 		d->prefix[0] = '_';
@@ -104,6 +104,7 @@ static enum err clean(const struct file_dir *d, unsigned *removed)
 			(void)close(fd);
 		return ERR_IO;
 	}
+	/* The stream is ours alone. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
 		if (is_unfinished(d, e->d_name) && remove_unfinished(d->fd, e->d_name))
 			(*removed)++;

@@ -7,8 +7,8 @@
 
 #include "base/must.h"
 
-enum err file_writer_init(struct file_writer *w, enum file_format format,
-			  enum file_codec_kind kind, int level, size_t block_max)
+enum err file_writer_init(struct file_writer *w, enum file_format format, enum file_codec_kind kind,
+			  int level, size_t block_max)
 {
 	memset(w, 0, sizeof(*w));
 	w->out.fd = -1;

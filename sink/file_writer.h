@@ -36,8 +36,8 @@ struct file_writer {
 	bool is_open;
 };
 
-enum err file_writer_init(struct file_writer *w, enum file_format format,
-			  enum file_codec_kind kind, int level, size_t block_max);
+enum err file_writer_init(struct file_writer *w, enum file_format format, enum file_codec_kind kind,
+			  int level, size_t block_max);
 void file_writer_fini(struct file_writer *w);
 
 enum err file_writer_open(struct file_writer *w, struct file_dir *d, const struct avro_meta *meta,

@@ -91,7 +91,8 @@ void log_close(struct log *log)
 static uint32_t crc_of(const struct log_frame_head *head, const uint8_t *body)
 {
 	size_t skipped = offsetof(struct log_frame_head, first_lsn);
-	uint32_t crc = crc32c(head->epoch, (const uint8_t *)head + skipped, sizeof(*head) - skipped);
+	uint32_t crc =
+		crc32c(head->epoch, (const uint8_t *)head + skipped, sizeof(*head) - skipped);
 
 	return crc32c(crc, body, head->body_bytes);
 }
@@ -287,8 +288,10 @@ static enum err new_slab(struct log *log, size_t need)
 
 static void open_frame(struct log *log, uint32_t schema)
 {
-	struct log_entry *e = (struct log_entry *)(log->slab->octets + log->slab->used);
+	struct log_entry *e;
 
+	must(log->slab != NULL);
+	e = (struct log_entry *)(log->slab->octets + log->slab->used);
 	memset(e, 0, sizeof(*e));
 	e->slab = log->slab;
 	e->head.magic = LOG_FRAME_MAGIC;
@@ -319,6 +322,7 @@ enum err log_append(struct log *log, const struct log_batch *b, uint64_t *first_
 	}
 	if (log->open == NULL)
 		open_frame(log, b->schema);
+	must(log->slab != NULL);
 	memcpy(log->slab->octets + log->slab->used, b->octets, b->bytes);
 	log->slab->used += b->bytes;
 	log->open->head.body_bytes += b->bytes;

@@ -30,35 +30,35 @@
 
 #define LOG_FRAME_BYTES (256u << 10) /* a frame is sealed when it reaches this */
 #define LOG_COMMIT_MS 100
-#define LOG_RECORD_MAX (16u << 20) /* octets of one record's payload */
+#define LOG_RECORD_MAX (16u << 20)  /* octets of one record's payload */
 #define LOG_FRAME_MAGIC 0x52464c53u /* "SLFR" */
 
 /* Before each record; 48 octets. */
 struct log_head {
-	uint32_t bytes;		/* of the payload, without padding */
-	uint32_t exporter;	/* number in the names of kind LOG_NAME_EXPORTER */
-	int64_t event_ms;	/* event_time, UTC */
-	int64_t ingest_ms;	/* ingest_time, UTC */
-	uint64_t key_hash;	/* of both endpoints and the protocol, the same for both directions */
-	uint64_t route;		/* bit n: the sink with route number n wants it */
-	uint16_t event_type;	/* number in the names of kind LOG_NAME_EVENT_TYPE */
-	uint16_t flags;		/* 0 */
-	uint32_t reserved;	/* 0 */
+	uint32_t bytes;	     /* of the payload, without padding */
+	uint32_t exporter;   /* number in the names of kind LOG_NAME_EXPORTER */
+	int64_t event_ms;    /* event_time, UTC */
+	int64_t ingest_ms;   /* ingest_time, UTC */
+	uint64_t key_hash;   /* of both endpoints and the protocol, the same for both directions */
+	uint64_t route;	     /* bit n: the sink with route number n wants it */
+	uint16_t event_type; /* number in the names of kind LOG_NAME_EVENT_TYPE */
+	uint16_t flags;	     /* 0 */
+	uint32_t reserved;   /* 0 */
 };
 _Static_assert(sizeof(struct log_head) == 48, "the record head is a format");
 
 /* Before each frame; 48 octets. */
 struct log_frame_head {
-	uint32_t magic;	       /* LOG_FRAME_MAGIC */
-	uint32_t crc;	       /* CRC32C over the rest of this head and the body, seeded by the
+	uint32_t magic; /* LOG_FRAME_MAGIC */
+	uint32_t crc;	/* CRC32C over the rest of this head and the body, seeded by the
 				* epoch; 0 where there is none */
 	uint64_t first_lsn;
 	uint32_t record_count;
-	uint32_t schema;       /* number in the names of kind LOG_NAME_SCHEMA */
-	uint64_t body_bytes;   /* as stored */
-	uint64_t plain_bytes;  /* as read; differs when the body is compressed */
-	uint16_t codec;	       /* 0: none */
-	uint16_t version;      /* 1 */
+	uint32_t schema;      /* number in the names of kind LOG_NAME_SCHEMA */
+	uint64_t body_bytes;  /* as stored */
+	uint64_t plain_bytes; /* as read; differs when the body is compressed */
+	uint16_t codec;	      /* 0: none */
+	uint16_t version;     /* 1 */
 	uint32_t epoch;
 };
 _Static_assert(sizeof(struct log_frame_head) == 48, "the frame head is a format");
@@ -68,7 +68,8 @@ enum log_name_kind { LOG_NAME_EXPORTER, LOG_NAME_EVENT_TYPE, LOG_NAME_SCHEMA, LO
 enum log_policy { LOG_BLOCK, LOG_EVICT_OLDEST };
 
 struct log_conf {
-	uint64_t max_bytes; /* of all logs of the hub together; each log may have a frame in any case */
+	/* Of all logs of the hub together; each log may have a frame in any case. */
+	uint64_t max_bytes;
 	enum log_policy policy;
 	bool has_crc; /* fill the frames' crc; a log in memory needs none, and it costs a tenth */
 };
@@ -128,8 +129,8 @@ void log_tick(struct log *log, int64_t mono_ms);
 void log_flush(struct log *log);
 /* No more appends: readers that come to the end get ERR_CLOSED instead of ERR_AGAIN. */
 void log_finish(struct log *log);
-uint64_t log_end_lsn(const struct log *log);  /* one past the last appended; any thread */
-uint64_t log_sealed_lsn(struct log *log);     /* one past the last that can be read; any thread */
+uint64_t log_end_lsn(const struct log *log); /* one past the last appended; any thread */
+uint64_t log_sealed_lsn(struct log *log);    /* one past the last that can be read; any thread */
 
 struct log_frame {
 	struct log_frame_head head;

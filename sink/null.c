@@ -12,7 +12,10 @@ struct null_options {
 
 #define AT(member) offsetof(struct null_options, member)
 static const struct conf_opt options[] = {
-	{ .key = "encode", .type = CONF_BOOL, .reload = CONF_RESTART, .at = AT(encode),
+	{ .key = "encode",
+	  .type = CONF_BOOL,
+	  .reload = CONF_RESTART,
+	  .at = AT(encode),
 	  .preset = "true",
 	  .doc = "Encode flows that nobody will read; false stops after decoding, where every sink is "
 		 "a null sink that says so." },

@@ -100,10 +100,11 @@ static void put_layer(FILE *out, const struct field_set *fields, const struct la
 	size_t first;
 	size_t end = field_layer_end(fields, layer->layer, &first);
 
-	(void)fprintf(out,
-		      "{\"name\":\"%s\",\"doc\":\"%s\",\"type\":{\"type\":\"record\",\"name\":\"%s\","
-		      "\"namespace\":\"sluice\",\"fields\":[",
-		      layer->field, layer->doc, layer->record);
+	(void)fprintf(
+		out,
+		"{\"name\":\"%s\",\"doc\":\"%s\",\"type\":{\"type\":\"record\",\"name\":\"%s\","
+		"\"namespace\":\"sluice\",\"fields\":[",
+		layer->field, layer->doc, layer->record);
 	for (size_t i = first; i < end; i++) {
 		must(fields->fields[i].name != NULL);
 		if (i > first)
@@ -152,7 +153,7 @@ static bool type_of(avro_schema_t s, enum field_type *out)
 		avro_type_t avro;
 		enum field_type type;
 	} rows[] = {
-		{ AVRO_STRING, FIELD_STR }, { AVRO_INT32, FIELD_I32 },	{ AVRO_INT64, FIELD_I64 },
+		{ AVRO_STRING, FIELD_STR }, { AVRO_INT32, FIELD_I32 },	  { AVRO_INT64, FIELD_I64 },
 		{ AVRO_DOUBLE, FIELD_F64 }, { AVRO_BOOLEAN, FIELD_BOOL },
 	};
 
@@ -162,8 +163,8 @@ static bool type_of(avro_schema_t s, enum field_type *out)
 	if (s == NULL)
 		return false;
 	if (avro_typeof(s) == AVRO_ARRAY) {
-		*out = avro_typeof(avro_schema_array_items(s)) == AVRO_STRING ? FIELD_STRS :
-										FIELD_LONGS;
+		*out = avro_typeof(avro_schema_array_items(s)) == AVRO_STRING ? FIELD_STRS
+									      : FIELD_LONGS;
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -40,7 +40,7 @@ struct runner {
 	char *name;
 	void *self;
 	struct thread *thread;
-	uint64_t evicted; /* counted so far */
+	uint64_t evicted;  /* counted so far */
 	uint64_t *targets; /* LSN per reader that a flush wants to be done; under sinks->lock */
 };
 
@@ -75,8 +75,7 @@ static enum err open_readers(struct runner *r, struct why *why)
 	if (r->env.readers == NULL || r->targets == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
 	for (size_t i = 0; i < s->log_count; i++) {
-		TRY(log_reader_open(s->logs[i], r->name, LOG_FROM_OLDEST, why,
-				    &r->env.readers[i]));
+		TRY(log_reader_open(s->logs[i], r->name, LOG_FROM_OLDEST, why, &r->env.readers[i]));
 		r->env.reader_count++;
 	}
 	return ERR_OK;
@@ -89,7 +88,8 @@ static enum err open_runner(struct sinks *s, struct runner *r, const struct sink
 	r->ops = conf->ops;
 	r->env = *env;
 	r->name = strdup(conf->name);
-	if (r->name == NULL || stat_set_new(sink_stat_descs, SINK_STAT_COUNT, &r->env.stat) != ERR_OK)
+	if (r->name == NULL ||
+	    stat_set_new(sink_stat_descs, SINK_STAT_COUNT, &r->env.stat) != ERR_OK)
 		return why_set(why, ERR_NOMEM, "no memory");
 	r->env.name = r->name;
 	TRY(open_readers(r, why));
@@ -218,7 +218,8 @@ static void run_sink(void *ctx)
 
 		count_evicted(r);
 		if (sleep_ms > 0)
-			log_hub_wait(s->hub, &seen, sleep_ms < SLEEP_MAX_MS ? sleep_ms : SLEEP_MAX_MS);
+			log_hub_wait(s->hub, &seen,
+				     sleep_ms < SLEEP_MAX_MS ? sleep_ms : SLEEP_MAX_MS);
 	}
 	if (is_running && r->ops->finish != NULL)
 		r->ops->finish(r->self);

@@ -45,8 +45,8 @@ struct sink_env {
 	struct log_hub *hub;
 	const struct field_set *fields; /* of the schema in force at open */
 	const char *schema_text;
-	uint32_t schema; /* its number in the hub's names */
-	struct stat_set *stat; /* written by the sink's thread only */
+	uint32_t schema;	     /* its number in the hub's names */
+	struct stat_set *stat;	     /* written by the sink's thread only */
 	struct log_reader **readers; /* one per log, in worker order */
 	size_t reader_count;
 };

@@ -13,8 +13,8 @@
 #include "sink/lines.h"
 
 #define IDLE_MS 100
-#define WAIT_MS 50   /* for a reader of ours that is slow */
-#define POLL_MS 80   /* at most so long in one poll */
+#define WAIT_MS 50 /* for a reader of ours that is slow */
+#define POLL_MS 80 /* at most so long in one poll */
 #define RETRY_MS 1000
 
 /* What was taken from one reader and is being written. */

@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes);
 
 static struct sockaddr_un place = { .sun_family = AF_UNIX };
 static struct ctl *ctl;
+static struct thread *server;
 
 static enum err cmd_echo(void *ctx, struct ctl_call *call, struct why *why)
 {
@@ -59,6 +60,7 @@ static void stop(void)
 	char folder[] = "/tmp/fuzz_ctl.XXXXXX";
 
 	ctl_stop(ctl);
+	thread_join(server);
 	memcpy(folder, place.sun_path, sizeof(folder) - 1);
 	(void)unlink(place.sun_path);
 	(void)rmdir(folder);
@@ -67,13 +69,12 @@ static void stop(void)
 static void start(void)
 {
 	char folder[] = "/tmp/fuzz_ctl.XXXXXX";
-	struct thread *thread;
 	struct why why = { "" };
 
 	must(mkdtemp(folder) != NULL);
 	(void)snprintf(place.sun_path, sizeof(place.sun_path), "%s/s", folder);
 	must(ctl_open(place.sun_path, commands, NULL, &ctl, &why) == ERR_OK);
-	must(thread_start("ctl", run, ctl, &thread) == ERR_OK);
+	must(thread_start("ctl", run, ctl, &server) == ERR_OK);
 	must(atexit(stop) == 0);
 }
 

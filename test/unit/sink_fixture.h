@@ -54,8 +54,9 @@ static inline void fixture_open(struct fixture *f, uint64_t max_bytes, enum log_
 	avro_encoder_init(&f->encoder, &f->fields);
 	assert_int_equal(schema_text(&f->fields, &f->schema), ERR_OK);
 	assert_int_equal(log_hub_open(&conf, NULL, &f->hub), ERR_OK);
-	assert_int_equal(log_name_add(f->hub, LOG_NAME_SCHEMA, f->schema, strlen(f->schema), &schema),
-			 ERR_OK);
+	assert_int_equal(
+		log_name_add(f->hub, LOG_NAME_SCHEMA, f->schema, strlen(f->schema), &schema),
+		ERR_OK);
 	for (unsigned i = 0; i < FIXTURE_LOGS; i++)
 		assert_int_equal(log_open(f->hub, i, NULL, &f->logs[i]), ERR_OK);
 	assert_int_equal(log_batch_init(&f->batch, 1 << 16), ERR_OK);

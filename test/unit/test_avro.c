@@ -37,7 +37,7 @@ static avro_value_iface_t *iface;
 static avro_value_t value;
 static uint64_t seed = 0x9e3779b97f4a7c15;
 
-static uint8_t pool[POOL_BYTES];  /* any octets */
+static uint8_t pool[POOL_BYTES];       /* any octets */
 static char text_pool[POOL_BYTES + 1]; /* UTF-8 at every offset that is asked for */
 static struct raw_key keys[KEYS];
 static uint8_t key_avro[KEYS][16];
@@ -56,8 +56,8 @@ static uint32_t below(uint32_t n)
 	return (uint32_t)(rnd() >> 33) % n;
 }
 
-static const enum field_type extra_types[] = { FIELD_ADDR, FIELD_MAC,  FIELD_STR,   FIELD_I32,
-					       FIELD_I64,  FIELD_F64,  FIELD_BOOL,  FIELD_MS,
+static const enum field_type extra_types[] = { FIELD_ADDR, FIELD_MAC,	FIELD_STR,  FIELD_I32,
+					       FIELD_I64,  FIELD_F64,	FIELD_BOOL, FIELD_MS,
 					       FIELD_DATE, FIELD_LONGS, FIELD_STRS };
 #define EXTRAS (sizeof(extra_types) / sizeof(extra_types[0]))
 
@@ -67,9 +67,9 @@ static void add_extra_fields(void)
 
 	for (size_t i = 0; i < EXTRAS && i < FIELD_EXTRA_MAX; i++) {
 		(void)snprintf(names[i], sizeof(names[i]), "extra_%zu", i);
-		fields.fields[FIELD_EXTRA_FIRST + i] = (struct field){
-			names[i], LAYER_normalized, extra_types[i], false, "", "Added."
-		};
+		fields.fields[FIELD_EXTRA_FIRST + i] =
+			(struct field){ names[i], LAYER_normalized, extra_types[i], false,
+					"",	  "Added." };
 		fields.extra_count++;
 	}
 }
@@ -115,11 +115,25 @@ static int tear_down(void **state)
 
 static int64_t any_i64(void)
 {
-	static const int64_t edges[] = { 0, 1, -1, 63, 64, -64, -65, 8191, 8192, INT32_MAX,
-					 INT64_MAX, INT64_MIN, INT64_MIN + (INT64_C(1) << 34),
-					 (INT64_C(1) << 34), (INT64_C(1) << 34) - 1,
-					 (INT64_C(1) << 41), (INT64_C(1) << 41) - 1,
-					 1767225600000, -1767225600000 };
+	static const int64_t edges[] = { 0,
+					 1,
+					 -1,
+					 63,
+					 64,
+					 -64,
+					 -65,
+					 8191,
+					 8192,
+					 INT32_MAX,
+					 INT64_MAX,
+					 INT64_MIN,
+					 INT64_MIN + (INT64_C(1) << 34),
+					 (INT64_C(1) << 34),
+					 (INT64_C(1) << 34) - 1,
+					 (INT64_C(1) << 41),
+					 (INT64_C(1) << 41) - 1,
+					 1767225600000,
+					 -1767225600000 };
 
 	if (below(4) == 0)
 		return edges[below(sizeof(edges) / sizeof(edges[0]))];
@@ -202,9 +216,9 @@ static void set_field(unsigned i)
 static void set_raw(void)
 {
 	static const uint32_t usual[RAW_FORM_COUNT] = {
-		[RAW_UNSIGNED] = 4, [RAW_SIGNED] = 8, [RAW_FLOAT] = 4, [RAW_BOOL] = 1,
-		[RAW_MAC] = 6,	    [RAW_IPV4] = 4,   [RAW_IPV6] = 16, [RAW_STRING] = 12,
-		[RAW_HEX] = 9,
+		[RAW_UNSIGNED] = 4, [RAW_SIGNED] = 8,  [RAW_FLOAT] = 4,
+		[RAW_BOOL] = 1,	    [RAW_MAC] = 6,     [RAW_IPV4] = 4,
+		[RAW_IPV6] = 16,    [RAW_STRING] = 12, [RAW_HEX] = 9,
 	};
 
 	flow.raw_count = below(KEYS);

@@ -47,7 +47,8 @@ static void pieces_and_both_ways(void **state)
 		uint32_t whole = crc32c(0, octets, n);
 
 		assert_int_equal(crc32c_by_table(0, octets, n), whole);
-		assert_int_equal(crc32c(crc32c(0, octets, n / 3), octets + n / 3, n - n / 3), whole);
+		assert_int_equal(crc32c(crc32c(0, octets, n / 3), octets + n / 3, n - n / 3),
+				 whole);
 	}
 }
 

@@ -109,7 +109,8 @@ static size_t unpack(const char *codec, const uint8_t *in, size_t bytes)
 		return unzstd(in, bytes);
 	if (strcmp(codec, "snappy") == 0) {
 		const uint8_t *c = in + bytes - 4;
-		uint32_t crc = (uint32_t)c[0] << 24 | (uint32_t)c[1] << 16 | (uint32_t)c[2] << 8 | c[3];
+		uint32_t crc =
+			(uint32_t)c[0] << 24 | (uint32_t)c[1] << 16 | (uint32_t)c[2] << 8 | c[3];
 
 		assert_int_equal(snappy_uncompress((const char *)in, bytes - 4, (char *)plain, &n),
 				 SNAPPY_OK);
@@ -197,7 +198,8 @@ static size_t read_lines(const char *path, const char *codec)
 		assert_memory_equal(line, start, strlen(start));
 		assert_int_equal(end[-1], '}');
 		for (unsigned i = 0; i < 8; i++) {
-			char hex[3] = { line[strlen(start) + 2 * i], line[strlen(start) + 2 * i + 1], 0 };
+			char hex[3] = { line[strlen(start) + 2 * i],
+					line[strlen(start) + 2 * i + 1], 0 };
 
 			number |= strtoull(hex, NULL, 16) << (8 * i);
 		}
@@ -372,7 +374,8 @@ static void each_schema_has_its_files(void **state)
 	fix.fields.extra_count = 1;
 	assert_int_equal(schema_text(&fix.fields, &other), ERR_OK);
 	fix.fields.extra_count = 0;
-	assert_int_equal(log_name_add(fix.hub, LOG_NAME_SCHEMA, other, strlen(other), &number), ERR_OK);
+	assert_int_equal(log_name_add(fix.hub, LOG_NAME_SCHEMA, other, strlen(other), &number),
+			 ERR_OK);
 	fixture_start(&fix, "file", with_path(path, "codec = \"null\";"));
 	fixture_append(&fix, 0, 100, 0);
 	fixture_append(&fix, 0, 100, number);

@@ -559,7 +559,7 @@ struct run {
 	struct log *log;
 	struct log_reader *reader;
 	bool goes_back;
-	uint64_t got;	 /* records of its own, once each */
+	uint64_t got; /* records of its own, once each */
 	uint64_t wrong;
 	uint64_t refused; /* ERR_FULL */
 };

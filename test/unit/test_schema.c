@@ -46,10 +46,10 @@ static int drop_schema(void **state)
 }
 
 static const avro_type_t avro_types[FIELD_TYPE_COUNT] = {
-	[FIELD_ADDR] = AVRO_STRING, [FIELD_MAC] = AVRO_STRING, [FIELD_STR] = AVRO_STRING,
-	[FIELD_I32] = AVRO_INT32,   [FIELD_I64] = AVRO_INT64,  [FIELD_F64] = AVRO_DOUBLE,
-	[FIELD_BOOL] = AVRO_BOOLEAN, [FIELD_MS] = AVRO_INT64,  [FIELD_DATE] = AVRO_INT32,
-	[FIELD_LONGS] = AVRO_ARRAY, [FIELD_STRS] = AVRO_ARRAY,
+	[FIELD_ADDR] = AVRO_STRING,  [FIELD_MAC] = AVRO_STRING, [FIELD_STR] = AVRO_STRING,
+	[FIELD_I32] = AVRO_INT32,    [FIELD_I64] = AVRO_INT64,	[FIELD_F64] = AVRO_DOUBLE,
+	[FIELD_BOOL] = AVRO_BOOLEAN, [FIELD_MS] = AVRO_INT64,	[FIELD_DATE] = AVRO_INT32,
+	[FIELD_LONGS] = AVRO_ARRAY,  [FIELD_STRS] = AVRO_ARRAY,
 };
 
 static void top_level(void **state)
@@ -155,9 +155,9 @@ static void awkward_documentation(void **state)
 
 	(void)state;
 	field_set_init(&more);
-	more.fields[FIELD_EXTRA_FIRST] = (struct field){
-		"site_id", LAYER_normalized, FIELD_I64, false, "\"sites\"\\", "Says \"x\\y\"\n\tand \x01."
-	};
+	more.fields[FIELD_EXTRA_FIRST] =
+		(struct field){ "site_id", LAYER_normalized, FIELD_I64,
+				false,	   "\"sites\"\\",    "Says \"x\\y\"\n\tand \x01." };
 	more.extra_count = 1;
 	assert_int_equal(schema_text(&more, &out), ERR_OK);
 	assert_int_equal(schema_check(out, &why), ERR_OK);
@@ -172,10 +172,12 @@ static void awkward_documentation(void **state)
 
 static void fields_come_back(void **state)
 {
-	static const enum field_type types[] = { FIELD_STR,  FIELD_ADDR, FIELD_I32,   FIELD_I64, FIELD_MS,
-						 FIELD_BOOL, FIELD_F64,	 FIELD_LONGS, FIELD_STRS };
-	static const enum field_type read_as[] = { FIELD_STR,  FIELD_STR, FIELD_I32,   FIELD_I64, FIELD_I64,
-						   FIELD_BOOL, FIELD_F64, FIELD_LONGS, FIELD_STRS };
+	static const enum field_type types[] = { FIELD_STR, FIELD_ADDR,	 FIELD_I32,
+						 FIELD_I64, FIELD_MS,	 FIELD_BOOL,
+						 FIELD_F64, FIELD_LONGS, FIELD_STRS };
+	static const enum field_type read_as[] = { FIELD_STR, FIELD_STR,   FIELD_I32,
+						   FIELD_I64, FIELD_I64,   FIELD_BOOL,
+						   FIELD_F64, FIELD_LONGS, FIELD_STRS };
 	static char names[9][8];
 	struct field_set more;
 	struct field_set *back = NULL;
