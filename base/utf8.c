@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/utf8.h"
 
-#include <string.h>
-
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
 /* Octets of the character that begins at `p`, which is not ASCII; 0 when it is none. */

@@ -106,7 +106,7 @@ struct flow {
 	int64_t longs[FLOW_LONGS_MAX];
 	struct text texts[FLOW_TEXTS_MAX];
 	struct raw_value raw[FLOW_RAW_MAX];
-	char scratch[FLOW_SCRATCH_BYTES];
+	uint8_t scratch[FLOW_SCRATCH_BYTES];
 	struct value tracked[FLOW_TRACKED_MAX]; /* the plan's, while it runs */
 	uint8_t carried[FLOW_TRACKED_MAX];
 };
@@ -163,9 +163,9 @@ static inline void flow_note(struct flow *f, enum note note)
 }
 
 /* Room for `bytes` octets of text that lives as long as the flow; NULL when it has no more. */
-static inline char *flow_scratch(struct flow *f, uint32_t bytes)
+static inline uint8_t *flow_scratch(struct flow *f, uint32_t bytes)
 {
-	char *p = f->scratch + f->scratch_used;
+	uint8_t *p = f->scratch + f->scratch_used;
 
 	if (bytes > FLOW_SCRATCH_BYTES - f->scratch_used)
 		return NULL;

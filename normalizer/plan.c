@@ -186,6 +186,10 @@ static enum step_op fast_op(const struct xform *x, uint16_t bytes)
 		if (bytes == x->natural_bytes)
 			return bytes == 4 ? STEP_V4 : STEP_V6;
 		return STEP_XFORM;
+	case XFORM_MAC:
+		return bytes == x->natural_bytes ? STEP_MAC : STEP_XFORM;
+	case XFORM_TIME:
+		return bytes == 8 && x->aux == TIME_MS && !x->wants_ns ? STEP_MS : STEP_XFORM;
 	case XFORM_STR:
 		return STEP_STR;
 	default:
@@ -218,7 +222,7 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 		step->field = t->xform.field;
 		step->at = (uint16_t)p->xform_count;
 		p->xforms[p->xform_count++] = t->xform;
-		if (step->op < STEP_U64 || step->op == STEP_V4 || step->op == STEP_V6)
+		if (step->op < STEP_U64 || (step->op >= STEP_MAC && step->op <= STEP_V6))
 			p->always[step->field / 64] |= UINT64_C(1) << (step->field % 64);
 	} else {
 		step->op = STEP_TRACK;
@@ -303,6 +307,26 @@ static const struct static_value default_statics[] = {
 };
 #define DEFAULT_STATICS (sizeof(default_statics) / sizeof(default_statics[0]))
 
+/* Can its condition ever hold, in records of this template, and is its field not taken for sure? */
+static bool may_apply(const struct draft *d, const struct static_value *s)
+{
+	const struct plan *p = d->plan;
+	bool can_hold = s->if_present < 0 || d->per_field[s->if_present] > 0;
+
+	for (uint32_t i = 0; i < p->static_count; i++) {
+		if (p->statics[i]->field == s->field && p->statics[i]->if_present < 0)
+			return false;
+		can_hold = can_hold || p->statics[i]->field == s->if_present;
+	}
+	return can_hold;
+}
+
+static void add_static(struct draft *d, const struct static_value *s)
+{
+	if (may_apply(d, s))
+		d->plan->statics[d->plan->static_count++] = s;
+}
+
 static enum err make_statics(struct draft *d)
 {
 	const struct mapping_set *set = d->catalog->mappings;
@@ -318,10 +342,10 @@ static enum err make_statics(struct draft *d)
 		if ((p->profile >> m & 1) == 0)
 			continue;
 		for (size_t i = 0; i < set->mappings[m].static_count; i++)
-			p->statics[p->static_count++] = &set->mappings[m].statics[i];
+			add_static(d, &set->mappings[m].statics[i]);
 	}
 	for (size_t i = 0; i < DEFAULT_STATICS; i++)
-		p->statics[p->static_count++] = &default_statics[i];
+		add_static(d, &default_statics[i]);
 	return ERR_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan_run.c - the hot loop, and nothing else. */
 #include "base/rd.h"
+#include "base/utf8.h"
 #include "normalizer/plan_steps.h"
 
 /* Lengths that a raw form can render, as bits; others are shown as hex. */
@@ -30,30 +31,13 @@ static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, st
 	raw->form = (enum raw_form)form;
 }
 
-/* A text of the right kind goes straight through; whatever is odd about one is xform_run()'s. */
-static inline bool is_plain_text(struct value v)
-{
-	uint64_t high = 0;
-	uint32_t i = 0;
-
-	if (v.bytes == 0 || v.octets[v.bytes - 1] == 0)
-		return false;
-	for (; i + 8 <= v.bytes; i += 8) {
-		uint64_t eight;
-
-		memcpy(&eight, v.octets + i, sizeof(eight));
-		high |= eight;
-	}
-	for (; i < v.bytes; i++)
-		high |= v.octets[i];
-	return (high & UINT64_C(0x8080808080808080)) == 0;
-}
-
 /* Bits of the fields that cannot fail are set already, all at once. */
-static inline void run_step(const struct plan *p, const struct step *step,
+static inline __attribute__((always_inline)) void run_step(const struct plan *p, const struct step *step,
 			    const struct xform_env *env, struct value v, struct flow *f)
 {
 	struct slot *slot = &f->slots[step->field];
+	uint32_t bytes;
+	bool is_ascii;
 
 	switch ((enum step_op)step->op) {
 	case STEP_U8:
@@ -72,6 +56,17 @@ static inline void run_step(const struct plan *p, const struct step *step,
 			return;
 		}
 		break;
+	case STEP_MS:
+		slot->i64 = (int64_t)be64(v.octets);
+		if (slot->i64 > 0) {
+			flow_mark(f, step->field);
+			return;
+		}
+		break;
+	case STEP_MAC:
+		slot->octets = v.octets;
+		slot->bytes = 6;
+		return;
 	case STEP_V4:
 		slot->octets = v.octets;
 		slot->bytes = 4;
@@ -81,9 +76,12 @@ static inline void run_step(const struct plan *p, const struct step *step,
 		slot->bytes = 16;
 		return;
 	case STEP_STR:
-		if (is_plain_text(v)) {
+		bytes = utf8_trim(v.octets, v.bytes, &is_ascii);
+		if (bytes == 0)
+			return;
+		if (is_ascii) {
 			slot->octets = v.octets;
-			slot->bytes = v.bytes;
+			slot->bytes = bytes;
 			flow_mark(f, step->field);
 			return;
 		}

@@ -12,6 +12,8 @@ enum step_op {
 	STEP_U16,
 	STEP_U32,
 	STEP_U64, /* unless the slot cannot hold it: then its xform says what becomes of it */
+	STEP_MS, /* milliseconds of 8 octets, on the same terms */
+	STEP_MAC,
 	STEP_V4, /* an address of 4 octets, not competed for */
 	STEP_V6,
 	STEP_STR,   /* a text, not competed for */

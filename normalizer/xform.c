@@ -2,6 +2,7 @@
 #include "normalizer/xform.h"
 
 #include "base/rd.h"
+#include "base/text.h"
 #include "base/utf8.h"
 
 /* Kept out of the way of what is common: their locals would cost every call. */
@@ -46,9 +47,9 @@ static enum xform_result contract(struct flow *f)
 }
 
 /* More octets than a number has are accepted when the excess is zero. */
-static bool read_uint(const uint8_t *octets, uint32_t bytes, uint64_t *v)
+static inline bool read_uint(const uint8_t *octets, uint32_t bytes, uint64_t *v)
 {
-	if (bytes > 8) {
+	if (__builtin_expect(bytes > 8, 0)) {
 		if (!is_zero(octets, bytes - 8))
 			return false;
 		octets += bytes - 8;
@@ -75,11 +76,12 @@ static RARE enum xform_result run_int(const struct xform *x, const uint8_t *octe
 static enum xform_result run_str(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				 struct flow *f)
 {
-	while (bytes > 0 && octets[bytes - 1] == 0)
-		bytes--;
+	bool is_ascii;
+
+	bytes = utf8_trim(octets, bytes, &is_ascii);
 	if (bytes == 0)
 		return XFORM_ABSENT;
-	if (!utf8_is_valid(octets, bytes)) {
+	if (!is_ascii && !utf8_is_valid(octets, bytes)) {
 		flow_note(f, NOTE_BAD_UTF8);
 		return XFORM_FAILED;
 	}
@@ -112,40 +114,21 @@ static RARE enum xform_result run_f64(const struct xform *x, const uint8_t *octe
 static RARE enum xform_result run_hex(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				 struct flow *f)
 {
-	static const char digits[] = "0123456789abcdef";
-	char *text;
+	uint8_t *text;
 
 	if (bytes > FLOW_SCRATCH_BYTES / 2 || (text = flow_scratch(f, 2 * bytes)) == NULL) {
 		flow_note(f, NOTE_TRUNCATED);
 		return XFORM_FAILED;
 	}
-	for (uint32_t i = 0; i < bytes; i++) {
-		text[2 * i] = digits[octets[i] >> 4];
-		text[2 * i + 1] = digits[octets[i] & 15];
-	}
+	(void)text_put_hex(text, octets, bytes);
 	flow_set_octets(f, x->field, text, 2 * bytes);
 	return XFORM_TAKEN;
-}
-
-/* Decimal text into `out`, which has room for 20; returns its length. */
-static uint32_t put_decimal(char *out, uint64_t v)
-{
-	char reversed[20];
-	uint32_t n = 0;
-
-	do {
-		reversed[n++] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	for (uint32_t i = 0; i < n; i++)
-		out[i] = reversed[n - 1 - i];
-	return n;
 }
 
 static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				     struct flow *f)
 {
-	char *text = flow_scratch(f, 20);
+	uint8_t *text = flow_scratch(f, 20);
 	uint64_t v;
 
 	if (text == NULL) {
@@ -154,7 +137,7 @@ static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *
 	}
 	if (!read_uint(octets, bytes, &v))
 		return contract(f);
-	flow_set_octets(f, x->field, text, put_decimal(text, v));
+	flow_set_octets(f, x->field, text, (uint32_t)(text_put_u64(text, v) - text));
 	return XFORM_TAKEN;
 }
 
@@ -162,10 +145,10 @@ static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *
 static RARE enum xform_result run_app_id(const struct xform *x, const uint8_t *octets, uint32_t bytes,
 				    struct flow *f)
 {
-	char *text = flow_scratch(f, 48);
+	uint8_t *text = flow_scratch(f, 48);
 	uint32_t head = octets[0] == APP_ENGINE_PEN ? 5 : 1;
 	uint64_t selector;
-	uint32_t n;
+	uint8_t *end;
 
 	if (text == NULL) {
 		flow_note(f, NOTE_TRUNCATED);
@@ -173,14 +156,14 @@ static RARE enum xform_result run_app_id(const struct xform *x, const uint8_t *o
 	}
 	if (bytes <= head || !read_uint(octets + head, bytes - head, &selector))
 		return contract(f);
-	n = put_decimal(text, octets[0]);
-	text[n++] = ':';
+	end = text_put_u64(text, octets[0]);
+	*end++ = ':';
 	if (head == 5) {
-		n += put_decimal(text + n, be32(octets + 1));
-		text[n++] = ':';
+		end = text_put_u64(end, be32(octets + 1));
+		*end++ = ':';
 	}
-	n += put_decimal(text + n, selector);
-	flow_set_octets(f, x->field, text, n);
+	end = text_put_u64(end, selector);
+	flow_set_octets(f, x->field, text, (uint32_t)(end - text));
 	return XFORM_TAKEN;
 }
 

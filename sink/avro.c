@@ -6,8 +6,8 @@
 
 #include "base/must.h"
 #include "base/rd.h"
+#include "base/text.h"
 #include "base/utf8.h"
-#include "sink/avro_text.h"
 
 #define VARINT_MAX 10
 #define SIX_MIN (UINT64_C(1) << 35)
@@ -369,11 +369,10 @@ static bool is_of_form(const struct raw_value *v)
 
 static uint8_t *put_raw_string(struct place *at, uint8_t *p, const struct raw_value *v)
 {
-	uint32_t bytes = v->bytes;
+	bool is_ascii;
+	uint32_t bytes = utf8_trim(v->octets, v->bytes, &is_ascii);
 
-	while (bytes > 0 && v->octets[bytes - 1] == 0)
-		bytes--;
-	if (utf8_is_valid(v->octets, bytes))
+	if (is_ascii || utf8_is_valid(v->octets, bytes))
 		return put_string(at, p, v->octets, bytes);
 	at->notes |= UINT64_C(1) << NOTE_BAD_UTF8;
 	p = put_count(p, 2 * v->bytes);

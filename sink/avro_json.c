@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/rd.h"
+#include "base/text.h"
 #include "sink/avro.h"
-#include "sink/avro_text.h"
 
 #define VARINT_MAX 10
 #define KEY_BYTES 256 /* longer keys of raw.elements are cut */

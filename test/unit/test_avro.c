@@ -21,7 +21,7 @@
 
 #include "base/utf8.h"
 #include "sink/avro.h"
-#include "sink/avro_text.h"
+#include "base/text.h"
 #include "sink/schema.h"
 
 #define OUT_BYTES (1u << 20)

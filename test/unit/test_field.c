@@ -105,7 +105,7 @@ static void types_and_notes_have_texts(void **state)
 static void flow_bits(void **state)
 {
 	static struct flow f;
-	char *p;
+	uint8_t *p;
 
 	(void)state;
 	flow_clear(&f);

@@ -105,12 +105,47 @@ static void truncations(void **state)
 	assert_true(utf8_is_valid((const uint8_t *)text, sizeof(text))); /* with its NUL */
 }
 
+/* Every length, every count of NULs at the end, a NUL or a high octet anywhere before them. */
+static void check_trim(const uint8_t *text, uint32_t bytes)
+{
+	uint32_t end = bytes;
+	bool is_low = true;
+	bool is_ascii;
+
+	while (end > 0 && text[end - 1] == 0)
+		end--;
+	for (uint32_t i = 0; i < end; i++)
+		is_low = is_low && text[i] < 0x80;
+	assert_int_equal(utf8_trim(text, bytes, &is_ascii), end);
+	assert_int_equal(is_ascii, is_low);
+}
+
+static void trimmed(void **state)
+{
+	(void)state;
+	for (uint32_t bytes = 0; bytes < 36; bytes++) {
+		for (uint32_t nuls = 0; nuls <= bytes; nuls++) {
+			for (uint32_t odd = 0; odd <= bytes; odd++) {
+				uint8_t text[40];
+
+				memset(text, 'a', sizeof(text));
+				memset(text + bytes - nuls, 0, nuls);
+				text[odd] = 0;
+				check_trim(text, bytes);
+				text[odd] = 0x80;
+				check_trim(text, bytes);
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_code_point),
 		cmocka_unit_test(wrong_sequences),
 		cmocka_unit_test(truncations),
+		cmocka_unit_test(trimmed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

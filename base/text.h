@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * avro_text.h - values as text, by table; the hot half is inline.
+ * text.h - values as text, by table; the hot half is inline.
  *
  * Every function writes at `out`, without a NUL, and returns where the text ends.  Some write a few
  * octets past that end: there must be room for TEXT_MAX octets, whatever the value.
  */
-#ifndef SINK_AVRO_TEXT_H
-#define SINK_AVRO_TEXT_H
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>
