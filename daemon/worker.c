@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 
 #define WAIT_MS 50	     /* well below LOG_COMMIT_MS */
 #define TICK_MS 1000
+#define PAUSE_NS 2000000 /* of a replay, for sinks to catch up */
 #define DRAIN_DATAGRAMS 1000000u
 
 struct worker {
@@ -36,6 +38,7 @@ struct workers {
 	bool is_started;
 	struct udp_group *udp;
 	struct reload *reload;
+	const struct log_hub *hub;
 	struct stat_flag stop;
 	int64_t stop_by_ms; /* monotonic; written before `stop` is raised */
 	pthread_mutex_t call_lock;
@@ -141,6 +144,7 @@ enum err workers_open(const struct workers_setup *setup, struct workers **out, s
 	must(setup->count <= UDP_WORKERS_MAX);
 	ws->count = setup->count;
 	ws->reload = setup->reload;
+	ws->hub = setup->hub;
 	(void)pthread_mutex_init(&ws->call_lock, NULL);
 	(void)pthread_cond_init(&ws->call_done, NULL);
 	for (unsigned i = 0; e == ERR_OK && i < ws->count; i++) {
@@ -210,21 +214,28 @@ void workers_close(struct workers *ws)
 
 struct replay_feed {
 	struct worker *worker;
+	const struct log_hub *hub;
+	const struct stat_flag *stop;
 };
 
 /* A replay outruns its sinks: it waits where the network would lose. */
 static void feed(void *ctx, const uint8_t *octets, size_t bytes, const struct origin *origin)
 {
 	struct replay_feed *f = ctx;
+	struct timespec pause = { 0, PAUSE_NS };
 
 	pipeline_receive(f->worker->pipeline, octets, bytes, origin);
 	log_tick(f->worker->log, clock_mono_ms());
+	while (log_hub_is_high(f->hub) && !stat_flag_get(f->stop)) {
+		(void)nanosleep(&pause, NULL);
+		log_tick(f->worker->log, clock_mono_ms());
+	}
 }
 
 enum err workers_replay(struct workers *ws, const char *file, const struct addr *exporter,
 			const struct stat_flag *stop, struct why *why)
 {
-	struct replay_feed f = { &ws->workers[0] };
+	struct replay_feed f = { &ws->workers[0], ws->hub, stop };
 	struct replay_conf conf = { .stop = stop };
 
 	must(!ws->is_started);

@@ -179,6 +179,8 @@ void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms);
 void log_hub_wake(struct log_hub *hub);
 uint64_t log_hub_bytes(const struct log_hub *hub); /* in use now; any thread */
 uint64_t log_hub_max_bytes(const struct log_hub *hub);
+/* More than three quarters in use: whoever can wait before the next append, should.  Any thread. */
+bool log_hub_is_high(const struct log_hub *hub);
 struct stat_set *log_hub_stat(struct log_hub *hub);
 
 #endif

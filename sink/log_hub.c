@@ -137,6 +137,11 @@ uint64_t log_hub_max_bytes(const struct log_hub *hub)
 	return hub->conf.max_bytes;
 }
 
+bool log_hub_is_high(const struct log_hub *hub)
+{
+	return log_hub_bytes(hub) > hub->conf.max_bytes / 4 * 3;
+}
+
 struct stat_set *log_hub_stat(struct log_hub *hub)
 {
 	return hub->stat;
