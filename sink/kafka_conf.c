@@ -391,6 +391,7 @@ static enum err ours_set(const struct kafka_options *o, rd_kafka_conf_t *conf, s
 		{ "acks", "all" },
 		{ "message.timeout.ms", "0" }, /* never: an outage loses nothing */
 		{ "log.queue", "true" },
+		{ "statistics.interval.ms", "2000" }, /* for the octets sent */
 		{ "log.connection.close", "false" },
 		{ "socket.keepalive.enable", "true" },
 		/* Messages without a key are ours to place, too. */

@@ -55,6 +55,7 @@ void kafka_producer_destroy(struct kafka *k)
 	k->events = NULL;
 	k->rk = NULL;
 	k->out_count = 0;
+	k->sent_octets = 0;
 	kafka_redo_clear(k);
 	kafka_slabs_clear(&k->slabs);
 }

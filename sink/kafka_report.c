@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/log.h"
 #include "base/must.h"
 #include "sink/kafka_types.h"
@@ -154,8 +156,20 @@ static void on_deliveries(struct kafka *k, rd_kafka_event_t *event)
 	if (count == 0)
 		return;
 	stat_add(k->env.stat, SINK_STAT_DELIVERED_OCTETS, octets - count * KAFKA_PREFIX_BYTES);
-	stat_add(k->env.stat, SINK_STAT_OUT_OCTETS, octets);
 	kafka_state_well(k);
+}
+
+/* What went over the wire, as librdkafka counts it (its STATISTICS.md). */
+static void on_stats(struct kafka *k, rd_kafka_event_t *event)
+{
+	json_t *stats = json_loads(rd_kafka_event_stats(event), 0, NULL);
+	json_int_t octets = json_integer_value(json_object_get(stats, "tx_bytes"));
+
+	if (octets > k->sent_octets) {
+		stat_add(k->env.stat, SINK_STAT_OUT_OCTETS, (uint64_t)(octets - k->sent_octets));
+		k->sent_octets = octets;
+	}
+	json_decref(stats);
 }
 
 static void on_error(struct kafka *k, rd_kafka_event_t *event)
@@ -206,6 +220,9 @@ void kafka_report_serve(struct kafka *k, int wait_ms)
 			break;
 		case RD_KAFKA_EVENT_LOG:
 			on_log(k, event);
+			break;
+		case RD_KAFKA_EVENT_STATS:
+			on_stats(k, event);
 			break;
 		default:
 			break;

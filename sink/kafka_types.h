@@ -126,6 +126,7 @@ struct kafka {
 	int64_t next_probe_ms;
 	int64_t next_build_ms;
 	bool is_fatal;
+	int64_t sent_octets; /* of this producer, as counted so far */
 
 	struct kafka_reader *readers;
 	size_t reader_count;
