@@ -208,12 +208,18 @@ enum err conf_set_text(const struct conf_opt *o, const char *text, void *options
 static void zero_member(const struct conf_opt *o, void *options)
 {
 	static const size_t bytes[] = {
-		[CONF_BOOL] = sizeof(bool),	[CONF_U32] = sizeof(uint32_t),
-		[CONF_I64] = sizeof(int64_t),	[CONF_SIZE] = sizeof(uint64_t),
-		[CONF_STRING] = sizeof(char *), [CONF_SECRET] = sizeof(char *),
-		[CONF_ENUM] = sizeof(int),	[CONF_STRINGS] = sizeof(char **),
-		[CONF_GROUP] = 0,		[CONF_LIST] = sizeof(void *),
-		[CONF_VARIANT] = sizeof(void *), [CONF_LINE] = sizeof(int),
+		[CONF_BOOL] = sizeof(bool),
+		[CONF_U32] = sizeof(uint32_t),
+		[CONF_I64] = sizeof(int64_t),
+		[CONF_SIZE] = sizeof(uint64_t),
+		[CONF_STRING] = sizeof(char *),
+		[CONF_SECRET] = sizeof(char *),
+		[CONF_ENUM] = sizeof(int),
+		[CONF_STRINGS] = sizeof(char **),
+		[CONF_GROUP] = 0,
+		[CONF_LIST] = sizeof(void *),
+		[CONF_VARIANT] = sizeof(void *),
+		[CONF_LINE] = sizeof(int),
 	};
 
 	memset(conf_member(options, o->at), 0, bytes[o->type]);

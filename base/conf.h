@@ -36,7 +36,7 @@ enum conf_type {
 	CONF_ENUM,    /* int; one of `words` */
 	CONF_STRINGS, /* char **, and size_t at count_at */
 	CONF_GROUP,   /* a nested struct with the table `sub` */
-	CONF_LIST,    /* array of structs of sub_bytes with the table `sub`, and size_t at count_at */
+	CONF_LIST,    /* structs of sub_bytes with the table `sub`; size_t at count_at */
 	CONF_VARIANT, /* void *: in a list entry, the options of its `type`; no key */
 	CONF_LINE     /* int: line of the entry in its file; no key */
 };
@@ -73,7 +73,8 @@ struct conf_opt {
 	const struct conf_variant *(*variants)(void);
 };
 
-/* Rows of the longer kinds. */
+/* Rows of the longer kinds; clang-format takes an initialiser in a macro for a block. */
+/* clang-format off */
 #define CONF_STRINGS_ROW(key, of, member, count, reload, doc)                                      \
 	{ key, CONF_STRINGS, reload, offsetof(of, member), 0, 0, NULL, doc, offsetof(of, count),   \
 	  NULL, NULL, 0, NULL }
@@ -91,6 +92,7 @@ struct conf_opt {
 #define CONF_LINE_ROW(of, member)                                                                  \
 	{ NULL, CONF_LINE, CONF_LIVE, offsetof(of, member), 0, 0, NULL, NULL, 0, NULL, NULL, 0,    \
 	  NULL }
+/* clang-format on */
 
 static inline bool conf_is_end(const struct conf_opt *o)
 {

@@ -23,7 +23,8 @@ static bool copy_value(config_setting_t *to, const config_setting_t *from, unsig
 	case CONFIG_TYPE_BOOL:
 		return config_setting_set_bool(to, config_setting_get_bool(from)) == CONFIG_TRUE;
 	case CONFIG_TYPE_STRING:
-		return config_setting_set_string(to, config_setting_get_string(from)) == CONFIG_TRUE;
+		return config_setting_set_string(to, config_setting_get_string(from)) ==
+		       CONFIG_TRUE;
 	default:
 		break;
 	}

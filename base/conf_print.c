@@ -30,7 +30,8 @@ struct printer {
 
 static void print_secret(const char *text, const struct printer *p)
 {
-	bool is_shown = p->is_open || strncmp(text, "file:", 5) == 0 || strncmp(text, "env:", 4) == 0;
+	bool is_shown =
+		p->is_open || strncmp(text, "file:", 5) == 0 || strncmp(text, "env:", 4) == 0;
 
 	print_string(is_shown ? text : "***", p->out);
 }
@@ -77,8 +78,7 @@ static void print_value(const struct conf_opt *o, const void *options, const str
 	case CONF_I64:
 		is_long = *(const int64_t *)member > INT32_MAX ||
 			  *(const int64_t *)member < INT32_MIN;
-		(void)fprintf(out, "%" PRId64 "%s", *(const int64_t *)member,
-			      is_long ? "L" : "");
+		(void)fprintf(out, "%" PRId64 "%s", *(const int64_t *)member, is_long ? "L" : "");
 		break;
 	case CONF_SIZE:
 		(void)fprintf(out, "\"%" PRIu64 "\"", *(const uint64_t *)member);
@@ -139,7 +139,8 @@ static void print_table(const struct conf_opt *table, const void *options, int i
 		if (o->type == CONF_VARIANT) {
 			v = conf_variant_of(table, options);
 			if (v != NULL)
-				print_table(v->options, *(void *const *)conf_member_const(options, o->at),
+				print_table(v->options,
+					    *(void *const *)conf_member_const(options, o->at),
 					    indent, p);
 		} else if (o->type == CONF_GROUP) {
 			(void)fprintf(out, "%*s%s: {\n", indent, "", o->key);
@@ -165,10 +166,12 @@ void conf_print(const struct conf_opt *table, const void *options, FILE *out)
 static const char *type_text(const struct conf_opt *o)
 {
 	static const char *const texts[] = {
-		[CONF_BOOL] = "true or false", [CONF_U32] = "number",	   [CONF_I64] = "number",
-		[CONF_SIZE] = "size",	       [CONF_STRING] = "text",	   [CONF_SECRET] = "secret",
-		[CONF_ENUM] = "one of",	       [CONF_STRINGS] = "list of texts", [CONF_GROUP] = "group",
-		[CONF_LIST] = "list of groups", [CONF_VARIANT] = "",	   [CONF_LINE] = "",
+		[CONF_BOOL] = "true or false", [CONF_U32] = "number",
+		[CONF_I64] = "number",	       [CONF_SIZE] = "size",
+		[CONF_STRING] = "text",	       [CONF_SECRET] = "secret",
+		[CONF_ENUM] = "one of",	       [CONF_STRINGS] = "list of texts",
+		[CONF_GROUP] = "group",	       [CONF_LIST] = "list of groups",
+		[CONF_VARIANT] = "",	       [CONF_LINE] = "",
 	};
 
 	return texts[o->type];
@@ -191,8 +194,8 @@ static void markdown_row(const struct conf_opt *o, const char *path, FILE *out)
 	(void)fprintf(out, " | %s%s%s | %s | %s |\n", o->preset == NULL ? "" : "`",
 		      o->preset == NULL ? "" : o->preset, o->preset == NULL ? "" : "`",
 		      o->type == CONF_GROUP || o->type == CONF_LIST ? ""
-		      : o->reload == CONF_LIVE			   ? "reload"
-								   : "restart",
+		      : o->reload == CONF_LIVE			    ? "reload"
+								    : "restart",
 		      o->doc);
 	if (o->type == CONF_GROUP || o->type == CONF_LIST) {
 		(void)snprintf(name, sizeof(name), "%s%s%s.", path, o->key,

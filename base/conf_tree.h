@@ -12,7 +12,6 @@
 /* "path.to.key=value": value in libconfig's syntax, or else a text as it stands. */
 enum err conf_override(config_t *config, const char *text, struct why *why);
 
-
 /* ERR_CONF and the place of the first integer that libconfig 1.5 wraps silently. */
 enum err conf_scan_text(const char *text, const char *name, struct why *why);
 enum err conf_scan_files(const config_t *config, struct why *why);

@@ -258,7 +258,8 @@ static const char *command_at(const void *words, size_t i)
 	return commands[i].name;
 }
 
-static const struct ctl_command *find_command(const struct ctl *ctl, const char *name, size_t *count)
+static const struct ctl_command *find_command(const struct ctl *ctl, const char *name,
+					      size_t *count)
 {
 	const struct ctl_command *found = NULL;
 
@@ -322,7 +323,8 @@ static void take_line(struct ctl_client *c, char *line)
 	size_t known;
 	char *save = NULL;
 
-	for (char *w = strtok_r(line, " \t\r", &save); w != NULL; w = strtok_r(NULL, " \t\r", &save)) {
+	for (char *w = strtok_r(line, " \t\r", &save); w != NULL;
+	     w = strtok_r(NULL, " \t\r", &save)) {
 		if (count == CTL_WORDS_MAX) {
 			push_error(c, "too many words");
 			return;
@@ -334,8 +336,8 @@ static void take_line(struct ctl_client *c, char *line)
 	words[count] = NULL;
 	command = find_command(c->ctl, words[0], &known);
 	if (command == NULL) {
-		(void)snprintf(text, sizeof(text), "unknown command `%.100s' (nearest: `%s')", words[0],
-			       nearest_of(words[0], command_at, c->ctl->commands, known));
+		(void)snprintf(text, sizeof(text), "unknown command `%.100s' (nearest: `%s')",
+			       words[0], nearest_of(words[0], command_at, c->ctl->commands, known));
 		push_error(c, text);
 		return;
 	}
@@ -352,7 +354,8 @@ static void take_lines(struct ctl_client *c)
 	size_t from = 0;
 	char *newline;
 
-	while (c->fd >= 0 && (newline = memchr(c->line + from, '\n', c->line_bytes - from)) != NULL) {
+	while (c->fd >= 0 &&
+	       (newline = memchr(c->line + from, '\n', c->line_bytes - from)) != NULL) {
 		*newline = '\0';
 		take_line(c, c->line + from);
 		from = (size_t)(newline - c->line) + 1;
@@ -368,7 +371,8 @@ static void take_lines(struct ctl_client *c)
 
 static void read_client(struct ctl_client *c)
 {
-	ssize_t n = recv(c->fd, c->line + c->line_bytes, sizeof(c->line) - c->line_bytes, MSG_DONTWAIT);
+	ssize_t n =
+		recv(c->fd, c->line + c->line_bytes, sizeof(c->line) - c->line_bytes, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
@@ -435,7 +439,8 @@ static bool is_hung_up(const struct ctl_client *c, short revents)
 
 static void serve(struct ctl *ctl, int timeout_ms)
 {
-	struct pollfd fds[CTL_CLIENTS_MAX + 2] = { { ctl->fd, POLLIN, 0 }, { ctl->wake_fd, POLLIN, 0 } };
+	struct pollfd fds[CTL_CLIENTS_MAX + 2] = { { ctl->fd, POLLIN, 0 },
+						   { ctl->wake_fd, POLLIN, 0 } };
 	struct ctl_client *of[CTL_CLIENTS_MAX + 2];
 	nfds_t count = 2;
 
@@ -445,7 +450,8 @@ static void serve(struct ctl *ctl, int timeout_ms)
 		if (c->fd < 0)
 			continue;
 		fds[count].fd = c->fd;
-		fds[count].events = (short)((is_asked(c) ? POLLIN : 0) | (c->out_bytes > 0 ? POLLOUT : 0));
+		fds[count].events =
+			(short)((is_asked(c) ? POLLIN : 0) | (c->out_bytes > 0 ? POLLOUT : 0));
 		fds[count].revents = 0;
 		of[count++] = c;
 	}

@@ -54,7 +54,7 @@ enum err ctl_open(const char *path, const struct ctl_command *commands, void *ct
 		  struct why *why);
 /* Calls `idle` about every `idle_ms` too, for what streams. */
 void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms);
-void ctl_stop(struct ctl *ctl); /* any thread */
+void ctl_stop(struct ctl *ctl);	 /* any thread */
 void ctl_close(struct ctl *ctl); /* removes the socket's file */
 
 /* The client is kept for documents to come; `gone` is called when it leaves or is finished. */

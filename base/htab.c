@@ -170,4 +170,3 @@ void htab_iter_del(struct htab *h, struct htab_iter *it)
 	it->next--;
 	del_slot(h, it->next);
 }
-

@@ -19,8 +19,8 @@ struct htab;
 
 /* Position in a walk; starts as { 0 }. */
 struct htab_iter {
-	size_t next;	/* slot to look at next */
-	bool is_valid;	/* there is a current entry */
+	size_t next;   /* slot to look at next */
+	bool is_valid; /* there is a current entry */
 };
 
 enum err htab_new(size_t key_bytes, struct htab **out);

@@ -68,7 +68,11 @@ static void put(struct json *j, const char *text, size_t bytes)
 static size_t char_bytes(const uint8_t *p, size_t left)
 {
 	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t bytes = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+	size_t bytes = p[0] < 0x80	 ? 1
+		       : p[0] >> 5 == 6	 ? 2
+		       : p[0] >> 4 == 14 ? 3
+		       : p[0] >> 3 == 30 ? 4
+					 : 0;
 	uint32_t v;
 
 	if (bytes <= 1 || bytes > left)

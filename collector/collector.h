@@ -52,11 +52,11 @@ struct collector_ops {
 };
 
 struct collector_limits {
-	uint32_t sessions_max;		 /* per worker */
-	uint32_t templates_max;		 /* per session */
-	uint32_t fields_max;		 /* per template */
-	uint32_t repeats_max;		 /* of one element in a template */
-	uint32_t template_lifetime_s;	 /* UDP */
+	uint32_t sessions_max;	      /* per worker */
+	uint32_t templates_max;	      /* per session */
+	uint32_t fields_max;	      /* per template */
+	uint32_t repeats_max;	      /* of one element in a template */
+	uint32_t template_lifetime_s; /* UDP */
 	uint32_t session_idle_s;
 };
 

@@ -11,9 +11,9 @@
 
 struct frame {
 	uint16_t version;
-	const char *source;	  /* normalized.source: "netflow5" ... */
+	const char *source; /* normalized.source: "netflow5" ... */
 	uint16_t header_bytes;
-	uint16_t set_template;	  /* set ids; formats with sets only */
+	uint16_t set_template; /* set ids; formats with sets only */
 	uint16_t set_options;
 	bool has_sets;
 	enum collector_stat stat; /* messages of this format */

@@ -25,11 +25,11 @@
 enum transport { TRANSPORT_UDP, TRANSPORT_REPLAY, TRANSPORT_COUNT };
 
 struct origin {
-	struct addr peer;     /* IPv4-mapped made IPv4 */
-	uint16_t port;	      /* of the peer */
+	struct addr peer; /* IPv4-mapped made IPv4 */
+	uint16_t port;	  /* of the peer */
 	uint16_t local_port;
 	enum transport transport;
-	int64_t receive_ms;   /* UTC; for a capture file, the capture's time */
+	int64_t receive_ms; /* UTC; for a capture file, the capture's time */
 };
 
 struct message {
@@ -38,11 +38,11 @@ struct message {
 	uint16_t header_bytes;
 	uint16_t version;
 	uint32_t sequence;
-	uint32_t domain;       /* IPFIX domain, v9 source id, v5 engine type << 8 | id */
-	int64_t export_ms;     /* header's export time, UTC */
-	uint32_t uptime_ms;    /* sysUpTime of v5 and v9 */
+	uint32_t domain;    /* IPFIX domain, v9 source id, v5 engine type << 8 | id */
+	int64_t export_ms;  /* header's export time, UTC */
+	uint32_t uptime_ms; /* sysUpTime of v5 and v9 */
 	bool has_uptime;
-	bool has_sampling;     /* v5 header: the two below */
+	bool has_sampling;	    /* v5 header: the two below */
 	uint16_t sampling_interval; /* 14 bits; 0 means not sampled */
 	uint8_t sampling_mode;	    /* 2 bits */
 	const struct origin *origin;

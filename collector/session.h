@@ -30,7 +30,7 @@ struct exporter_entry {
 	bool has_port;
 	uint32_t domain;
 	uint16_t port;
-	const char *name;	/* identity; NULL: the address is the identity */
+	const char *name; /* identity; NULL: the address is the identity */
 	const char *site;
 	const char *mapping;	/* NULL: by `when` */
 	uint32_t sampling_rate; /* 0: not configured */
@@ -54,7 +54,7 @@ struct session_counts {
 	uint64_t templates_new;
 	uint64_t templates_changed;
 	uint64_t templates_refused;
-	uint64_t missed;	/* units of the format's sequence number, an estimate */
+	uint64_t missed; /* units of the format's sequence number, an estimate */
 	uint64_t out_of_order;
 	uint64_t restarts;
 };
@@ -65,21 +65,21 @@ struct session {
 	char identity[SESSION_IDENTITY_BYTES]; /* configured name, or the address as text */
 	uint8_t identity_bytes;
 	bool is_named;
-	uint32_t exporter_number;  /* in the log; SESSION_NUMBER_NONE until the pipeline asks */
+	uint32_t exporter_number; /* in the log; SESSION_NUMBER_NONE until the pipeline asks */
 	const struct exporter_entry *entry; /* NULL when none matches; of the running generation */
-	uint64_t profile;	   /* the normalizer's: mappings that held for a template */
+	uint64_t profile; /* the normalizer's: mappings that held for a template */
 	uint64_t profile_generation;
 	uint64_t entry_generation;
-	struct tmpl **tmpls;	   /* sorted by id */
+	struct tmpl **tmpls; /* sorted by id */
 	size_t tmpl_count;
 	size_t tmpls_room;
-	struct tmpl *v5;	   /* the synthetic template, for version 5 */
+	struct tmpl *v5; /* the synthetic template, for version 5 */
 	bool has_sequence;
 	uint32_t next_sequence;
-	int64_t system_init_ms;	   /* element 160 from options data, UTC; 0 when not said */
-	int64_t first_ms;	   /* UTC */
-	int64_t last_ms;	   /* UTC, last message */
-	int64_t idle_since_ms;	   /* monotonic, last message */
+	int64_t system_init_ms; /* element 160 from options data, UTC; 0 when not said */
+	int64_t first_ms;	/* UTC */
+	int64_t last_ms;	/* UTC, last message */
+	int64_t idle_since_ms;	/* monotonic, last message */
 	struct session_counts counts;
 };
 

@@ -25,14 +25,14 @@
 struct fixbuf_tmpl;
 
 #define PEN_IANA 0u
-#define PEN_REVERSE 29305u	 /* RFC 5103 */
+#define PEN_REVERSE 29305u /* RFC 5103 */
 #define PEN_NTOP 35632u
 #define PEN_V9 0xFFFFFF09u	 /* ours: v9 types of 32768 and above that are not ntop's */
 #define PEN_V9_SCOPE 0xFFFFFF0Au /* ours: v9 options scope types */
 
-#define TMPL_VARIABLE 65535u	 /* field length: given in the record */
+#define TMPL_VARIABLE 65535u /* field length: given in the record */
 #define TMPL_ID_MIN 256u
-#define V9_NTOP_BASE 57472u	 /* v9 type = V9_NTOP_BASE + ntop element id */
+#define V9_NTOP_BASE 57472u /* v9 type = V9_NTOP_BASE + ntop element id */
 #define V9_ENTERPRISE_BIT 32768u
 
 struct tmpl_field {
@@ -52,16 +52,16 @@ struct tmpl {
 	uint16_t id;	  /* 0 for v5 */
 	uint16_t version; /* VERSION_* of the format it came in */
 	bool is_options;
-	bool is_fixed;	      /* no variable-length field: record length is min_bytes */
+	bool is_fixed; /* no variable-length field: record length is min_bytes */
 	uint16_t scope_count;
 	uint16_t field_count;
-	uint32_t min_bytes;   /* shortest record; never 0 */
+	uint32_t min_bytes; /* shortest record; never 0 */
 	uint32_t run_count;
-	uint64_t hash;	      /* of the definition: equal definitions have equal hashes */
-	int64_t seen_ms;      /* monotonic: last definition or refresh */
-	int64_t defined_ms;   /* UTC export time of the message that defined it */
+	uint64_t hash;	    /* of the definition: equal definitions have equal hashes */
+	int64_t seen_ms;    /* monotonic: last definition or refresh */
+	int64_t defined_ms; /* UTC export time of the message that defined it */
 	uint64_t record_count;
-	void *plan;	      /* the normalizer's, freed through collector_ops.tmpl_gone */
+	void *plan;		    /* the normalizer's, freed through collector_ops.tmpl_gone */
 	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */
 	struct tmpl_run *runs;
 	struct tmpl_field fields[];

@@ -127,8 +127,7 @@ static enum err cmd_reload(void *ctx, struct ctl_call *call, struct why *why)
 		json_u64(call->out, "generation", s->generation_number);
 		json_raw(call->out, "changed", c.live.text, c.live.bytes);
 		json_raw(call->out, "needs_restart", c.restart.text, c.restart.bytes);
-		log_info("reload.done generation=%llu",
-			 (unsigned long long)s->generation_number);
+		log_info("reload.done generation=%llu", (unsigned long long)s->generation_number);
 	} else {
 		log_error("reload.refused why=\"%s\"", why->text);
 	}
@@ -233,8 +232,8 @@ static enum err cmd_help(void *ctx, struct ctl_call *call, struct why *why)
 
 const struct ctl_command control_commands[] = {
 	{ "status", "status", "Is it well: sockets, log, sinks, rates.", false, cmd_status },
-	{ "ledger", "ledger", "What came in, went out and was lost, both sides of each line.", false,
-	  cmd_ledger },
+	{ "ledger", "ledger", "What came in, went out and was lost, both sides of each line.",
+	  false, cmd_ledger },
 	{ "exporters", "exporters", "Observation domains and their accounts.", false,
 	  cmd_exporters },
 	{ "templates", "templates [--unmapped]",
@@ -247,8 +246,9 @@ const struct ctl_command control_commands[] = {
 	{ "log", "log", "The log's size and positions.", false, cmd_log },
 	{ "counters", "counters", "Every counter, summed over workers.", false, cmd_counters },
 	{ "tail", "tail [-n N] [FIELD=VALUE]", "Flow events as they pass.", false, cmd_tail },
-	{ "reload", "reload", "Configuration, mappings and registries again; refused whole if wrong.",
-	  true, cmd_reload },
+	{ "reload", "reload",
+	  "Configuration, mappings and registries again; refused whole if wrong.", true,
+	  cmd_reload },
 	{ "drain", "drain", "Answers when every sink has everything.", true, cmd_drain },
 	{ "level", "level error|warn|info|debug", "Lines on standard error.", true, cmd_level },
 	{ "version", "version", "Version of the running service.", false, cmd_version },

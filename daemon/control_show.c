@@ -72,9 +72,10 @@ static void show_advice(const uint64_t *collector, const uint64_t *pipe, struct 
 			 "no_template: data sets came before their template; lower the exporter's "
 			 "template refresh interval");
 	if (pipe[PIPE_STAT_SELFCHECK_DIFFERS] > 0)
-		json_str(out, NULL,
-			 "selfcheck_differences: our decoding and libfixbuf's differ; please report "
-			 "it with a capture");
+		json_str(
+			out, NULL,
+			"selfcheck_differences: our decoding and libfixbuf's differ; please report "
+			"it with a capture");
 	json_end(out);
 }
 
@@ -183,7 +184,8 @@ static void show_field(const struct tmpl_view *v, const struct tmpl *t, const st
 	uint16_t fields[FIELDS_SHOWN_MAX];
 	char name[ELEMENT_NAME_BYTES];
 	bool is_raw = false;
-	size_t count = plan == NULL ? 0 : plan_explain(plan, index, fields, FIELDS_SHOWN_MAX, &is_raw);
+	size_t count =
+		plan == NULL ? 0 : plan_explain(plan, index, fields, FIELDS_SHOWN_MAX, &is_raw);
 
 	if (v->is_unmapped && (count > 0 || !is_raw))
 		return;

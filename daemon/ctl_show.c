@@ -44,13 +44,15 @@ static void show_table(json_t *rows, FILE *out)
 	json_t *row;
 	size_t i;
 
-	json_object_foreach(json_array_get(rows, 0), key, value) {
+	json_object_foreach(json_array_get(rows, 0), key, value)
+	{
 		if (columns == COLUMNS_MAX)
 			break;
 		keys[columns] = key;
 		widths[columns++] = strlen(key);
 	}
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; c < columns; c++) {
 			size_t bytes = strlen(cell_text(json_object_get(row, keys[c]), cell));
 
@@ -58,8 +60,10 @@ static void show_table(json_t *rows, FILE *out)
 		}
 	}
 	for (size_t c = 0; c < columns; c++)
-		(void)fprintf(out, "%-*s%s", (int)widths[c], keys[c], c + 1 < columns ? "  " : "\n");
-	json_array_foreach(rows, i, row) {
+		(void)fprintf(out, "%-*s%s", (int)widths[c], keys[c],
+			      c + 1 < columns ? "  " : "\n");
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; c < columns; c++)
 			(void)fprintf(out, "%-*s%s", (int)widths[c],
 				      cell_text(json_object_get(row, keys[c]), cell),
@@ -79,7 +83,8 @@ static void show_members(json_t *answer, FILE *out)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(answer, key, value) {
+	json_object_foreach(answer, key, value)
+	{
 		if (is_table(value)) {
 			(void)fprintf(out, "\n%s\n", key);
 			show_table(value, out);
@@ -97,7 +102,8 @@ static void show_side(json_t *side, FILE *out)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(side, key, value) {
+	json_object_foreach(side, key, value)
+	{
 		if (json_integer_value(value) == 0 && !is_first)
 			continue;
 		(void)fprintf(out, "%s%s %" JSON_INTEGER_FORMAT, is_first ? "" : " + ", key,
@@ -111,7 +117,8 @@ static void show_ledger(json_t *answer, FILE *out)
 	json_t *line;
 	size_t i;
 
-	json_array_foreach(json_object_get(answer, "lines"), i, line) {
+	json_array_foreach(json_object_get(answer, "lines"), i, line)
+	{
 		json_int_t difference = json_integer_value(json_object_get(line, "difference"));
 
 		(void)fprintf(out, "%-16s ", json_string_value(json_object_get(line, "name")));

@@ -41,23 +41,25 @@ static void print_fields(FILE *out)
 	if (fields == NULL)
 		return;
 	field_set_init(fields);
-	(void)fputs("# Fields\n\nGenerated from `normalizer/fields.def`. One Avro record `sluice.Flow`: "
-		    "`record_id`, `normalized`, `enriched`, `raw`.\n\n"
-		    "`record_id` is 16 octets, XXH3-128 of the record's wire content and origin: the same "
-		    "on replay and on a second collector.\n",
-		    out);
+	(void)fputs(
+		"# Fields\n\nGenerated from `normalizer/fields.def`. One Avro record `sluice.Flow`: "
+		"`record_id`, `normalized`, `enriched`, `raw`.\n\n"
+		"`record_id` is 16 octets, XXH3-128 of the record's wire content and origin: the same "
+		"on replay and on a second collector.\n",
+		out);
 	print_layer(fields, LAYER_normalized, "normalized: what the exporter said", out);
 	print_layer(fields, LAYER_enriched, "enriched: what was derived or joined", out);
-	(void)fputs("\n## raw: what the exporter sent and nothing else says\n\n"
-		    "| field | Avro type | meaning |\n|---|---|---|\n"
-		    "| `protocol_version` | int | 5, 9, or 10 for IPFIX |\n"
-		    "| `template_id` | int, nullable | Template the record was read with; null for v5 |\n"
-		    "| `elements` | map<string> | Elements that no field carries, by name; `name#2` is the "
-		    "second occurrence; `e<enterprise>id<number>` is unknown, with its octets as hex |\n"
-		    "| `wire` | bytes, nullable | The record as received, when `raw = \"wire\"` |\n"
-		    "| `notes` | array<string> | What was odd, below |\n\n"
-		    "| note | meaning |\n|---|---|\n",
-		    out);
+	(void)fputs(
+		"\n## raw: what the exporter sent and nothing else says\n\n"
+		"| field | Avro type | meaning |\n|---|---|---|\n"
+		"| `protocol_version` | int | 5, 9, or 10 for IPFIX |\n"
+		"| `template_id` | int, nullable | Template the record was read with; null for v5 |\n"
+		"| `elements` | map<string> | Elements that no field carries, by name; `name#2` is the "
+		"second occurrence; `e<enterprise>id<number>` is unknown, with its octets as hex |\n"
+		"| `wire` | bytes, nullable | The record as received, when `raw = \"wire\"` |\n"
+		"| `notes` | array<string> | What was odd, below |\n\n"
+		"| note | meaning |\n|---|---|\n",
+		out);
 	for (size_t i = 0; i < NOTE_COUNT; i++)
 		(void)fprintf(out, "| `%s` | %s |\n", note_texts[i], note_docs[i]);
 	free(fields);
@@ -65,16 +67,18 @@ static void print_fields(FILE *out)
 
 static void print_options(FILE *out)
 {
-	(void)fputs("# Options\n\nGenerated from the tables that the parser uses. Syntax is libconfig's; "
-		    "`-o KEY=VALUE` sets one on the command line, list entries by number: "
-		    "`-o listen.0.port=4740`. Numbers above 2147483647 need the suffix `L`; sizes are texts "
-		    "such as `\"64M\"`.\n\n",
-		    out);
+	(void)fputs(
+		"# Options\n\nGenerated from the tables that the parser uses. Syntax is libconfig's; "
+		"`-o KEY=VALUE` sets one on the command line, list entries by number: "
+		"`-o listen.0.port=4740`. Numbers above 2147483647 need the suffix `L`; sizes are texts "
+		"such as `\"64M\"`.\n\n",
+		out);
 	conf_markdown(options_table, out);
 	(void)fputs("\n## Enrichers\n\n| name | gives |\n|---|---|\n", out);
 	for (const struct enricher *e = enrichers; e->name != NULL; e++)
 		(void)fprintf(out, "| `%s` | %s |\n", e->name, e->doc);
-	(void)fputs("\n## Conversions of mapping files (`as`)\n\n| name | meaning |\n|---|---|\n", out);
+	(void)fputs("\n## Conversions of mapping files (`as`)\n\n| name | meaning |\n|---|---|\n",
+		    out);
 	for (size_t i = 0; i < AS_COUNT; i++)
 		(void)fprintf(out, "| `%s` | %s |\n", as_rows[i].name, as_rows[i].doc);
 	(void)fputs("\n## Control commands\n\n| command | meaning |\n|---|---|\n", out);
@@ -86,9 +90,11 @@ static void print_options(FILE *out)
 	}
 }
 
-static void print_counters(const char *title, const struct stat_desc *descs, size_t count, FILE *out)
+static void print_counters(const char *title, const struct stat_desc *descs, size_t count,
+			   FILE *out)
 {
-	(void)fprintf(out, "\n## %s\n\n| counter | reason | unit | meaning |\n|---|---|---|---|\n", title);
+	(void)fprintf(out, "\n## %s\n\n| counter | reason | unit | meaning |\n|---|---|---|---|\n",
+		      title);
 	for (size_t i = 0; i < count; i++)
 		(void)fprintf(out, "| `%s` | %s | %s | %s |\n", descs[i].name, descs[i].reason,
 			      descs[i].unit, descs[i].doc);
@@ -96,9 +102,10 @@ static void print_counters(const char *title, const struct stat_desc *descs, siz
 
 static void print_all_counters(FILE *out)
 {
-	(void)fputs("# Counters\n\nGenerated from the tables of each room. All are monotonic; a row with a "
-		    "reason is a loss. `sluicectl counters` shows them, `sluicectl ledger` adds them up.\n",
-		    out);
+	(void)fputs(
+		"# Counters\n\nGenerated from the tables of each room. All are monotonic; a row with a "
+		"reason is a loss. `sluicectl counters` shows them, `sluicectl ledger` adds them up.\n",
+		out);
 	print_counters("Collector", collector_stat_descs, COLLECTOR_STAT_COUNT, out);
 	print_counters("Pipeline", pipeline_stat_descs, PIPE_STAT_COUNT, out);
 	print_counters("Log", log_stat_descs, LOG_STAT_COUNT, out);
@@ -108,7 +115,9 @@ static void print_all_counters(FILE *out)
 static const struct {
 	const char *name;
 	void (*print)(FILE *out);
-} pages[] = { { "fields", print_fields }, { "options", print_options }, { "counters", print_all_counters } };
+} pages[] = { { "fields", print_fields },
+	      { "options", print_options },
+	      { "counters", print_all_counters } };
 
 bool docs_print(const char *page, FILE *out)
 {

@@ -147,8 +147,8 @@ void envelope_head(const struct flow *f, struct log_head *head)
 	head->event_ms = f->slots[F_event_time].i64;
 	head->ingest_ms = f->slots[F_ingest_time].i64;
 	/* A sum, so that both directions of a conversation have the same. */
-	head->key_hash = (endpoint_hash(f, F_src_ip, F_src_port) +
-			  endpoint_hash(f, F_dst_ip, F_dst_port)) ^
-			 protocol * UINT64_C(0x9e3779b97f4a7c15);
+	head->key_hash =
+		(endpoint_hash(f, F_src_ip, F_src_port) + endpoint_hash(f, F_dst_ip, F_dst_port)) ^
+		protocol * UINT64_C(0x9e3779b97f4a7c15);
 	head->route = ROUTE_ALL;
 }

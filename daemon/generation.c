@@ -67,7 +67,8 @@ static enum err make_enrichers(struct generation *g, struct why *why)
 		if (strcmp(enrichers[i].name, "network") == 0)
 			confs[i] = &o->normalizer.network;
 	}
-	return enrich_load(o->normalizer.enrich, o->normalizer.enrich_count, confs, why, &g->enrich);
+	return enrich_load(o->normalizer.enrich, o->normalizer.enrich_count, confs, why,
+			   &g->enrich);
 }
 
 /* Names that records carry as numbers. */

@@ -41,7 +41,8 @@ static struct ledger_line *add_line(struct ledger *ledger, const char *name, con
 	must(ledger->line_count < LEDGER_LINES_MAX);
 	line = &ledger->lines[ledger->line_count++];
 	memset(line, 0, sizeof(*line));
-	(void)snprintf(line->name, sizeof(line->name), "%s%s%s", name, of[0] == '\0' ? "" : " ", of);
+	(void)snprintf(line->name, sizeof(line->name), "%s%s%s", name, of[0] == '\0' ? "" : " ",
+		       of);
 	return line;
 }
 
@@ -151,8 +152,8 @@ void ledger_take(const struct workers *ws, const struct sinks *sinks, struct led
 		add_sink_line(sinks, i, out);
 	out->is_balanced = true;
 	for (size_t i = 0; i < out->line_count; i++)
-		out->is_balanced = out->is_balanced &&
-				   out->lines[i].left_sum == out->lines[i].right_sum;
+		out->is_balanced =
+			out->is_balanced && out->lines[i].left_sum == out->lines[i].right_sum;
 }
 
 static void print_side(const struct ledger_term *terms, size_t count, FILE *out)
@@ -185,7 +186,8 @@ void ledger_print(const struct ledger *ledger, FILE *out)
 	(void)fprintf(out, "%s\n", ledger->is_balanced ? "balanced" : "NOT BALANCED");
 }
 
-static void side_json(const char *key, const struct ledger_term *terms, size_t count, struct json *out)
+static void side_json(const char *key, const struct ledger_term *terms, size_t count,
+		      struct json *out)
 {
 	json_open_object(out, key);
 	for (size_t i = 0; i < count; i++)

@@ -38,23 +38,24 @@ struct arguments {
 
 static void usage(FILE *out)
 {
-	(void)fputs("usage: sluiced [-c FILE] [-o KEY=VALUE]... [--check | --print-config | --print-schema]\n"
-		    "       sluiced [-c FILE] [-o KEY=VALUE]... --replay FILE... [--replay-exporter ADDR]\n"
-		    "       sluiced --version | --help\n"
-		    "\n"
-		    "  -c FILE             configuration; without it every option has its default\n"
-		    "  -o KEY=VALUE        sets one option: log.max_bytes=2G, listen.0.port=4740\n"
-		    "  --check             reads configuration, registries and mappings, says what is\n"
-		    "                      wrong, and exits 78 if anything is\n"
-		    "  --print-config      the configuration in force, in a form that parses back\n"
-		    "  --print-schema      the Avro schema that is written\n"
-		    "  --replay FILE       feeds a capture (pcap, pcapng) through instead of the network,\n"
-		    "                      drains, prints the ledger, exits\n"
-		    "  --replay-exporter ADDR   exporter's address for all of the capture\n"
-		    "\n"
-		    "SIGTERM drains and ends, a second one hurries; SIGHUP reloads.\n"
-		    "Exit codes: 0, 1 failure, 77 permission, 78 configuration.\n",
-		    out);
+	(void)fputs(
+		"usage: sluiced [-c FILE] [-o KEY=VALUE]... [--check | --print-config | --print-schema]\n"
+		"       sluiced [-c FILE] [-o KEY=VALUE]... --replay FILE... [--replay-exporter ADDR]\n"
+		"       sluiced --version | --help\n"
+		"\n"
+		"  -c FILE             configuration; without it every option has its default\n"
+		"  -o KEY=VALUE        sets one option: log.max_bytes=2G, listen.0.port=4740\n"
+		"  --check             reads configuration, registries and mappings, says what is\n"
+		"                      wrong, and exits 78 if anything is\n"
+		"  --print-config      the configuration in force, in a form that parses back\n"
+		"  --print-schema      the Avro schema that is written\n"
+		"  --replay FILE       feeds a capture (pcap, pcapng) through instead of the network,\n"
+		"                      drains, prints the ledger, exits\n"
+		"  --replay-exporter ADDR   exporter's address for all of the capture\n"
+		"\n"
+		"SIGTERM drains and ends, a second one hurries; SIGHUP reloads.\n"
+		"Exit codes: 0, 1 failure, 77 permission, 78 configuration.\n",
+		out);
 }
 
 /* Options that take no value. */
@@ -62,9 +63,12 @@ static const struct {
 	const char *word;
 	enum action action;
 } plain[] = {
-	{ "--check", ACTION_CHECK },	       { "--print-config", ACTION_PRINT_CONFIG },
-	{ "--print-schema", ACTION_PRINT_SCHEMA }, { "--version", ACTION_VERSION },
-	{ "--help", ACTION_HELP },	       { "-h", ACTION_HELP },
+	{ "--check", ACTION_CHECK },
+	{ "--print-config", ACTION_PRINT_CONFIG },
+	{ "--print-schema", ACTION_PRINT_SCHEMA },
+	{ "--version", ACTION_VERSION },
+	{ "--help", ACTION_HELP },
+	{ "-h", ACTION_HELP },
 };
 
 static bool take_plain(const char *word, struct arguments *a)
@@ -111,7 +115,8 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
 			continue;
 		}
 		if (i + 1 == argc || !take_valued(argv[i], argv[i + 1], a)) {
-			(void)fprintf(stderr, "sluiced: %s: not understood, or its value is wrong\n",
+			(void)fprintf(stderr,
+				      "sluiced: %s: not understood, or its value is wrong\n",
 				      argv[i]);
 			a->action = ACTION_USAGE;
 			return;
@@ -124,9 +129,7 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
 static int fail(enum err e, const struct why *why)
 {
 	(void)fprintf(stderr, "sluiced: %s\n", why->text[0] != '\0' ? why->text : err_text(e));
-	return e == ERR_CONF   ? EXIT_CONFIGURATION
-	       : e == ERR_PERM ? EXIT_PERMISSION
-			       : EXIT_FAILURE;
+	return e == ERR_CONF ? EXIT_CONFIGURATION : e == ERR_PERM ? EXIT_PERMISSION : EXIT_FAILURE;
 }
 
 /* The service whose signals these are. */

@@ -35,8 +35,8 @@ static const struct conf_word syncs[] = { { "off", LOG_SYNC_OFF }, { 0 } };
 
 #define AT(member) offsetof(struct listen_options, member)
 static const struct conf_opt listen_table[] = {
-	CONF_ENUM_ROW("transport", struct listen_options, transport, CONF_RESTART, transports, "udp",
-		      "How messages come."),
+	CONF_ENUM_ROW("transport", struct listen_options, transport, CONF_RESTART, transports,
+		      "udp", "How messages come."),
 	{ "address", CONF_STRING, CONF_RESTART, AT(address), 0, 64, NULL,
 	  "Address to receive on; absent: every address, IPv4 and IPv6." },
 	{ "port", CONF_U32, CONF_RESTART, AT(port), 0, 65535, "4739",
@@ -67,8 +67,7 @@ static const struct conf_opt exporter_table[] = {
 	  "1:N where neither record nor header says; 0: unknown." },
 	{ "domain", CONF_I64, CONF_LIVE, AT(domain), -1, UINT32_MAX, "-1",
 	  "Only this observation domain; -1: any." },
-	{ "port", CONF_U32, CONF_LIVE, AT(port), 0, 65535, "0",
-	  "Only this source port; 0: any." },
+	{ "port", CONF_U32, CONF_LIVE, AT(port), 0, 65535, "0", "Only this source port; 0: any." },
 	CONF_LINE_ROW(struct exporter_options, line),
 	{ 0 },
 };
@@ -99,13 +98,13 @@ static const struct conf_opt sink_table[] = {
 };
 #undef AT
 
-#define OPTIONS_AT(group, member) \
+#define OPTIONS_AT(group, member)                                                                  \
 	(offsetof(struct options, group.member) - offsetof(struct options, group))
 #define AT(member) OPTIONS_AT(collector, member)
 static const struct conf_opt collector_table[] = {
 	{ "decoder", CONF_ENUM, CONF_RESTART, AT(decoder), 0, 0, "plan",
-	  "Who cuts v9 and IPFIX records: our plan, or libfixbuf (slower; to compare).", 0, decoders,
-	  NULL, 0, NULL },
+	  "Who cuts v9 and IPFIX records: our plan, or libfixbuf (slower; to compare).", 0,
+	  decoders, NULL, 0, NULL },
 	{ "selfcheck", CONF_U32, CONF_RESTART, AT(selfcheck), 0, UINT32_MAX, "65536",
 	  "One record in so many is decoded by libfixbuf too and compared; 0: none." },
 	{ "template_lifetime_s", CONF_U32, CONF_RESTART, AT(template_lifetime_s), 1, 31536000,
@@ -221,7 +220,8 @@ static enum err check_workers(const struct options *o, struct why *why)
 	n = strtoul(o->workers, &end, 10);
 	if (*end == '\0' && n >= 1 && n <= WORKERS_MAX)
 		return ERR_OK;
-	return why_set(why, ERR_CONF, "`workers' is \"auto\" or a number from 1 to %d", WORKERS_MAX);
+	return why_set(why, ERR_CONF, "`workers' is \"auto\" or a number from 1 to %d",
+		       WORKERS_MAX);
 }
 
 static enum err check_listens(const struct options *o, const char *path, struct why *why)
@@ -271,8 +271,8 @@ static enum err check_sinks(const struct options *o, const char *path, struct wh
 			return why_set(why, ERR_CONF, "%s:%d: `name' is missing", path, s->line);
 		for (size_t k = 0; k < i; k++) {
 			if (strcmp(o->sinks[k].name, s->name) == 0)
-				return why_set(why, ERR_CONF, "%s:%d: two sinks are named `%s'", path,
-					       s->line, s->name);
+				return why_set(why, ERR_CONF, "%s:%d: two sinks are named `%s'",
+					       path, s->line, s->name);
 		}
 	}
 	return ERR_OK;

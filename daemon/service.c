@@ -101,10 +101,11 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 				.listen_count = o->listen_count,
 				.worker_count = s->worker_count,
 				.batch_count = o->collector.batch };
-	struct collector_limits limits = { o->collector.domains_max, o->collector.templates_max,
-					   o->collector.fields_max, o->collector.repeats_max,
-					   o->collector.template_lifetime_s,
-					   o->collector.session_idle_s };
+	struct collector_limits limits = {
+		o->collector.domains_max,	  o->collector.templates_max,
+		o->collector.fields_max,	  o->collector.repeats_max,
+		o->collector.template_lifetime_s, o->collector.session_idle_s
+	};
 	struct workers_setup setup = { .count = s->worker_count,
 				       .udp = s->setup.is_replay ? NULL : &udp,
 				       .reload = &s->reload,

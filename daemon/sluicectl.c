@@ -26,34 +26,36 @@ struct request {
 
 static void usage(FILE *out)
 {
-	(void)fputs("usage: sluicectl [-s SOCKET] [--json] COMMAND [ARGUMENT]...\n"
-		    "\n"
-		    "  status              is it well: sockets, log, sinks, rates\n"
-		    "  ledger              what came in, went out and was lost; exit 1 if not balanced\n"
-		    "  exporters           who sends, and what their sequence numbers say\n"
-		    "  templates           templates in force, element by element\n"
-		    "  templates --unmapped  elements that arrive and fill no field\n"
-		    "  mappings [list]     mapping files of the running generation\n"
-		    "  schema              the Avro schema that is written\n"
-		    "  sinks               each sink's state and position\n"
-		    "  log                 the log's size and its readers\n"
-		    "  counters            every counter\n"
-		    "  tail [-n N] [EXPR]  flow events as they pass; EXPR is FIELD=VALUE\n"
-		    "  reload              read configuration, mappings and registries again\n"
-		    "  drain               wait until every sink has everything\n"
-		    "  level LEVEL         error, warn, info or debug\n"
-		    "  version             version of the running service\n"
-		    "  help                the commands that the running service knows\n"
-		    "\n"
-		    "  -s SOCKET           control socket (else $SLUICE_SOCKET, ./" DEFAULT_SOCKET
-		    ", " SYSTEM_SOCKET ")\n"
-		    "  --json              the answer as the service gave it\n",
-		    out);
+	(void)fputs(
+		"usage: sluicectl [-s SOCKET] [--json] COMMAND [ARGUMENT]...\n"
+		"\n"
+		"  status              is it well: sockets, log, sinks, rates\n"
+		"  ledger              what came in, went out and was lost; exit 1 if not balanced\n"
+		"  exporters           who sends, and what their sequence numbers say\n"
+		"  templates           templates in force, element by element\n"
+		"  templates --unmapped  elements that arrive and fill no field\n"
+		"  mappings [list]     mapping files of the running generation\n"
+		"  schema              the Avro schema that is written\n"
+		"  sinks               each sink's state and position\n"
+		"  log                 the log's size and its readers\n"
+		"  counters            every counter\n"
+		"  tail [-n N] [EXPR]  flow events as they pass; EXPR is FIELD=VALUE\n"
+		"  reload              read configuration, mappings and registries again\n"
+		"  drain               wait until every sink has everything\n"
+		"  level LEVEL         error, warn, info or debug\n"
+		"  version             version of the running service\n"
+		"  help                the commands that the running service knows\n"
+		"\n"
+		"  -s SOCKET           control socket (else $SLUICE_SOCKET, ./" DEFAULT_SOCKET
+		", " SYSTEM_SOCKET ")\n"
+		"  --json              the answer as the service gave it\n",
+		out);
 }
 
 static const char *default_socket(void)
 {
-	const char *from_env = getenv("SLUICE_SOCKET"); /* NOLINT(concurrency-mt-unsafe): one thread */
+	const char *from_env =
+		getenv("SLUICE_SOCKET"); /* NOLINT(concurrency-mt-unsafe): one thread */
 
 	if (from_env != NULL && from_env[0] != '\0')
 		return from_env;

@@ -12,7 +12,7 @@
 #include "base/thread.h"
 #include "collector/replay.h"
 
-#define WAIT_MS 50	     /* well below LOG_COMMIT_MS */
+#define WAIT_MS 50 /* well below LOG_COMMIT_MS */
 #define TICK_MS 1000
 #define PAUSE_NS 2000000 /* of a replay, for sinks to catch up */
 #define DRAIN_DATAGRAMS 1000000u

@@ -50,8 +50,8 @@ uint64_t catalog_profile(const struct catalog *c, const struct session *s)
 	return forced < 0 ? 0 : UINT64_C(1) << forced;
 }
 
-uint64_t catalog_profile_add(const struct catalog *c, const struct session *s,
-			     const struct tmpl *t, uint64_t profile)
+uint64_t catalog_profile_add(const struct catalog *c, const struct session *s, const struct tmpl *t,
+			     uint64_t profile)
 {
 	for (size_t i = 0; i < c->mappings->count; i++) {
 		if (mapping_holds(&c->mappings->mappings[i], s, t))

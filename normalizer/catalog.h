@@ -38,7 +38,7 @@ void catalog_free(struct catalog *c);
 /* Bits of the mappings that hold for the session: those that hold for `t` are added to `profile`,
  * which starts at catalog_profile(). */
 uint64_t catalog_profile(const struct catalog *c, const struct session *s);
-uint64_t catalog_profile_add(const struct catalog *c, const struct session *s,
-			     const struct tmpl *t, uint64_t profile);
+uint64_t catalog_profile_add(const struct catalog *c, const struct session *s, const struct tmpl *t,
+			     uint64_t profile);
 
 #endif

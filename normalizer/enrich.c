@@ -47,8 +47,8 @@ static enum err check_names(char *const *names, size_t count, struct why *why)
 		while (enrichers[row].name != NULL && strcmp(enrichers[row].name, names[i]) != 0)
 			row++;
 		if (enrichers[row].name == NULL)
-			return why_set(why, ERR_CONF, "unknown enricher `%s' (nearest: `%s')", names[i],
-				       nearest_of(names[i], row_name, enrichers, row));
+			return why_set(why, ERR_CONF, "unknown enricher `%s' (nearest: `%s')",
+				       names[i], nearest_of(names[i], row_name, enrichers, row));
 	}
 	return ERR_OK;
 }
@@ -76,7 +76,8 @@ enum err enrich_load(char *const *names, size_t name_count, const void *const *c
 
 		if (!is_named(enrichers[i].name, names, name_count))
 			continue;
-		e = enrichers[i].load(confs == NULL ? NULL : confs[i], why, &set->selves[set->count]);
+		e = enrichers[i].load(confs == NULL ? NULL : confs[i], why,
+				      &set->selves[set->count]);
 		if (e != ERR_OK) {
 			why_prefix(why, "enricher %s", enrichers[i].name);
 			enrich_free(set);

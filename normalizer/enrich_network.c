@@ -20,14 +20,10 @@ struct enrich_network {
 };
 
 static const struct text scope_texts[SCOPE_COUNT] = {
-	[SCOPE_GLOBAL] = { "global", 6 },
-	[SCOPE_LOOPBACK] = { "loopback", 8 },
-	[SCOPE_LINK_LOCAL] = { "link_local", 10 },
-	[SCOPE_PRIVATE] = { "private", 7 },
-	[SCOPE_SHARED] = { "shared", 6 },
-	[SCOPE_MULTICAST] = { "multicast", 9 },
-	[SCOPE_BROADCAST] = { "broadcast", 9 },
-	[SCOPE_DOCUMENTATION] = { "documentation", 13 },
+	[SCOPE_GLOBAL] = { "global", 6 },	   [SCOPE_LOOPBACK] = { "loopback", 8 },
+	[SCOPE_LINK_LOCAL] = { "link_local", 10 }, [SCOPE_PRIVATE] = { "private", 7 },
+	[SCOPE_SHARED] = { "shared", 6 },	   [SCOPE_MULTICAST] = { "multicast", 9 },
+	[SCOPE_BROADCAST] = { "broadcast", 9 },	   [SCOPE_DOCUMENTATION] = { "documentation", 13 },
 	[SCOPE_RESERVED] = { "reserved", 8 },
 };
 

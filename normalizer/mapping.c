@@ -117,9 +117,10 @@ static enum err check_tie(const struct mapping *a, const struct mapping *b, stru
 		size_t first;
 
 		if (!b->promotes[i].also && mapping_lines(a, b->promotes[i].element, &first) > 0)
-			return why_set(why, ERR_CONF,
-				       "%s:%u: the element is claimed by %s too, and `when` is the same",
-				       b->file, b->promotes[i].line, a->file);
+			return why_set(
+				why, ERR_CONF,
+				"%s:%u: the element is claimed by %s too, and `when` is the same",
+				b->file, b->promotes[i].line, a->file);
 	}
 	return ERR_OK;
 }

@@ -60,7 +60,7 @@ struct static_value {
 };
 
 struct mapping_when {
-	char *exporter; /* configured name; NULL: any */
+	char *exporter;	     /* configured name; NULL: any */
 	int32_t template_id; /* -1: any */
 	bool has_pen;
 	uint32_t pen;
@@ -74,9 +74,9 @@ struct mapping {
 	char *file;
 	enum mapping_rank rank;
 	struct mapping_when when;
-	struct promote *promotes;   /* in file order */
+	struct promote *promotes; /* in file order */
 	size_t promote_count;
-	uint32_t *by_element;	    /* indices into promotes, by element then file order */
+	uint32_t *by_element; /* indices into promotes, by element then file order */
 	struct static_value *statics;
 	size_t static_count;
 };

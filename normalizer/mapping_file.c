@@ -25,8 +25,8 @@ struct reading {
 static enum err wrong(const struct reading *r, const config_setting_t *s, const char *text,
 		      const char *word)
 {
-	return why_set(r->why, ERR_CONF, "%s:%u: %s `%s'", r->file,
-		       config_setting_source_line(s), text, word);
+	return why_set(r->why, ERR_CONF, "%s:%u: %s `%s'", r->file, config_setting_source_line(s),
+		       text, word);
 }
 
 static enum err wrong_nearest(const struct reading *r, const config_setting_t *s, const char *text,
@@ -92,7 +92,8 @@ static enum err get_number(const struct reading *r, const config_setting_t *grou
 		return wrong(r, s, "a number belongs to", key);
 	*out = config_setting_get_int64(s);
 	if (*out < min || *out > max)
-		return wrong(r, s, "out of range (numbers above 2147483647 need the suffix L):", key);
+		return wrong(r, s,
+			     "out of range (numbers above 2147483647 need the suffix L):", key);
 	return ERR_OK;
 }
 
@@ -140,7 +141,8 @@ static enum err get_table(struct reading *r, const config_setting_t *s, const ch
 	if (set->table_count == MAPPING_TABLES_MAX)
 		return wrong(r, s, "too many tables with", name);
 	if (strchr(name, '/') != NULL || name[0] == '.' || name[0] == '\0' ||
-	    snprintf(path, sizeof(path), "%s/%s.tsv", r->src->tables_dir, name) >= (int)sizeof(path))
+	    snprintf(path, sizeof(path), "%s/%s.tsv", r->src->tables_dir, name) >=
+		    (int)sizeof(path))
 		return wrong(r, s, "no table can have the name", name);
 	e = table_load(path, r->why, &set->tables[set->table_count].table);
 	if (e != ERR_OK) {
@@ -279,7 +281,8 @@ static enum err get_value(const struct reading *r, const config_setting_t *group
 		return ERR_OK;
 	}
 	if (field->type == FIELD_I32 || field->type == FIELD_I64)
-		return get_number(r, group, "value", field->type == FIELD_I32 ? INT32_MIN : INT64_MIN,
+		return get_number(r, group, "value",
+				  field->type == FIELD_I32 ? INT32_MIN : INT64_MIN,
 				  field->type == FIELD_I32 ? INT32_MAX : INT64_MAX, 0, &v->number);
 	return wrong(r, s, "no static value can be given to", field->name);
 }

@@ -5,15 +5,15 @@
 #include "base/must.h"
 #include "normalizer/plan_steps.h"
 
-#define ELEMENT_PADDING 210	/* paddingOctets says nothing */
-#define ELEMENT_BOOT 160	/* systemInitTimeMilliseconds */
+#define ELEMENT_PADDING 210 /* paddingOctets says nothing */
+#define ELEMENT_BOOT 160    /* systemInitTimeMilliseconds */
 #define TARGETS_PER_FIELD_MAX 8
 #define KEY_BYTES 160
 
 /* One field of the template may fill one field of the flow. */
 struct target {
-	uint16_t index;	   /* of the template's field */
-	uint32_t order;	   /* by mapping, then line, then place on the wire */
+	uint16_t index; /* of the template's field */
+	uint32_t order; /* by mapping, then line, then place on the wire */
 	struct xform xform;
 };
 
@@ -24,11 +24,11 @@ struct draft {
 	struct plan *plan;
 	struct target *targets;
 	uint32_t target_count;
-	uint16_t *per_field; /* candidates of each canonical field */
-	uint8_t *per_index;  /* targets of each template field */
-	uint32_t *first_at;  /* first target of each template field */
+	uint16_t *per_field;  /* candidates of each canonical field */
+	uint8_t *per_index;   /* targets of each template field */
+	uint32_t *first_at;   /* first target of each template field */
 	uint16_t *tracked_at; /* number in tracked of each template field */
-	int32_t boot_index;  /* template field of systemInitTimeMilliseconds, or -1 */
+	int32_t boot_index;   /* template field of systemInitTimeMilliseconds, or -1 */
 };
 
 void plan_free(struct plan *p)
@@ -121,7 +121,8 @@ static unsigned occurrence(const struct tmpl *t, uint16_t index)
 	unsigned n = 1;
 
 	for (uint16_t i = 0; i < index; i++)
-		n += t->fields[i].pen == t->fields[index].pen && t->fields[i].id == t->fields[index].id;
+		n += t->fields[i].pen == t->fields[index].pen &&
+		     t->fields[i].id == t->fields[index].id;
 	return n;
 }
 
@@ -229,7 +230,8 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 		step->at = (uint16_t)p->tracked_count;
 		d->tracked_at[index] = step->at;
 		p->tracked[p->tracked_count].form = step->form;
-		p->tracked[p->tracked_count].key = (step->flags & STEP_KEEPS) != 0 ? NULL : step->key;
+		p->tracked[p->tracked_count].key =
+			(step->flags & STEP_KEEPS) != 0 ? NULL : step->key;
 		p->tracked[p->tracked_count].index = index;
 		if (index == d->boot_index)
 			p->boot_at = (int32_t)p->tracked_count;
@@ -292,9 +294,8 @@ static void make_groups(struct draft *d)
 		}
 		c->tracked = d->tracked_at[t->index];
 		c->xform = t->xform;
-		c->xform.zero_is_absent =
-			d->per_field[t->xform.field] > 1 &&
-			(t->xform.op == XFORM_ADDR || t->xform.op == XFORM_MAC);
+		c->xform.zero_is_absent = d->per_field[t->xform.field] > 1 &&
+					  (t->xform.op == XFORM_ADDR || t->xform.op == XFORM_MAC);
 		g->count++;
 		p->candidate_count++;
 	}
@@ -367,8 +368,8 @@ static enum err allot(struct draft *d)
 	p->groups = calloc(targets, sizeof(*p->groups));
 	p->candidates = calloc(targets, sizeof(*p->candidates));
 	if (d->targets == NULL || d->per_field == NULL || d->per_index == NULL ||
-	    d->first_at == NULL || d->tracked_at == NULL || p->keys == NULL || p->steps == NULL || p->xforms == NULL || p->tracked == NULL || p->groups == NULL ||
-	    p->candidates == NULL)
+	    d->first_at == NULL || d->tracked_at == NULL || p->keys == NULL || p->steps == NULL ||
+	    p->xforms == NULL || p->tracked == NULL || p->groups == NULL || p->candidates == NULL)
 		return ERR_NOMEM;
 	return ERR_OK;
 }
@@ -426,7 +427,8 @@ static size_t explain_tracked(const struct plan *p, const struct step *step, uin
 	size_t n = 0;
 
 	for (uint32_t g = 0; g < p->group_count; g++) {
-		for (uint16_t i = p->groups[g].first; i < p->groups[g].first + p->groups[g].count; i++) {
+		for (uint16_t i = p->groups[g].first; i < p->groups[g].first + p->groups[g].count;
+		     i++) {
 			if (p->candidates[i].tracked == step->at && n < max)
 				fields[n++] = p->groups[g].field;
 		}
@@ -441,7 +443,8 @@ size_t plan_explain(const struct plan *p, uint16_t index, uint16_t *fields, size
 	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
 		if (step->index != index)
 			continue;
-		*is_raw = (step->flags & STEP_KEEPS) != 0 || (step->key != NULL && (step->op == STEP_RAW || step->op == STEP_TRACK));
+		*is_raw = (step->flags & STEP_KEEPS) != 0 ||
+			  (step->key != NULL && (step->op == STEP_RAW || step->op == STEP_TRACK));
 		if (step->op == STEP_TRACK)
 			return explain_tracked(p, step, fields, max);
 		if (step->op == STEP_RAW || step->op == STEP_SKIP || max == 0)

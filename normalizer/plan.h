@@ -37,8 +37,8 @@ bool plan_is_current(const struct plan *p, uint64_t generation, uint64_t profile
 void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,
 	      struct flow *f);
 /* The same from the values of its fields, one for each field of the template. */
-void plan_run_values(const struct plan *p, const struct xform_env *env,
-		     const struct value *values, struct flow *f);
+void plan_run_values(const struct plan *p, const struct xform_env *env, const struct value *values,
+		     struct flow *f);
 
 /* For people: what becomes of field `index`: the field numbers it may fill, up to `max`; the number
  * of them; *is_raw when it may also stand in raw. */

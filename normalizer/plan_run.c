@@ -32,8 +32,10 @@ static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, st
 }
 
 /* Bits of the fields that cannot fail are set already, all at once. */
-static inline __attribute__((always_inline)) void run_step(const struct plan *p, const struct step *step,
-			    const struct xform_env *env, struct value v, struct flow *f)
+static inline __attribute__((always_inline)) void run_step(const struct plan *p,
+							   const struct step *step,
+							   const struct xform_env *env,
+							   struct value v, struct flow *f)
 {
 	struct slot *slot = &f->slots[step->field];
 	uint32_t bytes;
@@ -167,7 +169,8 @@ static void run_statics(const struct plan *p, struct flow *f)
 	for (uint32_t i = 0; i < p->static_count; i++) {
 		const struct static_value *s = p->statics[i];
 
-		if (flow_has(f, s->field) || (s->if_present >= 0 && !flow_has(f, (unsigned)s->if_present)))
+		if (flow_has(f, s->field) ||
+		    (s->if_present >= 0 && !flow_has(f, (unsigned)s->if_present)))
 			continue;
 		if (s->text.octets != NULL) {
 			flow_set_octets(f, s->field, s->text.octets, s->text.bytes);
@@ -212,8 +215,8 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 	run_statics(p, f);
 }
 
-void plan_run_values(const struct plan *p, const struct xform_env *env,
-		     const struct value *values, struct flow *f)
+void plan_run_values(const struct plan *p, const struct xform_env *env, const struct value *values,
+		     struct flow *f)
 {
 	mark_always(p, f);
 	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {

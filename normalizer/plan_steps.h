@@ -12,7 +12,7 @@ enum step_op {
 	STEP_U16,
 	STEP_U32,
 	STEP_U64, /* unless the slot cannot hold it: then its xform says what becomes of it */
-	STEP_MS, /* milliseconds of 8 octets, on the same terms */
+	STEP_MS,  /* milliseconds of 8 octets, on the same terms */
 	STEP_MAC,
 	STEP_V4, /* an address of 4 octets, not competed for */
 	STEP_V6,
@@ -29,13 +29,13 @@ enum step_op {
 /* One field of the template, in wire order. */
 struct step {
 	uint8_t op;
-	uint8_t form;	   /* enum raw_form */
-	uint8_t flags;	   /* STEP_VARIABLE, STEP_KEEPS: seldom both, mostly neither */
-	uint16_t skip;	   /* octets before it that nobody wants */
-	uint16_t bytes;	   /* fixed length */
-	uint16_t index;	   /* of the template's field */
-	uint16_t field;	   /* STEP_U8 ... STEP_V6 */
-	uint16_t at;	   /* STEP_TRACK: number in tracked; else in xforms */
+	uint8_t form;		   /* enum raw_form */
+	uint8_t flags;		   /* STEP_VARIABLE, STEP_KEEPS: seldom both, mostly neither */
+	uint16_t skip;		   /* octets before it that nobody wants */
+	uint16_t bytes;		   /* fixed length */
+	uint16_t index;		   /* of the template's field */
+	uint16_t field;		   /* STEP_U8 ... STEP_V6 */
+	uint16_t at;		   /* STEP_TRACK: number in tracked; else in xforms */
 	const struct raw_key *key; /* NULL: never in raw */
 };
 
@@ -50,7 +50,7 @@ struct group {
 	uint16_t field;
 	uint16_t first; /* into candidates */
 	uint16_t count;
-	bool is_list;	/* every candidate is taken */
+	bool is_list; /* every candidate is taken */
 };
 
 struct candidate {
@@ -69,7 +69,7 @@ struct plan {
 	uint32_t candidate_count;
 	uint32_t static_count;
 	uint64_t always[FIELD_WORDS]; /* fields of the steps that cannot fail */
-	int32_t boot_at; /* tracked systemInitTimeMilliseconds, or -1 */
+	int32_t boot_at;	      /* tracked systemInitTimeMilliseconds, or -1 */
 	struct step *steps;
 	struct xform *xforms;
 	struct tracked *tracked;

@@ -8,7 +8,7 @@
 
 #include "base/utf8.h"
 
-#define DENSE_MAX 4096u	   /* numbers below are found by index, others by halving */
+#define DENSE_MAX 4096u /* numbers below are found by index, others by halving */
 #define ROWS_MAX 1000000u
 #define NUMBER_MAX 0xFFFFFFFFu
 

@@ -60,14 +60,15 @@ static inline bool read_uint(const uint8_t *octets, uint32_t bytes, uint64_t *v)
 }
 
 static RARE enum xform_result run_int(const struct xform *x, const uint8_t *octets, uint32_t bytes,
-				 struct flow *f)
+				      struct flow *f)
 {
 	uint64_t v;
 
 	if (bytes > 8)
 		return contract(f);
 	v = be_uint(octets, bytes) << (64 - 8 * bytes);
-	if (x->is_i32 && ((int64_t)v >> (64 - 8 * bytes)) != (int32_t)((int64_t)v >> (64 - 8 * bytes)))
+	if (x->is_i32 &&
+	    ((int64_t)v >> (64 - 8 * bytes)) != (int32_t)((int64_t)v >> (64 - 8 * bytes)))
 		return contract(f);
 	flow_set_i64(f, x->field, (int64_t)v >> (64 - 8 * bytes));
 	return XFORM_TAKEN;
@@ -90,7 +91,7 @@ static enum xform_result run_str(const struct xform *x, const uint8_t *octets, u
 }
 
 static RARE enum xform_result run_f64(const struct xform *x, const uint8_t *octets, uint32_t bytes,
-				 struct flow *f)
+				      struct flow *f)
 {
 	uint64_t wide;
 	uint32_t narrow;
@@ -112,7 +113,7 @@ static RARE enum xform_result run_f64(const struct xform *x, const uint8_t *octe
 }
 
 static RARE enum xform_result run_hex(const struct xform *x, const uint8_t *octets, uint32_t bytes,
-				 struct flow *f)
+				      struct flow *f)
 {
 	uint8_t *text;
 
@@ -125,8 +126,8 @@ static RARE enum xform_result run_hex(const struct xform *x, const uint8_t *octe
 	return XFORM_TAKEN;
 }
 
-static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *octets, uint32_t bytes,
-				     struct flow *f)
+static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *octets,
+					  uint32_t bytes, struct flow *f)
 {
 	uint8_t *text = flow_scratch(f, 20);
 	uint64_t v;
@@ -142,8 +143,8 @@ static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *
 }
 
 /* RFC 6759: engine, then selector; engine 20 puts a 4-octet enterprise number before it. */
-static RARE enum xform_result run_app_id(const struct xform *x, const uint8_t *octets, uint32_t bytes,
-				    struct flow *f)
+static RARE enum xform_result run_app_id(const struct xform *x, const uint8_t *octets,
+					 uint32_t bytes, struct flow *f)
 {
 	uint8_t *text = flow_scratch(f, 48);
 	uint32_t head = octets[0] == APP_ENGINE_PEN ? 5 : 1;
@@ -196,8 +197,9 @@ static enum xform_result run_time(const struct xform *x, const uint8_t *octets, 
 			return contract(f);
 		if (be64(octets) == 0)
 			return XFORM_ABSENT;
-		return set_time(x, ntp_ns(be64(octets),
-					  x->aux == TIME_NTP_US ? NTP_US_MASK : UINT32_MAX), f);
+		return set_time(
+			x, ntp_ns(be64(octets), x->aux == TIME_NTP_US ? NTP_US_MASK : UINT32_MAX),
+			f);
 	}
 	if (!read_uint(octets, bytes, &v) || v > (x->aux == TIME_SECONDS ? UINT32_MAX : INT64_MAX))
 		return contract(f);
@@ -276,7 +278,8 @@ static enum xform_result run_number(const struct xform *x, uint64_t v, uint32_t 
 	case XFORM_LOW8:
 		if (v > UINT16_MAX)
 			return contract(f);
-		flow_set_i64(f, x->field, x->op == XFORM_HIGH8 ? (int64_t)(v >> 8) : (int64_t)(v & 255));
+		flow_set_i64(f, x->field,
+			     x->op == XFORM_HIGH8 ? (int64_t)(v >> 8) : (int64_t)(v & 255));
 		return XFORM_TAKEN;
 	case XFORM_BITS:
 		flow_set_i64(f, x->field, (int64_t)v);
@@ -299,8 +302,8 @@ static enum xform_result run_number(const struct xform *x, uint64_t v, uint32_t 
 	}
 }
 
-static RARE enum xform_result run_boolean(const struct xform *x, const uint8_t *octets, uint32_t bytes,
-				     struct flow *f)
+static RARE enum xform_result run_boolean(const struct xform *x, const uint8_t *octets,
+					  uint32_t bytes, struct flow *f)
 {
 	if (bytes != 1 || octets[0] < 1 || octets[0] > 2) /* RFC 7011, 6.1.5 */
 		return contract(f);
@@ -332,8 +335,8 @@ static enum xform_result run_delta(const struct xform *x, const struct xform_env
 
 static bool is_icmp(const struct flow *f)
 {
-	return flow_has(f, F_protocol_number) && (f->slots[F_protocol_number].i64 == 1 ||
-						  f->slots[F_protocol_number].i64 == 58);
+	return flow_has(f, F_protocol_number) &&
+	       (f->slots[F_protocol_number].i64 == 1 || f->slots[F_protocol_number].i64 == 58);
 }
 
 bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes)

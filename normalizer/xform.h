@@ -51,12 +51,12 @@ struct as_row {
 extern const struct as_row as_rows[AS_COUNT];
 
 enum xform_op {
-	XFORM_UINT,   /* unsigned of 1 to 8 octets, into I32 I64 MS */
-	XFORM_U8,     /* the same, of exactly that many octets: cannot fail */
+	XFORM_UINT, /* unsigned of 1 to 8 octets, into I32 I64 MS */
+	XFORM_U8,   /* the same, of exactly that many octets: cannot fail */
 	XFORM_U16,
 	XFORM_U32,
 	XFORM_U64,
-	XFORM_INT,    /* signed of 1 to 8 octets */
+	XFORM_INT, /* signed of 1 to 8 octets */
 	XFORM_ADDR,
 	XFORM_MAC,
 	XFORM_STR,
@@ -64,10 +64,10 @@ enum xform_op {
 	XFORM_BOOL,
 	XFORM_HEX,
 	XFORM_DECIMAL,
-	XFORM_TIME,   /* dateTime of any encoding: aux = enum time_code */
+	XFORM_TIME, /* dateTime of any encoding: aux = enum time_code */
 	XFORM_UPTIME,
 	XFORM_DELTA_US,
-	XFORM_UNIX,   /* aux = digits after the second: 0, 3, 6 */
+	XFORM_UNIX, /* aux = digits after the second: 0, 3, 6 */
 	XFORM_HIGH8,
 	XFORM_LOW8,
 	XFORM_BITS,
@@ -86,12 +86,12 @@ enum time_code { TIME_SECONDS, TIME_MS, TIME_NTP_US, TIME_NTP_NS };
 #define CARRY_ALL 3u
 
 struct xform {
-	uint8_t op;	    /* enum xform_op */
+	uint8_t op; /* enum xform_op */
 	uint8_t aux;
-	uint8_t carries;    /* CARRY_*: 0 when the value cannot be told from the field */
+	uint8_t carries; /* CARRY_*: 0 when the value cannot be told from the field */
 	bool zero_is_absent;
-	bool is_i32;	    /* the field is an int: values above 2^31-1 fail */
-	bool wants_ns;	    /* a time into nanoseconds, not milliseconds */
+	bool is_i32;   /* the field is an int: values above 2^31-1 fail */
+	bool wants_ns; /* a time into nanoseconds, not milliseconds */
 	bool wants_icmp;
 	uint16_t field;
 	uint8_t natural_bytes; /* fixed length of the element's type, or 0 */
@@ -101,10 +101,10 @@ struct xform {
 
 struct xform_env {
 	int64_t export_ms;
-	int64_t boot_ms;  /* UTC of sysUpTime 0, when has_boot */
+	int64_t boot_ms; /* UTC of sysUpTime 0, when has_boot */
 	uint32_t uptime_ms;
-	bool has_uptime;  /* v5, v9: values are relative to export_ms - uptime_ms */
-	bool has_boot;	  /* IPFIX: systemInitTimeMilliseconds was said */
+	bool has_uptime; /* v5, v9: values are relative to export_ms - uptime_ms */
+	bool has_boot;	 /* IPFIX: systemInitTimeMilliseconds was said */
 };
 
 enum xform_result { XFORM_ABSENT, XFORM_TAKEN, XFORM_FAILED };

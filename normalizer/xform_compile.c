@@ -2,13 +2,13 @@
 /* xform_compile.c - which op a mapping line becomes, or why it cannot be. */
 #include "normalizer/xform.h"
 
-
 const struct as_row as_rows[AS_COUNT] = {
 	{ "natural", AS_NATURAL, "By the types of element and field; the default." },
 	{ "ms", AS_MS, "A dateTime element of any encoding, to milliseconds since 1970." },
 	{ "ns", AS_NS, "A dateTime element of any encoding, to nanoseconds since 1970." },
 	{ "uptime_ms", AS_UPTIME_MS, "Milliseconds of sysUpTime, to milliseconds since 1970." },
-	{ "delta_us", AS_DELTA_US, "Microseconds before the export time, to milliseconds since 1970." },
+	{ "delta_us", AS_DELTA_US,
+	  "Microseconds before the export time, to milliseconds since 1970." },
 	{ "unix_s", AS_UNIX_S, "Seconds since 1970, to what the field holds." },
 	{ "unix_ms", AS_UNIX_MS, "Milliseconds since 1970, to what the field holds." },
 	{ "unix_us", AS_UNIX_US, "Microseconds since 1970, to what the field holds." },
@@ -20,7 +20,8 @@ const struct as_row as_rows[AS_COUNT] = {
 	{ "hex", AS_HEX, "Octets as lower-case hex text." },
 	{ "bits", AS_BITS, "A 64-bit pattern, kept as the signed number of the same bits." },
 	{ "app_id", AS_APP_ID, "applicationId (RFC 6759) as engine:selector." },
-	{ "mpls_label", AS_MPLS_LABEL, "The 20-bit label of an MPLS stack entry, appended to a list." },
+	{ "mpls_label", AS_MPLS_LABEL,
+	  "The 20-bit label of an MPLS stack entry, appended to a list." },
 	{ "append", AS_APPEND, "An unsigned number, appended to a list." },
 	{ "table", AS_TABLE, "table:NAME: a number's name in templates/tables/NAME.tsv." },
 };
@@ -169,8 +170,8 @@ static enum err compile_time(const struct xform_how *how, struct xform *x, struc
 /* Milliseconds hold seconds and milliseconds, nanoseconds hold all. */
 static uint8_t time_carries(const struct xform *x)
 {
-	bool is_fine = x->op == XFORM_TIME ? x->aux == TIME_NTP_US || x->aux == TIME_NTP_NS
-					   : x->aux == 6;
+	bool is_fine =
+		x->op == XFORM_TIME ? x->aux == TIME_NTP_US || x->aux == TIME_NTP_NS : x->aux == 6;
 
 	return is_fine && !x->wants_ns ? 0 : CARRY_ALL;
 }

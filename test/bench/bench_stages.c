@@ -26,8 +26,8 @@ struct capture {
 };
 
 enum stage { STAGE_WALK, STAGE_PLAN, STAGE_ENRICH, STAGE_LOG, STAGES };
-static const char *const names[STAGES] = { "gate, walk, session", "+ plan, envelope, record_id", "+ enrich (network)",
-					   "+ encode, log" };
+static const char *const names[STAGES] = { "gate, walk, session", "+ plan, envelope, record_id",
+					   "+ enrich (network)", "+ encode, log" };
 
 static void keep(void *ctx, const uint8_t *octets, size_t bytes, const struct origin *origin)
 {
@@ -63,8 +63,8 @@ static void edge(void *ctx, const struct message *m, struct session *s)
 	(void)s;
 }
 
-static size_t take(void *ctx, const struct message *m, struct session *s, struct tmpl *t, const struct record *r,
-		   size_t count, enum collector_stat *reason)
+static size_t take(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
+		   const struct record *r, size_t count, enum collector_stat *reason)
 {
 	(void)ctx;
 	(void)m;
@@ -88,7 +88,8 @@ static const struct collector_ops bare = { tmpl_seen, tmpl_gone, edge, take, tak
 static const struct collector_limits limits = { 100000, 4096, 1024, 64, 1800, 7200 };
 
 /* Rounds over the capture until FLOWS flows have passed; ns a flow. */
-static double run(const struct capture *c, struct stat_set *stat, unit_fn *fn, void *ctx, struct log *log)
+static double run(const struct capture *c, struct stat_set *stat, unit_fn *fn, void *ctx,
+		  struct log *log)
 {
 	uint64_t before;
 	int64_t start;
@@ -107,7 +108,8 @@ static double run(const struct capture *c, struct stat_set *stat, unit_fn *fn, v
 	       (double)(stat_get(stat, STAT_RECORDS_FLOW) - before);
 }
 
-static void receive_bare(void *ctx, const uint8_t *octets, size_t bytes, const struct origin *origin)
+static void receive_bare(void *ctx, const uint8_t *octets, size_t bytes,
+			 const struct origin *origin)
 {
 	collector_receive(ctx, octets, bytes, origin);
 }
@@ -130,11 +132,14 @@ static double octets_a_record;
 
 static double run_pipeline(const struct capture *c, enum stage stage)
 {
-	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables", RAW_MODE_UNPROMOTED };
+	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables",
+				     RAW_MODE_UNPROMOTED };
 	struct log_conf log_conf = { 256u << 20, LOG_BLOCK, false };
 	struct generation g = { .number = 1, .encodes = stage == STAGE_LOG };
 	char *enrich[1] = { (char *)"network" };
-	struct pipeline_setup setup = { .limits = &limits, .generation = &g, .elements_dir = conf.elements_dir };
+	struct pipeline_setup setup = { .limits = &limits,
+					.generation = &g,
+					.elements_dir = conf.elements_dir };
 	struct log_hub *hub;
 	struct pipeline *p;
 	struct why why = { "" };
@@ -146,7 +151,8 @@ static double run_pipeline(const struct capture *c, enum stage stage)
 	must(log_hub_open(&log_conf, &why, &hub) == ERR_OK);
 	must(log_open(hub, 0, &why, &setup.log) == ERR_OK);
 	setup.hub = hub;
-	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &setup.collector_stat) == ERR_OK);
+	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &setup.collector_stat) ==
+	     ERR_OK);
 	must(stat_set_new(pipeline_stat_descs, PIPE_STAT_COUNT, &setup.stat) == ERR_OK);
 	must(pipeline_new(&setup, &p) == ERR_OK);
 	ns = run(c, setup.collector_stat, pipeline_receive, p, setup.log);
@@ -181,7 +187,8 @@ static void bench(const char *path)
 		double best = 1e9;
 
 		for (int i = 0; i < REPEATS; i++) {
-			double ns = stage == STAGE_WALK ? run_walk(c) : run_pipeline(c, (enum stage)stage);
+			double ns = stage == STAGE_WALK ? run_walk(c)
+							: run_pipeline(c, (enum stage)stage);
 
 			best = ns < best ? ns : best;
 		}

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/gen/gen_msg.h"
 
-#define V5_HEADER_OCTETS    24
-#define V5_RECORDS_MAX	    30
-#define V9_HEADER_OCTETS    20
+#define V5_HEADER_OCTETS 24
+#define V5_RECORDS_MAX 30
+#define V9_HEADER_OCTETS 20
 #define IPFIX_HEADER_OCTETS 16
-#define SET_HEADER_OCTETS   4
-#define V9_TEMPLATE_SET	    0
-#define IPFIX_TEMPLATE_SET  2
+#define SET_HEADER_OCTETS 4
+#define V9_TEMPLATE_SET 0
+#define IPFIX_TEMPLATE_SET 2
 
 static const size_t header_octets[] = {
 	[GEN_V5] = V5_HEADER_OCTETS,

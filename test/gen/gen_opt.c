@@ -9,17 +9,17 @@
 #include <string.h>
 #include <time.h>
 
-#define EXPORTERS_MAX	   60000
-#define NUMBER_MAX	   ((uint64_t)1 << 62)
-#define V5_NUMBERS	   ((uint64_t)1 << 40)
-#define MESSAGE_MIN	   1280 /* the longest record fits beside nothing but its header */
-#define MESSAGE_MAX	   65507
-#define RATE_MAX	   100000000
-#define DURATION_MAX_S	   31536000
-#define DEFAULT_FLOWS	   10000
-#define DEFAULT_RATE	   10000
-#define DEFAULT_SPREAD_US  2
-#define DEFAULT_MESSAGE	   1464
+#define EXPORTERS_MAX 60000
+#define NUMBER_MAX ((uint64_t)1 << 62)
+#define V5_NUMBERS ((uint64_t)1 << 40)
+#define MESSAGE_MIN 1280 /* the longest record fits beside nothing but its header */
+#define MESSAGE_MAX 65507
+#define RATE_MAX 100000000
+#define DURATION_MAX_S 31536000
+#define DEFAULT_FLOWS 10000
+#define DEFAULT_RATE 10000
+#define DEFAULT_SPREAD_US 2
+#define DEFAULT_MESSAGE 1464
 #define DEFAULT_REFRESH_MS 20000
 
 static const char help_text[] =

@@ -13,11 +13,11 @@
 #include "base/wr.h"
 
 #define SEND_BUFFER_OCTETS (1 << 20)
-#define FRAME_HEAD_OCTETS  42 /* Ethernet 14, IPv4 20, UDP 8 */
-#define PCAP_SNAPLEN	   262144
-#define PCAP_PORT_FIRST	   49152
-#define PCAP_PORTS	   16384
-#define SPARE_FILES	   16
+#define FRAME_HEAD_OCTETS 42 /* Ethernet 14, IPv4 20, UDP 8 */
+#define PCAP_SNAPLEN 262144
+#define PCAP_PORT_FIRST 49152
+#define PCAP_PORTS 16384
+#define SPARE_FILES 16
 
 static enum err raise_file_limit(uint32_t wanted)
 {
@@ -180,8 +180,7 @@ enum err gen_out_flush(struct gen_out *out)
 
 		if (got > 0) {
 			sent += (unsigned)got;
-		} else if (errno ==
-			   ECONNREFUSED) { /* an earlier one; now once more */
+		} else if (errno == ECONNREFUSED) { /* an earlier one; now once more */
 			out->refused++;
 		} else if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) {
 			out->retries++;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/gen/gen_tmpl.h"
 
-#define PEN_REVERSE  29305
-#define PEN_NTOP     35632
-#define PEN_EXAMPLE  32473 /* RFC 5612: for documentation, so unknown to all */
+#define PEN_REVERSE 29305
+#define PEN_NTOP 35632
+#define PEN_EXAMPLE 32473 /* RFC 5612: for documentation, so unknown to all */
 #define V9_NTOP_BASE 57472
-#define V9_UNKNOWN   45678
-#define IN_V4	     1
-#define IN_V6	     2
-#define IN_BOTH	     (IN_V4 | IN_V6)
+#define V9_UNKNOWN 45678
+#define IN_V4 1
+#define IN_V6 2
+#define IN_BOTH (IN_V4 | IN_V6)
 
 enum row_kind { NUM, BITS, BLOB, TEXT };
 

@@ -14,9 +14,9 @@
 #include "base/wr.h"
 #include "test/gen/gen_value.h"
 
-#define GEN_VARIABLE	      65535
-#define GEN_FIELDS_MAX	      112
-#define GEN_VARIABLES_MAX     16
+#define GEN_VARIABLE 65535
+#define GEN_FIELDS_MAX 112
+#define GEN_VARIABLES_MAX 16
 #define GEN_DEFINITION_OCTETS 1024
 
 enum gen_op {

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #define NTP_EPOCH_S 2208988800u
-#define JA3_COUNT   64
-#define JA3_STATE   0x6a6133
+#define JA3_COUNT 64
+#define JA3_STATE 0x6a6133
 
 struct service {
 	uint16_t port;

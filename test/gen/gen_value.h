@@ -60,8 +60,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GEN_WORDS	16
-#define GEN_UPTIME_S	259200 /* exporters booted three days before the base time */
+#define GEN_WORDS 16
+#define GEN_UPTIME_S 259200 /* exporters booted three days before the base time */
 #define GEN_ROOM_OCTETS 1024
 
 enum gen_format { GEN_V5, GEN_V9, GEN_IPFIX };
@@ -141,10 +141,10 @@ enum gen_blob_slot {
 	GEN_APP_ID,	  /* rich: octet 13, then 3 octets of b(14,0,12) */
 	GEN_APP_NAME,	  /* rich: gen_udp[b(0,8,4)].name */
 	GEN_APP_TEXT, /* rich: b(14,16,5) times 'a' + (n + place) mod 26; 255 more if !b(14,12,4) */
-	GEN_USER,    /* rich: empty where b(14,21,2) is 0, else "už-" hex(b(14,23,16)) */
-	GEN_IF_NAME, /* rich: "eth" and the input interface in decimal */
-	GEN_SECTION, /* rich: 20 + b(14,39,4) octets: word 15, repeated; 20 in v9 */
-	GEN_UNKNOWN, /* rich: b(14,43,4) octets of word 15, repeated; 5 in v9 */
+	GEN_USER,     /* rich: empty where b(14,21,2) is 0, else "už-" hex(b(14,23,16)) */
+	GEN_IF_NAME,  /* rich: "eth" and the input interface in decimal */
+	GEN_SECTION,  /* rich: 20 + b(14,39,4) octets: word 15, repeated; 20 in v9 */
+	GEN_UNKNOWN,  /* rich: b(14,43,4) octets of word 15, repeated; 5 in v9 */
 	GEN_BLOB_COUNT
 };
 

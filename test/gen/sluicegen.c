@@ -17,13 +17,13 @@
 #include "test/gen/gen_opt.h"
 #include "test/gen/gen_out.h"
 
-#define EXIT_USAGE     2
-#define NS_PER_S       1000000000
-#define BURSTS_PER_S   1000
-#define BURST_UNPACED  8192
-#define STALE_MS       1000 /* an open message waits no longer than this for more flows */
+#define EXIT_USAGE 2
+#define NS_PER_S 1000000000
+#define BURSTS_PER_S 1000
+#define BURST_UNPACED 8192
+#define STALE_MS 1000 /* an open message waits no longer than this for more flows */
 #define STALE_CHECK_NS 200000000
-#define NAP_MAX_NS     100000000
+#define NAP_MAX_NS 100000000
 
 struct run {
 	struct gen_opt opt;
