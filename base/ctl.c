@@ -477,4 +477,5 @@ void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms)
 		for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)
 			settle_client(&ctl->clients[i]);
 	}
+	stat_flag_set(&ctl->stop, 0);
 }

@@ -52,7 +52,8 @@ struct ctl_command {
 
 enum err ctl_open(const char *path, const struct ctl_command *commands, void *ctx, struct ctl **out,
 		  struct why *why);
-/* Calls `idle` about every `idle_ms` too, for what streams. */
+/* Until ctl_stop(), and may be run again then.  Calls `idle` about every `idle_ms` too, for what
+ * streams. */
 void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms);
 void ctl_stop(struct ctl *ctl);	 /* any thread */
 void ctl_close(struct ctl *ctl); /* removes the socket's file */

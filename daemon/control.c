@@ -148,6 +148,8 @@ static enum err cmd_drain(void *ctx, struct ctl_call *call, struct why *why)
 {
 	struct service *s = ctx;
 
+	if (s->is_stopping)
+		return why_set(why, ERR_AGAIN, "the service is stopping, which drains too");
 	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
 		if (s->drains[i] != NULL)
 			continue;

@@ -93,6 +93,7 @@ void show_status(struct service *s, struct json *out)
 	json_i64(out, "pid", getpid());
 	json_str(out, "started", started);
 	json_i64(out, "uptime_s", (clock_real_ms() - s->started_ms) / 1000);
+	json_bool(out, "stopping", s->is_stopping);
 	json_u64(out, "workers", s->worker_count);
 	json_u64(out, "generation", s->generation_number);
 	json_f64(out, "flows_per_s", s->rate.flows_per_s);
@@ -103,7 +104,7 @@ void show_status(struct service *s, struct json *out)
 	json_u64(out, "appended", pipe[PIPE_STAT_APPENDED]);
 	json_u64(out, "kernel_drops", collector[STAT_KERNEL_DROPS]);
 	json_u64(out, "log_bytes", log_hub_bytes(s->hub));
-	json_u64(out, "log_max_bytes", service_options(s)->log.max_bytes);
+	json_u64(out, "log_max_bytes", log_hub_max_bytes(s->hub));
 	json_str(out, "log_sync", "off: records live in memory until sinks have them");
 	show_sockets(s, out);
 	show_sinks(s, out);
@@ -312,7 +313,7 @@ void show_log(struct service *s, struct json *out)
 	const struct stat_set *stat = log_hub_stat(s->hub);
 
 	json_u64(out, "bytes", log_hub_bytes(s->hub));
-	json_u64(out, "max_bytes", service_options(s)->log.max_bytes);
+	json_u64(out, "max_bytes", log_hub_max_bytes(s->hub));
 	json_str(out, "sync", "off");
 	for (size_t i = 0; i < stat->count; i++)
 		json_u64(out, stat->descs[i].name, stat_get(stat, i));

@@ -2,9 +2,12 @@
 #include "daemon/ledger.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/must.h"
+
+#define SINK_TRIES 100
 
 /* Sums over all workers, by counter. */
 struct sums {
@@ -12,13 +15,27 @@ struct sums {
 	uint64_t pipe[PIPE_STAT_COUNT];
 };
 
-static void take_sums(const struct workers *ws, struct sums *sums)
+struct asked {
+	const struct workers *workers;
+	struct sums *sums;
+};
+
+static void take_worker(void *ctx, unsigned worker, struct pipeline *p)
 {
+	const struct asked *a = ctx;
+
+	(void)p;
+	stat_sum(workers_collector_stat(a->workers, worker), a->sums->collector);
+	stat_sum(workers_stat(a->workers, worker), a->sums->pipe);
+}
+
+static void take_sums(struct workers *ws, struct sums *sums)
+{
+	struct asked asked = { ws, sums };
+
 	memset(sums, 0, sizeof(*sums));
-	for (unsigned i = 0; i < workers_count(ws); i++) {
-		stat_sum(workers_collector_stat(ws, i), sums->collector);
-		stat_sum(workers_stat(ws, i), sums->pipe);
-	}
+	for (unsigned i = 0; i < workers_count(ws); i++)
+		workers_call(ws, i, take_worker, &asked);
 }
 
 /* All rows of one drop table. */
@@ -102,7 +119,9 @@ static void add_flow_line(const struct sums *s, struct ledger *ledger)
 {
 	const uint64_t *v = s->pipe;
 	struct ledger_line *line = add_line(ledger, "flows", "");
+	uint64_t dropped = table_sum(pipeline_stat_descs, v, PIPE_STAT_COUNT, "flows_dropped");
 
+	ledger->lost += dropped;
 	add_left(line, "flows", s->collector[STAT_RECORDS_FLOW]);
 	add_left(line, "extra_parts", v[PIPE_STAT_FLOW_PARTS]);
 	add_right(line, "appended", v[PIPE_STAT_APPENDED]);
@@ -111,36 +130,63 @@ static void add_flow_line(const struct sums *s, struct ledger *ledger)
 	add_right(line, "sampled_out", v[PIPE_STAT_SAMPLED_OUT]);
 	add_right(line, "limited", v[PIPE_STAT_LIMITED]);
 	add_right(line, "dead_letter", v[PIPE_STAT_DEAD_LETTER]);
-	add_right(line, "dropped",
-		  table_sum(pipeline_stat_descs, v, PIPE_STAT_COUNT, "flows_dropped"));
+	add_right(line, "dropped", dropped);
+}
+
+struct sink_sums {
+	uint64_t values[SINK_STAT_COUNT];
+	uint64_t span;
+	uint64_t pending;
+};
+
+static uint64_t sink_table(const struct sink_sums *s, const char *name)
+{
+	return table_sum(sink_stat_descs, s->values, SINK_STAT_COUNT, name);
+}
+
+/* Records that came to the sink and never will leave it. */
+static uint64_t sink_lost(const struct sink_sums *s)
+{
+	return s->values[SINK_STAT_DEAD_LETTER] + s->values[SINK_STAT_CORRUPT] +
+	       s->values[SINK_STAT_LOST_UNSYNCED] + sink_table(s, "sink_evicted") +
+	       sink_table(s, "sink_abandoned");
+}
+
+/* Its thread goes on while we look: a difference that is still there the next time is real. */
+static void take_sink(const struct sinks *sinks, size_t i, struct sink_sums *s)
+{
+	for (int tries = 0; tries < SINK_TRIES; tries++) {
+		memset(s, 0, sizeof(*s));
+		sinks_lsn(sinks, i, &s->span, &s->pending);
+		stat_sum(sinks_stat(sinks, i), s->values);
+		if (s->span == s->values[SINK_STAT_DELIVERED] + s->values[SINK_STAT_NOT_ROUTED] +
+				       sink_lost(s) + s->pending)
+			return;
+		(void)sched_yield();
+	}
 }
 
 static void add_sink_line(const struct sinks *sinks, size_t i, struct ledger *ledger)
 {
-	const struct stat_set *stat = sinks_stat(sinks, i);
-	uint64_t values[SINK_STAT_COUNT] = { 0 };
 	struct ledger_line *line;
-	uint64_t span;
-	uint64_t pending;
+	struct sink_sums s;
+	const uint64_t *values = s.values;
 
-	sinks_lsn(sinks, i, &span, &pending);
-	stat_sum(stat, values);
+	take_sink(sinks, i, &s);
+	ledger->lost += sink_lost(&s) + s.pending;
 	line = add_line(ledger, "sink", sinks_name(sinks, i));
-	add_left(line, "records", span);
+	add_left(line, "records", s.span);
 	add_right(line, "delivered", values[SINK_STAT_DELIVERED]);
 	add_right(line, "not_routed", values[SINK_STAT_NOT_ROUTED]);
 	add_right(line, "dead_letter", values[SINK_STAT_DEAD_LETTER]);
-	add_right(line, "evicted",
-		  table_sum(sink_stat_descs, values, SINK_STAT_COUNT, "sink_evicted"));
+	add_right(line, "evicted", sink_table(&s, "sink_evicted"));
 	add_right(line, "corrupt", values[SINK_STAT_CORRUPT]);
 	add_right(line, "lost_unsynced", values[SINK_STAT_LOST_UNSYNCED]);
-	add_right(line, "abandoned",
-		  table_sum(sink_stat_descs, values, SINK_STAT_COUNT, "sink_abandoned"));
-	add_right(line, "pending", pending);
+	add_right(line, "abandoned", sink_table(&s, "sink_abandoned"));
+	add_right(line, "pending", s.pending);
 }
 
-/* From the log back to the socket, so that what passes meanwhile shows on the left. */
-void ledger_take(const struct workers *ws, const struct sinks *sinks, struct ledger *out)
+void ledger_take(struct workers *ws, const struct sinks *sinks, struct ledger *out)
 {
 	struct sums sums;
 

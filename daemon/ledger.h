@@ -42,9 +42,11 @@ struct ledger {
 	struct ledger_line lines[LEDGER_LINES_MAX];
 	size_t line_count;
 	bool is_balanced;
+	uint64_t lost; /* flows dropped after decoding, and records that sinks did not deliver */
 };
 
-void ledger_take(const struct workers *ws, const struct sinks *sinks, struct ledger *out);
+/* Each worker is asked between two messages, so that its lines balance while flows pass. */
+void ledger_take(struct workers *ws, const struct sinks *sinks, struct ledger *out);
 /* Members "ok" and "lines" of an open object. */
 void ledger_json(const struct ledger *ledger, struct json *out);
 /* The same for people, on a stream. */

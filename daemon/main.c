@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sluiced - the service. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +124,8 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
 		}
 		i++;
 	}
-	a->setup.is_replay = a->action == ACTION_REPLAY || a->action == ACTION_CHECK;
+	a->setup.is_check = a->action == ACTION_CHECK;
+	a->setup.is_replay = a->action == ACTION_REPLAY || a->setup.is_check;
 }
 
 static int fail(enum err e, const struct why *why)
@@ -143,6 +145,18 @@ static void on_signal(int number)
 		service_ask_stop(running);
 }
 
+/* Those that come before there is a service wait for it. */
+static void hold_signals(bool is_held)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static void take_signals(struct service *s)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
@@ -153,20 +167,37 @@ static void take_signals(struct service *s)
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGHUP, &action, NULL);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	hold_signals(false);
 }
 
-static bool print_ledger(struct service *s, FILE *out)
+static bool writes_stdout(const struct sinks *sinks)
 {
+	for (size_t i = 0; i < sinks_count(sinks); i++) {
+		if (strcmp(sinks_type(sinks, i), "stdout") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The ledger of the run; was it a success?  A replay that lost flows was none: it could have waited. */
+static bool print_ledger(struct service *s)
+{
+	bool is_replay = s->setup.is_replay;
 	struct ledger *ledger = malloc(sizeof(*ledger));
-	bool is_balanced;
+	bool is_success;
 
 	if (ledger == NULL)
 		return false;
 	ledger_take(s->workers, s->sinks, ledger);
-	ledger_print(ledger, out);
-	is_balanced = ledger->is_balanced;
+	ledger_print(ledger, is_replay && !writes_stdout(s->sinks) ? stdout : stderr);
+	if (is_replay && ledger->lost > 0)
+		(void)fprintf(stderr, "sluiced: %llu flows were not delivered\n",
+			      (unsigned long long)ledger->lost);
+	if (!is_replay)
+		log_info("sluiced.stopped balanced=%s", ledger->is_balanced ? "yes" : "no");
+	is_success = ledger->is_balanced && (!is_replay || ledger->lost == 0);
 	free(ledger);
-	return is_balanced;
+	return is_success;
 }
 
 static int run(struct arguments *a)
@@ -174,9 +205,11 @@ static int run(struct arguments *a)
 	bool is_replay = a->action == ACTION_REPLAY;
 	struct why why = { "" };
 	struct service *s;
-	bool is_balanced;
-	enum err e = service_open(&a->setup, &s, &why);
+	bool is_success;
+	enum err e;
 
+	hold_signals(true);
+	e = service_open(&a->setup, &s, &why);
 	if (e != ERR_OK)
 		return fail(e, &why);
 	take_signals(s);
@@ -186,13 +219,11 @@ static int run(struct arguments *a)
 					       a->exporter.bytes == 0 ? NULL : &a->exporter, &why)
 			      : service_run(s, &why);
 	service_stop(s);
-	is_balanced = print_ledger(s, is_replay ? stdout : stderr);
-	if (!is_replay)
-		log_info("sluiced.stopped balanced=%s", is_balanced ? "yes" : "no");
+	is_success = print_ledger(s);
 	service_close(s);
 	if (e != ERR_OK)
 		return fail(e, &why);
-	return is_balanced ? EXIT_SUCCESS : EXIT_FAILURE;
+	return is_success ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Everything is opened as for a run, but no socket, and nothing starts. */

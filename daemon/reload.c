@@ -6,6 +6,7 @@
 void reload_init(struct reload *r, unsigned worker_count, struct generation *first)
 {
 	must(worker_count <= RELOAD_WORKERS_MAX);
+	r->first = first;
 	atomic_init(&r->newest, first);
 	for (unsigned i = 0; i < worker_count; i++)
 		atomic_init(&r->in_use[i], first->number);
@@ -18,7 +19,9 @@ void reload_fini(struct reload *r)
 	for (size_t i = 0; i < r->old_count; i++)
 		generation_free(r->old[i]);
 	r->old_count = 0;
-	generation_free(atomic_load(&r->newest));
+	if (atomic_load(&r->newest) != r->first)
+		generation_free(atomic_load(&r->newest));
+	generation_free(r->first);
 }
 
 /* Marks first and looks again: whoever publishes in between sees the old mark and keeps the old
@@ -33,10 +36,14 @@ const struct generation *reload_enter(struct reload *r, unsigned worker)
 
 enum err reload_publish(struct reload *r, struct generation *g)
 {
+	struct generation *before;
+
 	reload_collect(r);
 	if (r->old_count == RELOAD_OLD_MAX)
 		return ERR_AGAIN;
-	r->old[r->old_count++] = atomic_exchange_explicit(&r->newest, g, memory_order_acq_rel);
+	before = atomic_exchange_explicit(&r->newest, g, memory_order_acq_rel);
+	if (before != r->first)
+		r->old[r->old_count++] = before;
 	return ERR_OK;
 }
 

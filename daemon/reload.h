@@ -7,6 +7,8 @@
  *	reload_publish(&r, g)		the control thread: from now on workers pick this one up
  *	reload_collect(&r)		frees those that every worker has left
  *
+ * The first one stays to the end: sinks and sockets were opened from it, and only a restart changes them.
+ *
  * Owner: the process.  The pointer and the marks are the only things that threads share here.
  */
 #ifndef DAEMON_RELOAD_H
@@ -21,6 +23,7 @@
 #define RELOAD_OLD_MAX 16
 
 struct reload {
+	struct generation *first;
 	_Atomic(struct generation *) newest;
 	_Atomic uint64_t in_use[RELOAD_WORKERS_MAX]; /* number of the generation each worker has */
 	unsigned worker_count;

@@ -2,11 +2,14 @@
 #include "daemon/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,6 +18,7 @@
 #include "daemon/tail.h"
 
 #define IDLE_MS 100
+#define STOPPING_MS 10
 #define MULTICAST_MAX 64
 #define PATH_BYTES 4096
 
@@ -23,10 +27,18 @@ const struct options *service_options(struct service *s)
 	return reload_newest(&s->reload)->options;
 }
 
-/* Makes a folder and those above it. */
+static enum err dir_error(const char *path, struct why *why)
+{
+	bool is_forbidden = errno == EACCES || errno == EPERM || errno == EROFS;
+
+	return why_set(why, is_forbidden ? ERR_PERM : ERR_IO, "%s: %s", path, strerror(errno));
+}
+
+/* Makes a folder and those above it; it must take files. */
 static enum err make_dirs(const char *path, struct why *why)
 {
 	char part[PATH_BYTES];
+	struct stat st;
 
 	if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
 		return why_set(why, ERR_CONF, "%s: path too long", path);
@@ -37,12 +49,49 @@ static enum err make_dirs(const char *path, struct why *why)
 			continue;
 		*p = '\0';
 		if (mkdir(part, 0755) != 0 && errno != EEXIST)
-			return why_set(why, errno == EACCES ? ERR_PERM : ERR_IO, "%s: %s", part,
-				       strerror(errno));
+			return dir_error(part, why);
 		*p = was;
 		if (was == '\0')
-			return ERR_OK;
+			break;
 	}
+	if (stat(path, &st) != 0)
+		return dir_error(path, why);
+	if (!S_ISDIR(st.st_mode))
+		return why_set(why, ERR_IO, "%s: not a folder", path);
+	return access(path, W_OK | X_OK) == 0 ? ERR_OK : dir_error(path, why);
+}
+
+/* One service for each folder of state: two would write over each other. */
+static enum err lock_state(struct service *s, const char *state, struct why *why)
+{
+	char path[PATH_BYTES];
+	char pid[32] = "";
+	int n;
+
+	if (snprintf(path, sizeof(path), "%s/lock", state) >= (int)sizeof(path))
+		return why_set(why, ERR_CONF, "%s: path too long", state);
+	s->state_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (s->state_lock < 0)
+		return dir_error(path, why);
+	if (flock(s->state_lock, LOCK_EX | LOCK_NB) != 0) {
+		(void)!read(s->state_lock, pid, sizeof(pid) - 1);
+		pid[strcspn(pid, "\n")] = '\0';
+		return why_set(why, ERR_IO, "`state' folder %s is in use by process %s", state,
+			       pid[0] == '\0' ? "(unknown)" : pid);
+	}
+	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	(void)!ftruncate(s->state_lock, 0);
+	(void)!pwrite(s->state_lock, pid, (size_t)n, 0);
+	return ERR_OK;
+}
+
+/* The folder for what survives; a check only looks, and a replay may run beside the service. */
+static enum err open_state(struct service *s, const char *state, struct why *why)
+{
+	if (s->setup.is_check)
+		return ERR_OK;
+	TRY(make_dirs(state, why));
+	return s->setup.is_replay ? ERR_OK : lock_state(s, state, why);
 }
 
 static enum err open_logs(struct service *s, const struct options *o, struct why *why)
@@ -132,13 +181,17 @@ static enum err open_all(struct service *s, struct why *why)
 {
 	struct options *o;
 	struct generation *g;
+	enum err e;
 
 	TRY(options_load(s->setup.conf_path, s->setup.overrides, s->setup.override_count, why, &o));
 	log_set_level((enum log_level)o->log_level);
 	s->worker_count = s->setup.is_replay ? 1 : options_workers(o);
-	if (open_logs(s, o, why) != ERR_OK || make_dirs(o->state, why) != ERR_OK) {
+	e = open_state(s, o->state, why);
+	if (e == ERR_OK)
+		e = open_logs(s, o, why);
+	if (e != ERR_OK) {
 		options_free(o);
-		return ERR_IO;
+		return e;
 	}
 	TRY(generation_load(o, ++s->generation_number, s->hub, why, &g));
 	reload_init(&s->reload, s->worker_count, g);
@@ -155,6 +208,7 @@ enum err service_open(const struct service_setup *setup, struct service **out, s
 	if (s == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
 	s->setup = *setup;
+	s->state_lock = -1;
 	s->started_ms = clock_real_ms();
 	e = tails_new(s, &s->tails);
 	if (e == ERR_OK)
@@ -192,6 +246,32 @@ bool service_is_drained(struct service *s)
 	return sinks_drained(s->sinks);
 }
 
+/* One kind of changed options, to whoever asked for all of them. */
+struct changes {
+	enum conf_reload kind;
+	conf_diff_fn *each;
+	void *ctx;
+};
+
+static void pass_on(void *ctx, const char *path, enum conf_reload reload)
+{
+	const struct changes *c = ctx;
+
+	if (reload == c->kind)
+		c->each(c->ctx, path, reload);
+}
+
+/* What changes now is told from what was in force; what waits for a restart, from what runs. */
+static void tell_changes(struct service *s, const struct generation *before,
+			 const struct generation *g, conf_diff_fn *each, void *ctx)
+{
+	struct changes live = { CONF_LIVE, each, ctx };
+	struct changes restart = { CONF_RESTART, each, ctx };
+
+	conf_diff(options_table, before->options, g->options, pass_on, &live);
+	conf_diff(options_table, s->reload.first->options, g->options, pass_on, &restart);
+}
+
 /* A new generation keeps what only a restart changes: here, whether records are encoded at all. */
 enum err service_reload(struct service *s, conf_diff_fn *each, void *ctx, struct why *why)
 {
@@ -199,11 +279,13 @@ enum err service_reload(struct service *s, conf_diff_fn *each, void *ctx, struct
 	struct options *o;
 	struct generation *g;
 
+	if (s->is_stopping)
+		return why_set(why, ERR_AGAIN, "the service is stopping");
 	TRY(options_load(s->setup.conf_path, s->setup.overrides, s->setup.override_count, why, &o));
 	TRY(generation_load(o, s->generation_number + 1, s->hub, why, &g));
 	g->encodes = before->encodes;
 	if (each != NULL)
-		conf_diff(options_table, before->options, g->options, each, ctx);
+		tell_changes(s, before, g, each, ctx);
 	if (reload_publish(&s->reload, g) != ERR_OK) {
 		generation_free(g);
 		return why_set(why, ERR_AGAIN, "earlier generations are still in use; try again");
@@ -303,16 +385,64 @@ enum err service_replay(struct service *s, char *const *files, size_t count,
 	return ERR_OK;
 }
 
+static uint64_t pending(const struct service *s)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sinks_count(s->sinks); i++) {
+		uint64_t span;
+		uint64_t left;
+
+		sinks_lsn(s->sinks, i, &span, &left);
+		sum += left;
+	}
+	return sum;
+}
+
+/* Is there nothing to wait for any more, or no more time? */
+static bool may_end(struct service *s)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (sinks_drained(s->sinks))
+		return true;
+	if (s->setup.is_replay) {
+		uint64_t left = pending(s);
+
+		if (left < s->stop_pending)
+			s->stop_by_ms = now_ms + (int64_t)service_options(s)->shutdown_s * 1000;
+		s->stop_pending = left;
+		return now_ms >= s->stop_by_ms || stat_flag_get(&s->stop) > 0;
+	}
+	return now_ms >= s->stop_by_ms || stat_flag_get(&s->stop) > 1;
+}
+
+static void idle_stopping(void *ctx)
+{
+	struct service *s = ctx;
+
+	if (may_end(s))
+		ctl_stop(s->ctl);
+}
+
 void service_stop(struct service *s)
 {
 	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
-	int64_t end_ms = clock_mono_ms() + deadline_ms;
 	struct timespec pause = { 0, 10000000 };
 
+	s->is_stopping = true;
+	s->stop_by_ms = clock_mono_ms() + deadline_ms;
 	workers_stop(s->workers, deadline_ms);
 	sinks_flush(s->sinks);
-	while (!sinks_drained(s->sinks) && clock_mono_ms() < end_ms && stat_flag_get(&s->stop) < 2)
-		(void)nanosleep(&pause, NULL);
+	s->stop_pending = pending(s);
+	while (!may_end(s)) {
+		if (s->ctl == NULL)
+			(void)nanosleep(&pause, NULL);
+		else
+			ctl_run(s->ctl, idle_stopping, STOPPING_MS);
+	}
+	if (s->ctl != NULL)
+		control_step(s);
 	sinks_stop(s->sinks, 0);
 }
 
@@ -330,6 +460,8 @@ void service_close(struct service *s)
 			log_close(s->logs[i]);
 	}
 	free(s->logs);
+	if (s->state_lock >= 0)
+		(void)close(s->state_lock);
 	if (s->has_reload)
 		reload_fini(&s->reload);
 	if (s->hub != NULL)

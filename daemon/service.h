@@ -25,6 +25,7 @@ struct service_setup {
 	char *const *overrides;
 	size_t override_count;
 	bool is_replay; /* no sockets, no control */
+	bool is_check;	/* nothing is made, nothing starts */
 };
 
 /* What passed in the last whole second. */
@@ -49,6 +50,10 @@ struct service {
 	struct ctl *ctl;
 	int64_t started_ms; /* UTC */
 	bool is_bound;
+	bool is_stopping;
+	int64_t stop_by_ms;    /* monotonic */
+	uint64_t stop_pending; /* records of all sinks, when a replay last looked */
+	int state_lock;	       /* of <state>/lock, or -1 */
 	struct stat_flag stop; /* 1: stop, 2: hurry */
 	struct stat_flag wants_reload;
 	struct tails *tails;
@@ -63,7 +68,8 @@ enum err service_start(struct service *s, struct why *why);
 enum err service_run(struct service *s, struct why *why);
 enum err service_replay(struct service *s, char *const *files, size_t count,
 			const struct addr *exporter, struct why *why);
-/* Workers, then sinks; waits for sinks up to shutdown_s. */
+/* Workers, then sinks, which have shutdown_s; those of a replay have it anew whenever they get on.
+ * The control socket answers meanwhile. */
 void service_stop(struct service *s);
 void service_close(struct service *s);
 

@@ -291,6 +291,72 @@ def test_reload(start, folder):
     assert code == 0, said
 
 
+def test_reload_with_kafka(start, folder):
+    """The sinks go on with the options that they were opened with, whatever is loaded later."""
+    broker, registry = start(MockBroker, "flows:2"), start(Registry)
+    s = start(Sluiced, f"({kafka_sink(broker, registry)})")
+    for flows in (500, 2000, 2500):
+        assert all(s.ctl("reload")["ok"] for _ in range(4))
+        sluicegen("-P", "ipfix", "-n", 500 if flows == 500 else flows - 500, "-r", 20000, "-d", f"127.0.0.1:{s.port}")
+    s.drain()
+    assert s.ledger()["sink bus"]["right"]["delivered"] == 500 + 1500 + 2000
+    s.stop()
+
+
+def test_reload_tells_what_waits_for_a_restart(start, folder):
+    conf = f"{folder}/sluice.conf"
+
+    def write(size):
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(f'log: {{ max_bytes = "{size}"; }};\n')
+
+    write("64M")
+    s = start(Sluiced, files_sink(folder), conf=conf)
+    write("128M")
+    for _ in range(2):
+        assert s.ctl("reload")["needs_restart"] == ["log.max_bytes"]
+    assert s.ctl("status")["log_max_bytes"] == 64 << 20
+    write("64M")
+    assert s.ctl("reload")["needs_restart"] == []
+    s.stop()
+
+
+def test_state_folder_is_for_one(start, folder):
+    s = start(Sluiced, files_sink(folder))
+    second = subprocess.run([*s.command, "-o", f"control.socket={folder}/other.sock"], capture_output=True, text=True, cwd=ROOT,
+                            timeout=30, check=False)
+    assert second.returncode == 1 and f"in use by process {s.process.pid}" in second.stderr
+    s.stop()
+    start(Sluiced, files_sink(folder)).stop()
+
+
+def test_stop_is_answered(start, folder):
+    """While a stop waits for a sink, the control socket says so."""
+    broker, registry = start(MockBroker, "flows:1"), start(Registry)
+    broker.say("down 0")
+    s = start(Sluiced, f"({kafka_sink(broker, registry)})", ["shutdown_s=3"])
+    sluicegen("-P", "ipfix", "-n", 100, "-r", 10000, "-d", f"127.0.0.1:{s.port}")
+    assert s.settle() == 100
+    s.process.send_signal(signal.SIGTERM)
+    assert wait_for(lambda: s.ctl("status")["stopping"], 2)
+    assert "stopping" in s.ctl("reload")["error"]
+    assert s.process.wait(timeout=20) == 0
+    assert "abandoned 100" in s.log()
+
+
+def test_ledger_balances_under_load(start, folder):
+    s = start(Sluiced, files_sink(folder, codec="null"))
+    sender = threading.Thread(target=sluicegen, args=("-P", "ipfix", "-n", 100000, "-r", 40000, "-d", f"127.0.0.1:{s.port}"))
+    sender.start()
+    asked = 0
+    while sender.is_alive():
+        s.ledger()
+        asked += 1
+    sender.join()
+    assert asked > 20
+    s.stop()
+
+
 def test_tail(start, folder):
     s = start(Sluiced, files_sink(folder))
     tail = subprocess.Popen([os.path.join(BUILD, "sluicectl"), "-s", s.socket, "--json", "tail", "-n", "5", "source=ipfix"],
