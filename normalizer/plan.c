@@ -88,6 +88,29 @@ static void add_target(struct draft *d, uint16_t index, const struct promote *li
 	d->per_field[line->field]++;
 }
 
+static bool has_element(const struct tmpl *t, struct element_id id)
+{
+	for (uint16_t i = 0; i < t->field_count; i++) {
+		if (t->fields[i].pen == id.pen && t->fields[i].id == id.id)
+			return true;
+	}
+	return false;
+}
+
+/* A line may be one of several that fill a list together: does the template have all their elements? */
+static bool is_list_whole(const struct draft *d, const struct mapping *m,
+			  const struct promote *line)
+{
+	for (size_t i = 0; line->as == AS_APPEND && i < m->promote_count; i++) {
+		const struct promote *other = &m->promotes[i];
+
+		if (other->as == AS_APPEND && other->field == line->field &&
+		    !has_element(d->tmpl, other->element))
+			return false;
+	}
+	return true;
+}
+
 /* Lines of the most specific active mapping that claims the element, and of those behind it as far
  * as `also` lets them. */
 static void find_targets(struct draft *d, uint16_t index)
@@ -107,7 +130,9 @@ static void find_targets(struct draft *d, uint16_t index)
 		for (size_t i = first; i < first + count; i++) {
 			uint32_t line = mapping->by_element[i];
 
-			add_target(d, index, &mapping->promotes[line], (uint32_t)m << 20 | line);
+			if (is_list_whole(d, mapping, &mapping->promotes[line]))
+				add_target(d, index, &mapping->promotes[line],
+					   (uint32_t)m << 20 | line);
 			goes_on = goes_on && mapping->promotes[line].also;
 		}
 		if (count > 0 && !goes_on)
@@ -212,12 +237,12 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 	else
 		step->bytes = field->bytes;
 	step->form = (uint8_t)p->keys[index].form;
-	if (!is_padding && d->catalog->raw != RAW_MODE_NONE)
+	if (d->catalog->raw != RAW_MODE_NONE)
 		step->key = &p->keys[index];
-	if (step->key != NULL && d->catalog->raw == RAW_MODE_FULL)
+	if (!is_padding && d->catalog->raw == RAW_MODE_FULL)
 		step->flags |= STEP_KEEPS;
 	if (t == NULL && index != d->boot_index) {
-		step->op = step->key == NULL ? STEP_SKIP : STEP_RAW;
+		step->op = step->key == NULL ? STEP_SKIP : is_padding ? STEP_PADDING : STEP_RAW;
 	} else if (t != NULL && is_simple(d, t)) {
 		step->op = (uint8_t)fast_op(&t->xform, step->bytes);
 		step->field = t->xform.field;
@@ -374,6 +399,24 @@ static enum err allot(struct draft *d)
 	return ERR_OK;
 }
 
+/* Gives back what was allotted for the worst case; a plan lives as long as its template. */
+static void *shrink(void *array, size_t count, size_t bytes)
+{
+	void *smaller = realloc(array, (count == 0 ? 1 : count) * bytes);
+
+	return smaller == NULL ? array : smaller;
+}
+
+static void shrink_plan(struct plan *p)
+{
+	p->steps = shrink(p->steps, p->step_count, sizeof(*p->steps));
+	p->xforms = shrink(p->xforms, p->xform_count, sizeof(*p->xforms));
+	p->tracked = shrink(p->tracked, p->tracked_count, sizeof(*p->tracked));
+	p->groups = shrink(p->groups, p->group_count, sizeof(*p->groups));
+	p->candidates = shrink(p->candidates, p->candidate_count, sizeof(*p->candidates));
+	p->statics = shrink(p->statics, p->static_count, sizeof(*p->statics));
+}
+
 static enum err compile(struct draft *d)
 {
 	const struct tmpl *t = d->tmpl;
@@ -408,6 +451,8 @@ enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t pr
 	d.plan->field_count = t->field_count;
 	d.plan->boot_at = -1;
 	e = compile(&d);
+	if (e == ERR_OK)
+		shrink_plan(d.plan);
 	free(d.targets);
 	free(d.per_field);
 	free(d.per_index);

@@ -94,6 +94,10 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 		if ((step->flags & STEP_KEEPS) == 0)
 			keep_raw(f, step->key, step->form, v);
 		return;
+	case STEP_PADDING:
+		if (utf8_trim(v.octets, v.bytes, &is_ascii) > 0)
+			keep_raw(f, step->key, step->form, v);
+		return;
 	case STEP_TRACK:
 		f->tracked[step->at] = v;
 		return;
@@ -134,7 +138,7 @@ static void run_group(const struct plan *p, const struct group *g, const struct 
 		struct value v = f->tracked[c->tracked];
 		enum xform_result result;
 
-		if (!g->is_list && flow_has(f, g->field)) {
+		if (flow_has(f, g->field)) {
 			if (xform_is_absent(&c->xform, v.octets, v.bytes))
 				f->carried[c->tracked] = CARRY_ALL;
 			continue;
@@ -147,6 +151,38 @@ static void run_group(const struct plan *p, const struct group *g, const struct 
 	}
 }
 
+static bool is_candidate_absent(const struct candidate *c, const struct flow *f)
+{
+	struct value v = f->tracked[c->tracked];
+
+	return xform_is_absent(&c->xform, v.octets, v.bytes);
+}
+
+/*
+ * A list, where positions mean something: counts by size are all there, or stay in raw; a label stack ends with
+ * its last entry that is not all zero, since exporters fill up with zeros.
+ */
+static void run_list(const struct plan *p, const struct group *g, const struct xform_env *env,
+		     struct flow *f)
+{
+	const struct candidate *first = &p->candidates[g->first];
+	uint16_t count = g->count;
+	bool is_stack = first->xform.op == XFORM_MPLS_LABEL;
+
+	for (; is_stack && count > 0 && is_candidate_absent(&first[count - 1], f); count--)
+		f->carried[first[count - 1].tracked] = CARRY_ALL;
+	for (uint16_t i = 0; !is_stack && i < count; i++) {
+		if (is_candidate_absent(&first[i], f))
+			return;
+	}
+	for (uint16_t i = 0; i < count; i++) {
+		struct value v = f->tracked[first[i].tracked];
+
+		if (xform_run(&first[i].xform, env, v.octets, v.bytes, f) == XFORM_TAKEN)
+			f->carried[first[i].tracked] |= first[i].xform.carries;
+	}
+}
+
 static void run_groups(const struct plan *p, const struct xform_env *env, struct flow *f)
 {
 	struct xform_env own;
@@ -156,7 +192,7 @@ static void run_groups(const struct plan *p, const struct xform_env *env, struct
 	memset(f->carried, 0, p->tracked_count);
 	own = record_env(p, env, f);
 	for (uint32_t i = 0; i < p->group_count; i++)
-		run_group(p, &p->groups[i], &own, f);
+		(p->groups[i].is_list ? run_list : run_group)(p, &p->groups[i], &own, f);
 	for (uint32_t i = 0; i < p->tracked_count; i++) {
 		if (f->carried[i] != CARRY_ALL && p->tracked[i].key != NULL)
 			keep_raw(f, p->tracked[i].key, p->tracked[i].form, f->tracked[i]);

@@ -16,11 +16,12 @@ enum step_op {
 	STEP_MAC,
 	STEP_V4, /* an address of 4 octets, not competed for */
 	STEP_V6,
-	STEP_STR,   /* a text, not competed for */
-	STEP_XFORM, /* any other conversion with one target */
-	STEP_RAW,   /* no target */
-	STEP_TRACK, /* its octets are wanted when the walk is over */
-	STEP_SKIP   /* nothing is wanted, but its length is in the record */
+	STEP_STR,     /* a text, not competed for */
+	STEP_XFORM,   /* any other conversion with one target */
+	STEP_RAW,     /* no target */
+	STEP_PADDING, /* in raw only when it is not all zero: then somebody says something with it */
+	STEP_TRACK,   /* its octets are wanted when the walk is over */
+	STEP_SKIP     /* nothing is wanted, but its length is in the record */
 };
 
 #define STEP_VARIABLE 1u /* its length is in the record */

@@ -196,7 +196,7 @@ static enum xform_result run_time(const struct xform *x, const uint8_t *octets, 
 		if (bytes != 8)
 			return contract(f);
 		if (be64(octets) == 0)
-			return XFORM_ABSENT;
+			return XFORM_FAILED;
 		return set_time(
 			x, ntp_ns(be64(octets), x->aux == TIME_NTP_US ? NTP_US_MASK : UINT32_MAX),
 			f);
@@ -204,7 +204,7 @@ static enum xform_result run_time(const struct xform *x, const uint8_t *octets, 
 	if (!read_uint(octets, bytes, &v) || v > (x->aux == TIME_SECONDS ? UINT32_MAX : INT64_MAX))
 		return contract(f);
 	if (v == 0)
-		return XFORM_ABSENT;
+		return XFORM_FAILED;
 	if (x->wants_ns)
 		factor *= 1000000;
 	if (v > INT64_MAX / factor)
@@ -222,7 +222,7 @@ static enum xform_result run_unix(const struct xform *x, const uint8_t *octets, 
 	if (!read_uint(octets, bytes, &v) || v > INT64_MAX / to_ns)
 		return contract(f);
 	if (v == 0)
-		return XFORM_ABSENT;
+		return XFORM_FAILED;
 	return set_time(x, (int64_t)(v * to_ns), f);
 }
 
@@ -296,9 +296,9 @@ static enum xform_result run_number(const struct xform *x, uint64_t v, uint32_t 
 		if (bytes != 3)
 			return contract(f);
 		/* 20 bits of label, 3 of experimental use, the bottom bit (RFC 3032). */
-		return v == 0 ? XFORM_ABSENT : append(x, f, (int64_t)(v >> MPLS_LABEL_SHIFT));
+		return append(x, f, (int64_t)(v >> MPLS_LABEL_SHIFT));
 	default:
-		return take_uint(x, v, f);
+		return x->zero_fails && v == 0 ? XFORM_FAILED : take_uint(x, v, f);
 	}
 }
 
@@ -341,8 +341,7 @@ static bool is_icmp(const struct flow *f)
 
 bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes)
 {
-	bool is_zero_absent = x->zero_is_absent || x->op == XFORM_STR || x->op == XFORM_TIME ||
-			      x->op == XFORM_UNIX || x->op == XFORM_MPLS_LABEL;
+	bool is_zero_absent = x->zero_is_absent || x->op == XFORM_STR || x->op == XFORM_MPLS_LABEL;
 
 	return bytes == 0 || (is_zero_absent && is_zero(octets, bytes));
 }

@@ -6,8 +6,8 @@
  *	xform_run(&x, &env, octets, bytes, f)	once per record
  *
  * Presence is by record: an empty string, a zero-length value and, where zero_is_absent, an all-zero
- * address or MAC are ABSENT.  FAILED means that the field could not carry the value: the caller keeps
- * the element in raw.
+ * address or MAC are ABSENT.  FAILED means that the field could not carry the value, or that it says
+ * nothing there (a time of 0): the caller keeps the element in raw.
  *
  * Owner: the plan.  Lifetime: generation.
  */
@@ -33,6 +33,7 @@ enum as {
 	AS_LOW8,
 	AS_ICMP_HIGH8, /* only when the record's protocol is ICMP or ICMPv6 */
 	AS_ICMP_LOW8,
+	AS_NONZERO,
 	AS_DECIMAL,
 	AS_HEX,
 	AS_BITS,
@@ -93,6 +94,7 @@ struct xform {
 	bool is_i32;   /* the field is an int: values above 2^31-1 fail */
 	bool wants_ns; /* a time into nanoseconds, not milliseconds */
 	bool wants_icmp;
+	bool zero_fails; /* 0 is no value of the field */
 	uint16_t field;
 	uint8_t natural_bytes; /* fixed length of the element's type, or 0 */
 	int64_t scale;	       /* 1: as it is */

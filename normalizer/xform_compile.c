@@ -16,13 +16,16 @@ const struct as_row as_rows[AS_COUNT] = {
 	{ "low8", AS_LOW8, "The low octet of a 16-bit value." },
 	{ "icmp_high8", AS_ICMP_HIGH8, "high8, only in records whose protocol is ICMP or ICMPv6." },
 	{ "icmp_low8", AS_ICMP_LOW8, "low8, only in records whose protocol is ICMP or ICMPv6." },
+	{ "nonzero", AS_NONZERO, "An unsigned number of which 0 says nothing." },
 	{ "decimal", AS_DECIMAL, "An unsigned number as decimal text." },
 	{ "hex", AS_HEX, "Octets as lower-case hex text." },
 	{ "bits", AS_BITS, "A 64-bit pattern, kept as the signed number of the same bits." },
 	{ "app_id", AS_APP_ID, "applicationId (RFC 6759) as engine:selector." },
 	{ "mpls_label", AS_MPLS_LABEL,
 	  "The 20-bit label of an MPLS stack entry, appended to a list." },
-	{ "append", AS_APPEND, "An unsigned number, appended to a list." },
+	{ "append", AS_APPEND,
+	  "An unsigned number, appended to a list; the list is filled when all elements are there that "
+	  "the mapping appends to it." },
 	{ "table", AS_TABLE, "table:NAME: a number's name in templates/tables/NAME.tsv." },
 };
 
@@ -139,6 +142,7 @@ static const struct named {
 	[AS_UNIX_US] = { XFORM_UNIX, 6, 0, TIMES },
 	[AS_HIGH8] = { XFORM_HIGH8, 0, CARRY_HIGH, INTEGERS },
 	[AS_LOW8] = { XFORM_LOW8, 0, CARRY_LOW, INTEGERS },
+	[AS_NONZERO] = { XFORM_UINT, 0, CARRY_ALL, INTEGERS },
 	[AS_ICMP_HIGH8] = { XFORM_HIGH8, 0, CARRY_HIGH, INTEGERS },
 	[AS_ICMP_LOW8] = { XFORM_LOW8, 0, CARRY_LOW, INTEGERS },
 	[AS_DECIMAL] = { XFORM_DECIMAL, 0, CARRY_ALL, 1u << FIELD_STR },
@@ -209,6 +213,7 @@ enum err xform_compile(const struct xform_how *how, struct xform *out, struct wh
 	if (x.scale != 1 && x.op != XFORM_UINT)
 		return why_set(why, ERR_CONF, "scale wants an unsigned element and no `as`");
 	x.wants_icmp = how->as == AS_ICMP_HIGH8 || how->as == AS_ICMP_LOW8;
+	x.zero_fails = how->as == AS_NONZERO;
 	*out = x;
 	return ERR_OK;
 }

@@ -144,9 +144,7 @@ def replay(path, decoder):
                            "-o", f"collector.decoder={decoder}", "-o", "normalizer.raw=full", "-o", "state=/tmp/sluice-golden-state",
                            "-o", "normalizer.enrich=()", "-o", "collector.selfcheck=1", "--replay", path],
                           capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
-    lines = done.stdout.splitlines()
-    flows = [line for line in lines if line.startswith("{")]
-    ledger = [line for line in lines if not line.startswith("{")]
+    flows, ledger = done.stdout.splitlines(), done.stderr.splitlines()
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert ledger and ledger[-1] == "balanced", ledger
     return flows

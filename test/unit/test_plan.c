@@ -56,8 +56,24 @@ static const struct row {
 	  { "\"e32473id77\":\"aabbcc\"", "\"bytes\":7" }, { NULL } },
 	{ "long form of variable length", VERSION_IPFIX, { { 0, 82, TMPL_VARIABLE, 0 }, { 0, 1, 4, 0 } }, "ff0003616263" "00000007",
 	  { "\"interfaceName\":\"abc\"", "\"bytes\":7" }, { NULL } },
-	{ "padding is dropped", VERSION_IPFIX, { { 0, 210, 3, 0 }, { 0, 1, 4, 0 } }, "ffffff" "00000007",
+	{ "padding is dropped", VERSION_IPFIX, { { 0, 210, 3, 0 }, { 0, 1, 4, 0 } }, "000000" "00000007",
 	  { "\"bytes\":7", "\"elements\":{}" }, { "padding" } },
+	{ "padding that says something", VERSION_IPFIX, { { 0, 210, 3, 0 }, { 0, 1, 4, 0 } }, "00ff00" "00000007",
+	  { "\"bytes\":7", "\"paddingOctets\":\"00ff00\"" }, { NULL } },
+	{ "a time of zero", VERSION_IPFIX, { { 0, 152, 8, 0 }, { 0, 153, 8, 0 } }, "0000000000000000" "0000018bcfe56800",
+	  { "\"flow_end_time\":1700000000000", "\"flowStartMilliseconds\":\"0\"" }, { "flow_start_time" } },
+	{ "a sampling rate of zero", VERSION_IPFIX, { { 0, 34, 4, 0 }, { 0, 50, 4, 0 } }, "00000000" "00000064",
+	  { "\"sampling_rate\":100", "\"samplingInterval\":\"0\"" }, { "samplerRandomInterval" } },
+	{ "ICMP", VERSION_IPFIX, { { 0, 4, 1, 0 }, { 0, 32, 2, 0 } }, "01" "0301",
+	  { "\"icmp_type\":3", "\"icmp_code\":1", "\"elements\":{}" }, { NULL } },
+	{ "six counts by size", VERSION_IPFIX, { { 35632, 88, 4, 0 }, { 35632, 89, 4, 0 }, { 35632, 90, 4, 0 }, { 35632, 91, 4, 0 }, { 35632, 92, 4, 0 }, { 35632, 93, 4, 0 } },
+	  "00000001" "00000002" "00000003" "00000004" "00000005" "00000006",
+	  { "\"size_histogram\":[1,2,3,4,5,6]", "\"elements\":{}" }, { NULL } },
+	{ "three of six counts", VERSION_IPFIX, { { 35632, 90, 4, 0 }, { 35632, 91, 4, 0 }, { 35632, 93, 4, 0 } },
+	  "00000001" "00000002" "00000003", { "\"ntop.NUM_PKTS_256_TO_512_BYTES\":\"1\"", "\"ntop.NUM_PKTS_OVER_1514_BYTES\":\"3\"" },
+	  { "size_histogram" } },
+	{ "label stack, zeros above and behind", VERSION_IPFIX, { { 0, 70, 3, 0 }, { 0, 71, 3, 0 }, { 0, 72, 3, 0 } },
+	  "000000" "000101" "000000", { "\"mpls_labels\":[0,16]" }, { "mplsLabelStackSection3" } },
 	{ "wrong length", VERSION_IPFIX, { { 0, 8, 3, 0 }, { 0, 1, 4, 0 } }, "0a0000" "00000007",
 	  { "\"sourceIPv4Address\":\"0a0000\"", "\"contract\"", "\"bytes\":7" }, { "\"src_ip\"" } },
 	{ "saturated", VERSION_IPFIX, { { 0, 1, 8, 0 } }, "ffffffffffffffff",
@@ -257,7 +273,8 @@ static void test_raw_modes(void **state)
 			flow_clear(s->flow);
 			plan_run(p, &env, record, s->flow);
 			if (raw == RAW_MODE_FULL)
-				assert_int_equal(s->flow->raw_count, t->field_count - paddings);
+				assert_in_range(s->flow->raw_count, t->field_count - paddings,
+						t->field_count);
 			if (raw == RAW_MODE_NONE)
 				assert_int_equal(s->flow->raw_count, 0);
 			plan_free(p);
