@@ -7,6 +7,7 @@
 
 #include "base/conf_tree.h"
 #include "base/conf_value.h"
+#include "base/must.h"
 #include "base/nearest.h"
 
 #define KEYS_MAX 256
@@ -171,6 +172,7 @@ static enum err read_variant(const struct conf_opt *table, const struct conf_opt
 	void **member = conf_member(entry, row->at);
 
 	(void)table;
+	must(variant != NULL);
 	*member = calloc(1, variant->bytes);
 	if (*member == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");

@@ -96,7 +96,9 @@ static enum err grow(struct htab *h)
 	}
 	free(h->keys);
 	free(h->values);
-	*h = bigger;
+	h->keys = bigger.keys;
+	h->values = bigger.values;
+	h->slot_count = bigger.slot_count;
 	return ERR_OK;
 }
 

@@ -98,9 +98,7 @@ static const struct conf_opt sink_table[] = {
 };
 #undef AT
 
-#define OPTIONS_AT(group, member)                                                                  \
-	(offsetof(struct options, group.member) - offsetof(struct options, group))
-#define AT(member) OPTIONS_AT(collector, member)
+#define AT(member) offsetof(struct collector_options, member)
 static const struct conf_opt collector_table[] = {
 	{ "decoder", CONF_ENUM, CONF_RESTART, AT(decoder), 0, 0, "plan",
 	  "Who cuts v9 and IPFIX records: our plan, or libfixbuf (slower; to compare).", 0,
@@ -125,7 +123,7 @@ static const struct conf_opt collector_table[] = {
 };
 #undef AT
 
-#define AT(member) OPTIONS_AT(normalizer, member)
+#define AT(member) offsetof(struct normalizer_options, member)
 static const struct conf_opt normalizer_table[] = {
 	{ "elements", CONF_STRING, CONF_LIVE, AT(elements), 1, 4000, "templates/elements",
 	  "Folder of element registries (*.xml)." },
@@ -145,7 +143,7 @@ static const struct conf_opt normalizer_table[] = {
 };
 #undef AT
 
-#define AT(member) OPTIONS_AT(log, member)
+#define AT(member) offsetof(struct log_options, member)
 static const struct conf_opt log_table[] = {
 	{ "max_bytes", CONF_SIZE, CONF_RESTART, AT(max_bytes), 1 << 20, INT64_MAX, "1G",
 	  "Room for records that sinks have not made safe, of all workers together." },
@@ -158,7 +156,7 @@ static const struct conf_opt log_table[] = {
 };
 #undef AT
 
-#define AT(member) OPTIONS_AT(control, member)
+#define AT(member) offsetof(struct control_options, member)
 static const struct conf_opt control_table[] = {
 	{ "socket", CONF_STRING, CONF_RESTART, AT(socket), 1, 107, "/run/sluice/sluice.sock",
 	  "Control socket, for sluicectl." },

@@ -47,6 +47,38 @@ struct sink_options {
 
 enum decoder { DECODER_PLAN, DECODER_FIXBUF };
 
+struct collector_options {
+	int decoder;
+	uint32_t selfcheck;
+	uint32_t template_lifetime_s;
+	uint32_t session_idle_s;
+	uint32_t domains_max;
+	uint32_t templates_max;
+	uint32_t fields_max;
+	uint32_t repeats_max;
+	uint32_t batch;
+};
+
+struct normalizer_options {
+	char *elements;
+	char *mappings;
+	char *tables;
+	int raw;
+	char **enrich;
+	size_t enrich_count;
+	struct enrich_network_conf network;
+};
+
+struct log_options {
+	uint64_t max_bytes;
+	int policy;
+	int sync;
+};
+
+struct control_options {
+	char *socket;
+};
+
 struct options {
 	char *state;
 	char *workers; /* "auto", or a number */
@@ -56,36 +88,12 @@ struct options {
 	size_t listen_count;
 	struct exporter_options *exporters;
 	size_t exporter_count;
-	struct {
-		int decoder;
-		uint32_t selfcheck;
-		uint32_t template_lifetime_s;
-		uint32_t session_idle_s;
-		uint32_t domains_max;
-		uint32_t templates_max;
-		uint32_t fields_max;
-		uint32_t repeats_max;
-		uint32_t batch;
-	} collector;
-	struct {
-		char *elements;
-		char *mappings;
-		char *tables;
-		int raw;
-		char **enrich;
-		size_t enrich_count;
-		struct enrich_network_conf network;
-	} normalizer;
-	struct {
-		uint64_t max_bytes;
-		int policy;
-		int sync;
-	} log;
+	struct collector_options collector;
+	struct normalizer_options normalizer;
+	struct log_options log;
 	struct sink_options *sinks;
 	size_t sink_count;
-	struct {
-		char *socket;
-	} control;
+	struct control_options control;
 };
 
 extern const struct conf_opt options_table[];

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/must.h"
 #include "base/nearest.h"
 
 #define LINES_MAX 65536
@@ -268,6 +269,7 @@ static enum err get_value(const struct reading *r, const config_setting_t *group
 		return wrong(r, group, "missing key", "value");
 	if (field->type == FIELD_STR) {
 		TRY(get_text(r, group, "value", true, &text));
+		must(text != NULL);
 		v->text.octets = strdup(text);
 		v->text.bytes = (uint32_t)strlen(text);
 		if (v->text.octets == NULL)
@@ -451,6 +453,7 @@ static enum err read_mapping(struct reading *r, const config_t *config)
 		return why_set(r->why, ERR_CONF, "%s:1: missing group `mapping'", r->file);
 	TRY(check_keys(r, group, keys, sizeof(keys) / sizeof(keys[0])));
 	TRY(get_text(r, group, "name", true, &name));
+	must(name != NULL);
 	r->mapping->name = strdup(name);
 	r->mapping->file = strdup(r->file);
 	if (r->mapping->name == NULL || r->mapping->file == NULL)

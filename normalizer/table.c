@@ -125,7 +125,8 @@ bool table_is_invertible(const struct table *t)
 
 static enum err settle(struct table *t, const char *path, struct why *why)
 {
-	qsort(t->rows, t->row_count, sizeof(t->rows[0]), compare_rows);
+	if (t->rows != NULL)
+		qsort(t->rows, t->row_count, sizeof(t->rows[0]), compare_rows);
 	for (size_t i = 0; i < t->row_count; i++) {
 		if (i > 0 && t->rows[i].number == t->rows[i - 1].number)
 			return why_set(why, ERR_CONF, "%s: number %u stands twice", path,

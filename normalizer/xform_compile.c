@@ -87,43 +87,53 @@ static bool time_of(enum element_type type, uint8_t *code)
 	}
 }
 
+static bool natural_integer(const struct xform_how *how, struct xform *x)
+{
+	enum element_type type = type_of(how);
+	bool is_time = time_of(type, &x->aux);
+
+	if (is_time && how->field->type == FIELD_MS)
+		x->op = XFORM_TIME;
+	else if (is_signed(type))
+		x->op = XFORM_INT;
+	else if (is_unsigned(type) || type == ELEMENT_OCTETS || is_time)
+		x->op = unsigned_op(how);
+	else
+		return false;
+	return true;
+}
+
+_Static_assert(ELEMENT_TYPE_COUNT <= 32, "types are bits of 32");
+
+/* What else holds as it is: the op by the field's type, and the element types it reads. */
+static const struct {
+	uint8_t op;
+	uint32_t types; /* bits of enum element_type */
+} naturals[FIELD_TYPE_COUNT] = {
+	[FIELD_ADDR] = { XFORM_ADDR, 1u << ELEMENT_IPV4 | 1u << ELEMENT_IPV6 },
+	[FIELD_MAC] = { XFORM_MAC, 1u << ELEMENT_MAC },
+	[FIELD_STR] = { XFORM_STR, 1u << ELEMENT_STRING },
+	[FIELD_F64] = { XFORM_F64, 1u << ELEMENT_FLOAT32 | 1u << ELEMENT_FLOAT64 },
+	[FIELD_BOOL] = { XFORM_BOOL, 1u << ELEMENT_BOOLEAN },
+	[FIELD_LONGS] = { XFORM_APPEND, 1u << ELEMENT_UNSIGNED8 | 1u << ELEMENT_UNSIGNED16 |
+						1u << ELEMENT_UNSIGNED32 |
+						1u << ELEMENT_UNSIGNED64 },
+};
+
 /* The natural op by element type; false when the field cannot hold it. */
 static bool natural(const struct xform_how *how, struct xform *x)
 {
 	enum element_type type = type_of(how);
 	enum field_type field = how->field->type;
 
-	if (is_integer_field(field)) {
-		if (time_of(type, &x->aux) && field == FIELD_MS)
-			x->op = XFORM_TIME;
-		else if (is_signed(type))
-			x->op = XFORM_INT;
-		else if (is_unsigned(type) || type == ELEMENT_OCTETS || time_of(type, &x->aux))
-			x->op = unsigned_op(how);
-		else
-			return false;
-		return true;
-	}
+	if (is_integer_field(field))
+		return natural_integer(how, x);
 	if (field == FIELD_STR && (is_unsigned(type) || type == ELEMENT_OCTETS)) {
 		x->op = is_unsigned(type) ? XFORM_DECIMAL : XFORM_HEX;
 		return true;
 	}
-	x->op = field == FIELD_ADDR   ? XFORM_ADDR
-		: field == FIELD_MAC  ? XFORM_MAC
-		: field == FIELD_STR  ? XFORM_STR
-		: field == FIELD_F64  ? XFORM_F64
-		: field == FIELD_BOOL ? XFORM_BOOL
-				      : XFORM_APPEND;
-	if (field == FIELD_ADDR)
-		return type == ELEMENT_IPV4 || type == ELEMENT_IPV6;
-	if (field == FIELD_MAC)
-		return type == ELEMENT_MAC;
-	if (field == FIELD_F64)
-		return type == ELEMENT_FLOAT32 || type == ELEMENT_FLOAT64;
-	if (field == FIELD_BOOL)
-		return type == ELEMENT_BOOLEAN;
-	return field == FIELD_STR ? type == ELEMENT_STRING
-				  : field == FIELD_LONGS && is_unsigned(type);
+	x->op = naturals[field].op;
+	return (naturals[field].types & 1u << type) != 0;
 }
 
 /* Conversions that a mapping names: which op, into which field types, and what they carry. */

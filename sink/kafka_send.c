@@ -120,7 +120,7 @@ void kafka_send_one(struct kafka *k, struct kafka_msg *m)
 
 	if (k->o->key == KAFKA_KEY_EXPORTER) {
 		v[count].vtype = RD_KAFKA_VTYPE_KEY;
-		v[count].u.mem.ptr = (void *)(uintptr_t)x->name; /* which is only read */
+		v[count].u.mem.ptr = (void *)x->name; /* which is only read */
 		v[count].u.mem.size = x->bytes;
 		count++;
 	}
@@ -152,7 +152,7 @@ static void lane_send(struct kafka *k, int32_t partition)
 		if (k->o->key == KAFKA_KEY_EXPORTER) {
 			const struct kafka_exporter *x = exporter_of(k, m->exporter);
 
-			out->key = (void *)(uintptr_t)x->name; /* which is only read */
+			out->key = (void *)x->name; /* which is only read */
 			out->key_len = x->bytes;
 		}
 	}

@@ -51,8 +51,10 @@ static void slab_retire(struct kafka_slabs *s, struct kafka_slab *slab)
 
 void kafka_slabs_clear(struct kafka_slabs *s)
 {
-	while (s->all != NULL)
+	while (s->all != NULL) {
+		must(s->all->previous == NULL);
 		slab_retire(s, s->all);
+	}
 }
 
 void kafka_slabs_fini(struct kafka_slabs *s)

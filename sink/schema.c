@@ -241,6 +241,6 @@ void schema_fields_free(struct field_set *fields)
 	if (fields == NULL)
 		return;
 	for (size_t i = 0; i < fields->extra_count; i++)
-		free((char *)(uintptr_t)fields->fields[FIELD_EXTRA_FIRST + i].name);
+		free((char *)fields->fields[FIELD_EXTRA_FIRST + i].name);
 	free(fields);
 }

@@ -377,6 +377,8 @@ static void fill_rich_numbers(const struct gen_plan *plan, struct gen_flow *f)
 static void fill_rich_texts(uint64_t n, struct gen_flow *f)
 {
 	const uint64_t *w = f->word;
+	static const uint8_t user[] = { 'u', 0xc5, 0xbe, '-' };
+	static const uint8_t eth[] = { 'e', 't', 'h' };
 	size_t count = gen_bits(w[14], 12, 4) != 0 ? 0 : 255;
 	uint64_t in_if = f->num[GEN_IN_IF];
 	uint8_t *p;
@@ -388,12 +390,12 @@ static void fill_rich_texts(uint64_t n, struct gen_flow *f)
 	blob_set(f, GEN_APP_TEXT, p, count);
 
 	p = room_take(f, 8);
-	memcpy(p, "u\xc5\xbe-", 4);
+	memcpy(p, user, sizeof(user));
 	count = gen_bits(w[14], 21, 2) == 0 ? 0 : 4 + put_hex(gen_bits(w[14], 23, 16), p + 4);
 	blob_set(f, GEN_USER, p, count);
 
 	p = room_take(f, 5);
-	memcpy(p, "eth", 3);
+	memcpy(p, eth, sizeof(eth));
 	count = 3;
 	if (in_if >= 10)
 		p[count++] = (uint8_t)('0' + in_if / 10);
