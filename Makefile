@@ -137,8 +137,8 @@ doc: $(BUILD)/sluiced  ## the generated pages of doc/
 	@for page in fields options counters; do \
 		$(BUILD)/sluiced --print-doc $$page > doc/$$(echo $$page | tr a-z A-Z).md || exit 1; done
 
-golden-update: all  ## rewrite the expected files of the golden tests; the diff is what you defend
-	scripts/golden --update $(BUILD)
+golden-update:  ## rewrite test/corpus/*.tshark.json, which golden tests expect; the diff is what you defend
+	scripts/corpus-capture --tshark
 
 install: all  ## into DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/sluice \
