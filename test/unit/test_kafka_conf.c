@@ -231,8 +231,7 @@ static void what_librdkafka_gets(void **state)
 static void fallback_lines(void **state)
 {
 	static const char *const yes[] = {
-		"[thrd:x]: x/1: Failed to snappy-compress 9 bytes for topic t [0]: e: sending "
-		"uncompressed",
+		"[thrd:x]: x/1: Failed to snappy-compress 9 bytes for topic t [0]: e: sending uncompressed",
 		"t [0]: Broker does not support compression type lz4: not compressing batch",
 		"Unable to create LZ4 compression context: e",
 		"Unable to query LZ4 compressed size (for 9 uncompressed bytes): e",
