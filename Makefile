@@ -4,12 +4,16 @@
 # BUILD=DIR  where everything goes            CC=clang   another compiler
 # SAN=LIST   address,undefined | thread       WERROR=1   warnings are errors
 # FUZZ_S=N   seconds for each fuzz target     V=1        show the commands
+# PREFIX=, SYSCONFDIR=, STATEDIR=, RUNDIR=, DESTDIR=   for install
 # Programs of one BUILD are made again when compiler or flags change.
 
 BUILD   ?= build
 CLANG   ?= clang
 FUZZ_S  ?= 60
 PREFIX  ?= /usr/local
+SYSCONFDIR ?= /etc
+STATEDIR   ?= /var/lib/sluice
+RUNDIR     ?= /run/sluice
 VERSION := $(shell cat VERSION)
 ifeq ($(origin CC),default)
 CC := gcc
@@ -140,17 +144,22 @@ doc: $(BUILD)/sluiced  ## the generated pages of doc/
 golden-update:  ## rewrite test/corpus/*.tshark.json, which golden tests expect; the diff is what you defend
 	scripts/corpus-capture --tshark
 
-install: all  ## into DESTDIR and PREFIX
+install: all  ## into DESTDIR and PREFIX; a sluice.conf that is there stays
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/sluice \
-		$(DESTDIR)/etc/sluice $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+		$(DESTDIR)$(SYSCONFDIR)/sluice $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install $(BUILD)/sluiced $(DESTDIR)$(PREFIX)/sbin/sluiced
 	install $(BUILD)/sluicectl $(DESTDIR)$(PREFIX)/bin/sluicectl
 	cp -R templates $(DESTDIR)$(PREFIX)/share/sluice/
-	sed -e 's|"templates/|"$(PREFIX)/share/sluice/templates/|' \
-	    -e 's|^state = .*|state = "/var/lib/sluice";|' \
-	    -e 's|path = "flows"|path = "/var/lib/sluice/flows"|' \
-	    -e 's|socket = "run/|socket = "/run/sluice/|' etc/sluice.conf > $(DESTDIR)/etc/sluice/sluice.conf
-	sed 's|@PREFIX@|$(PREFIX)|' etc/sluiced.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/sluiced.service
+	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/sluice
+	@sed -e 's|"templates/|"$(PREFIX)/share/sluice/templates/|' \
+	    -e 's|^state = .*|state = "$(STATEDIR)";|' \
+	    -e 's|path = "flows"|path = "$(STATEDIR)/flows"|' \
+	    -e 's|socket = "run/|socket = "$(RUNDIR)/|' etc/sluice.conf > $(BUILD)/sluice.conf
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' etc/sluiced.service > $(BUILD)/sluiced.service
+	@conf=$(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf; \
+	if [ ! -e $$conf ] || cmp -s $$conf $(BUILD)/sluice.conf; then to=$$conf; else to=$$conf.new; fi; \
+	echo install -m 644 $(BUILD)/sluice.conf $$to; install -m 644 $(BUILD)/sluice.conf $$to
+	install -m 644 $(BUILD)/sluiced.service $(DESTDIR)$(PREFIX)/lib/systemd/system/sluiced.service
 	install -m 644 etc/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
 
 clean:  ## everything that was built

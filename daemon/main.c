@@ -233,8 +233,12 @@ static int check(struct arguments *a)
 	struct service *s;
 	enum err e = service_open(&a->setup, &s, &why);
 
-	if (e != ERR_OK)
-		return fail(e, &why);
+	if (e != ERR_OK) {
+		int code = fail(e, &why);
+
+		/* A folder that is not there is wrong configuration as well: no restart heals it. */
+		return code == EXIT_FAILURE ? EXIT_CONFIGURATION : code;
+	}
 	(void)printf("ok: %zu mappings, %zu elements, %zu sinks\n",
 		     reload_newest(&s->reload)->catalog->mappings->count,
 		     element_count(reload_newest(&s->reload)->catalog->elements),
