@@ -45,7 +45,9 @@ static void print_fields(FILE *out)
 		"# Fields\n\nGenerated from `normalizer/fields.def`. One Avro record `sluice.Flow`: "
 		"`record_id`, `normalized`, `enriched`, `raw`.\n\n"
 		"`record_id` is 16 octets, XXH3-128 of the record's wire content and origin: the same "
-		"on replay and on a second collector.\n",
+		"on replay and on a second collector. A field is null when the record does not tell it, or no "
+		"mapping or enricher that is on gives it: see [OPTIONS.md](OPTIONS.md) for the enrichers "
+		"there are. The schema has fields of enrichers that this version does not have yet.\n",
 		out);
 	print_layer(fields, LAYER_normalized, "normalized: what the exporter said", out);
 	print_layer(fields, LAYER_enriched, "enriched: what was derived or joined", out);
@@ -71,7 +73,10 @@ static void print_options(FILE *out)
 		"# Options\n\nGenerated from the tables that the parser uses. Syntax is libconfig's; "
 		"`-o KEY=VALUE` sets one on the command line, list entries by number: "
 		"`-o listen.0.port=4740`. Numbers above 2147483647 need the suffix `L`; sizes are texts "
-		"such as `\"64M\"`.\n\n",
+		"such as `\"64M\"`. Relative paths start at the folder that sluiced was started in. "
+		"An option that takes effect at a reload does so at SIGHUP or `sluicectl reload`. "
+		"`sinks[].(file).path` is the option `path` of an entry of `sinks` whose type is "
+		"`file`.\n\n",
 		out);
 	conf_markdown(options_table, out);
 	(void)fputs("\n## Enrichers\n\n| name | gives |\n|---|---|\n", out);
@@ -103,8 +108,10 @@ static void print_counters(const char *title, const struct stat_desc *descs, siz
 static void print_all_counters(FILE *out)
 {
 	(void)fputs(
-		"# Counters\n\nGenerated from the tables of each room. All are monotonic; a row with a "
-		"reason is a loss. `sluicectl counters` shows them, `sluicectl ledger` adds them up.\n",
+		"# Counters\n\nGenerated from the tables of each room. All but `data_sets_held_now` only grow, "
+		"and start at 0 with the service. A row with a reason is a loss of ours; before us "
+		"`kernel_drops` is what the kernel dropped, and `sequence_missed` estimates what never "
+		"arrived. `sluicectl counters` shows them, `sluicectl ledger` adds them up.\n",
 		out);
 	print_counters("Collector", collector_stat_descs, COLLECTOR_STAT_COUNT, out);
 	print_counters("Pipeline", pipeline_stat_descs, PIPE_STAT_COUNT, out);

@@ -91,7 +91,8 @@ static const struct conf_variant *sink_variants(void)
 #define AT(member) offsetof(struct sink_options, member)
 static const struct conf_opt sink_table[] = {
 	{ "name", CONF_STRING, CONF_RESTART, AT(name), 1, 64, NULL, "Name in status and ledger." },
-	{ "type", CONF_STRING, CONF_RESTART, AT(type), 1, 32, NULL, "Which sink it is." },
+	{ "type", CONF_STRING, CONF_RESTART, AT(type), 1, 32, NULL,
+	  "Which sink it is: file, kafka, stdout or null." },
 	CONF_VARIANT_ROW(struct sink_options, conf, sink_variants),
 	CONF_LINE_ROW(struct sink_options, line),
 	{ 0 },
