@@ -336,10 +336,6 @@ static enum err complete(struct file *f)
 	stat_add(f->env.stat, SINK_STAT_CORRUPT, f->corrupt);
 	stat_add(f->env.stat, SINK_STAT_OUT_OCTETS, out_octets);
 	stat_inc(f->env.stat, SINK_STAT_ROTATIONS);
-	for (size_t i = 0; i < f->env.reader_count; i++) {
-		if (f->ends[i] > log_reader_done_lsn(f->env.readers[i]))
-			reader_done(f->env.readers[i], f->ends[i]);
-	}
 	recovered(f);
 	(void)pthread_mutex_lock(&f->lock);
 	f->view.is_waiting = false;
@@ -347,6 +343,11 @@ static enum err complete(struct file *f)
 	f->view.open_records = 0;
 	memcpy(f->view.name, f->writer.out.name, sizeof(f->view.name));
 	(void)pthread_mutex_unlock(&f->lock);
+	/* Last: whoever waits for the records finds them in status and counters. */
+	for (size_t i = 0; i < f->env.reader_count; i++) {
+		if (f->ends[i] > log_reader_done_lsn(f->env.readers[i]))
+			reader_done(f->env.readers[i], f->ends[i]);
+	}
 	log_debug("sink.file_completed sink=%s file=%s records=%llu octets=%llu", f->env.name,
 		  f->writer.out.name, (unsigned long long)f->records,
 		  (unsigned long long)out_octets);
