@@ -223,12 +223,39 @@ static enum step_op fast_op(const struct xform *x, uint16_t bytes)
 	}
 }
 
+/* Straight into its field. */
+static void make_simple(struct plan *p, const struct target *t, struct step *step)
+{
+	step->op = (uint8_t)fast_op(&t->xform, step->bytes);
+	step->field = t->xform.field;
+	step->at = (uint16_t)p->xform_count;
+	p->xforms[p->xform_count++] = t->xform;
+	if (step->op < STEP_U64 || (step->op >= STEP_MAC && step->op <= STEP_V6))
+		p->always[step->field / 64] |= UINT64_C(1) << (step->field % 64);
+}
+
+/* Kept until the walk is over. */
+static void make_tracked(struct draft *d, struct step *step)
+{
+	struct plan *p = d->plan;
+	struct tracked *tracked = &p->tracked[p->tracked_count];
+
+	step->op = STEP_TRACK;
+	step->at = (uint16_t)p->tracked_count;
+	d->tracked_at[step->index] = step->at;
+	tracked->form = step->form;
+	tracked->key = (step->flags & STEP_KEEPS) != 0 ? NULL : step->key;
+	tracked->index = step->index;
+	if (step->index == d->boot_index)
+		p->boot_at = (int32_t)p->tracked_count;
+	p->tracked_count++;
+}
+
 /* What becomes of one template field. */
 static void make_step(struct draft *d, uint16_t index, struct step *step)
 {
 	const struct tmpl_field *field = &d->tmpl->fields[index];
 	const struct target *t = d->per_index[index] == 0 ? NULL : &d->targets[d->first_at[index]];
-	struct plan *p = d->plan;
 	bool is_padding = field->pen == PEN_IANA && field->id == ELEMENT_PADDING;
 
 	step->index = index;
@@ -236,32 +263,19 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 		step->flags |= STEP_VARIABLE;
 	else
 		step->bytes = field->bytes;
-	step->form = (uint8_t)p->keys[index].form;
+	step->form = (uint8_t)d->plan->keys[index].form;
 	if (d->catalog->raw != RAW_MODE_NONE)
-		step->key = &p->keys[index];
+		step->key = &d->plan->keys[index];
 	if (!is_padding && d->catalog->raw == RAW_MODE_FULL)
 		step->flags |= STEP_KEEPS;
-	if (t == NULL && index != d->boot_index) {
-		step->op = step->key == NULL ? STEP_SKIP : is_padding ? STEP_PADDING : STEP_RAW;
-	} else if (t != NULL && is_simple(d, t)) {
-		step->op = (uint8_t)fast_op(&t->xform, step->bytes);
-		step->field = t->xform.field;
-		step->at = (uint16_t)p->xform_count;
-		p->xforms[p->xform_count++] = t->xform;
-		if (step->op < STEP_U64 || (step->op >= STEP_MAC && step->op <= STEP_V6))
-			p->always[step->field / 64] |= UINT64_C(1) << (step->field % 64);
-	} else {
-		step->op = STEP_TRACK;
-		step->at = (uint16_t)p->tracked_count;
-		d->tracked_at[index] = step->at;
-		p->tracked[p->tracked_count].form = step->form;
-		p->tracked[p->tracked_count].key =
-			(step->flags & STEP_KEEPS) != 0 ? NULL : step->key;
-		p->tracked[p->tracked_count].index = index;
-		if (index == d->boot_index)
-			p->boot_at = (int32_t)p->tracked_count;
-		p->tracked_count++;
-	}
+	if (t != NULL && is_simple(d, t))
+		make_simple(d->plan, t, step);
+	else if (t != NULL || index == d->boot_index)
+		make_tracked(d, step);
+	else if (step->key == NULL)
+		step->op = STEP_SKIP;
+	else
+		step->op = is_padding ? STEP_PADDING : STEP_RAW;
 }
 
 /* Steps in wire order; fixed octets that nobody wants are skipped by the step behind them. */
