@@ -67,10 +67,10 @@ static int32_t java_murmur2(const uint8_t *data, int length)
 	switch (length % 4) {
 	case 3:
 		h = cut(h ^ data[words * 4 + 2] * 65536ll);
-		/* fall through */
+		__attribute__((fallthrough));
 	case 2:
 		h = cut(h ^ data[words * 4 + 1] * 256ll);
-		/* fall through */
+		__attribute__((fallthrough));
 	case 1:
 		h = cut(h ^ data[words * 4]);
 		h = cut(h * m);
