@@ -105,6 +105,8 @@ static enum err set_string(const struct conf_opt *o, const char *text, void *opt
 			       (long long)o->max);
 	if (strlen(text) < (size_t)o->min)
 		return why_set(why, ERR_CONF, "`%s' cannot be empty", o->key);
+	if (o->check != NULL)
+		TRY(o->check(text, why));
 	copy = strdup(text);
 	if (copy == NULL)
 		return why_set(why, ERR_NOMEM, "no memory for `%s'", o->key);
@@ -150,6 +152,8 @@ enum err conf_add_string(const struct conf_opt *o, const char *text, void *optio
 	if (*count >= CONF_ENTRIES_MAX)
 		return why_set(why, ERR_CONF, "`%s' has more than %d entries", o->key,
 			       CONF_ENTRIES_MAX);
+	if (o->check != NULL)
+		TRY(o->check(text, why));
 	more = realloc(*member, (*count + 1) * sizeof(**member));
 	if (more == NULL)
 		return why_set(why, ERR_NOMEM, "no memory for `%s'", o->key);

@@ -71,6 +71,10 @@ struct conf_opt {
 	const struct conf_opt *sub;
 	size_t sub_bytes;
 	const struct conf_variant *(*variants)(void);
+	/* STRING and each of STRINGS: may it be this text?  Says what it wants instead. */
+	enum err (*check)(const char *text, struct why *why);
+	/* LIST: what no option of an entry knows alone. */
+	enum err (*check_entry)(const void *entry, struct why *why);
 };
 
 /* Rows of the longer kinds; clang-format takes an initialiser in a macro for a block. */

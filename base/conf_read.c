@@ -110,8 +110,10 @@ static enum err read_strings(const struct conf_opt *o, const config_setting_t *s
 {
 	enum err e = ERR_OK;
 
-	if (config_setting_type(s) == CONFIG_TYPE_STRING)
-		return conf_add_string(o, config_setting_get_string(s), options, why);
+	if (config_setting_type(s) == CONFIG_TYPE_STRING) {
+		e = conf_add_string(o, config_setting_get_string(s), options, why);
+		return e == ERR_OK ? e : at_place(s, e, why);
+	}
 	if (!config_setting_is_list(s) && !config_setting_is_array(s))
 		return wrong(s, why, o->key, "wants a list of texts");
 	for (int i = 0; e == ERR_OK && i < config_setting_length(s); i++) {
@@ -200,7 +202,11 @@ static enum err read_entry(const struct conf_opt *o, const config_setting_t *gro
 		TRY(find_variant(row, group, why, &variant));
 	TRY(check_keys(o->sub, variant, group, why));
 	TRY(read_table(o->sub, variant, group, entry, why));
-	return row == NULL ? ERR_OK : read_variant(o->sub, row, variant, group, entry, why);
+	if (row != NULL)
+		TRY(read_variant(o->sub, row, variant, group, entry, why));
+	if (o->check_entry != NULL && o->check_entry(entry, why) != ERR_OK)
+		return at_place(group, ERR_CONF, why);
+	return ERR_OK;
 }
 
 static enum err read_list(const struct conf_opt *o, const config_setting_t *s, void *options,

@@ -28,6 +28,16 @@ static const char *mapping_at(const void *words, size_t i)
 	return set->mappings[i].name;
 }
 
+static enum err unknown_mapping(const struct generation *g, const struct exporter_options *from,
+				struct why *why)
+{
+	const struct mapping_set *set = g->catalog->mappings;
+
+	(void)why_set(why, ERR_CONF, "unknown mapping `%s' (nearest: `%s')", from->mapping,
+		      nearest_of(from->mapping, mapping_at, set, set->count));
+	return options_place(g->options, from->line, why);
+}
+
 static enum err make_exporters(struct generation *g, struct why *why)
 {
 	const struct options *o = g->options;
@@ -49,11 +59,7 @@ static enum err make_exporters(struct generation *g, struct why *why)
 		to->mapping = from->mapping;
 		to->sampling_rate = from->sampling_rate;
 		if (from->mapping != NULL && mapping_find(g->catalog->mappings, from->mapping) < 0)
-			return why_set(why, ERR_CONF,
-				       "exporters, line %d: unknown mapping `%s' (nearest: `%s')",
-				       from->line, from->mapping,
-				       nearest_of(from->mapping, mapping_at, g->catalog->mappings,
-						  g->catalog->mappings->count));
+			return unknown_mapping(g, from, why);
 	}
 	return ERR_OK;
 }

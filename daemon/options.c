@@ -33,12 +33,69 @@ static const struct conf_word levels[] = { { "error", LOG_LEVEL_ERROR },
 enum log_sync { LOG_SYNC_OFF };
 static const struct conf_word syncs[] = { { "off", LOG_SYNC_OFF }, { 0 } };
 
+static enum err check_workers(const char *text, struct why *why)
+{
+	char *end;
+	unsigned long n;
+
+	if (strcmp(text, "auto") == 0)
+		return ERR_OK;
+	n = strtoul(text, &end, 10);
+	if (*end == '\0' && n >= 1 && n <= WORKERS_MAX)
+		return ERR_OK;
+	return why_set(why, ERR_CONF, "`workers' is \"auto\" or a number from 1 to %d",
+		       WORKERS_MAX);
+}
+
+static enum err check_address(const char *text, struct why *why)
+{
+	struct addr a;
+
+	if (addr_parse(text, &a) == ERR_OK)
+		return ERR_OK;
+	return why_set(why, ERR_CONF, "`%s' is no address", text);
+}
+
+static enum err check_network(const char *text, struct why *why)
+{
+	struct addr a;
+	unsigned bits;
+
+	if (addr_parse_prefix(text, &a, &bits) == ERR_OK)
+		return ERR_OK;
+	return why_set(why, ERR_CONF, "`%s' is no address or network", text);
+}
+
+static enum err check_exporter(const void *entry, struct why *why)
+{
+	const struct exporter_options *e = entry;
+
+	return e->address != NULL ? ERR_OK : why_set(why, ERR_CONF, "`address' is missing");
+}
+
+static enum err check_sink(const void *entry, struct why *why)
+{
+	const struct sink_options *s = entry;
+	const struct sink_ops *ops = sink_type_find(s->type);
+
+	if (s->name == NULL)
+		return why_set(why, ERR_CONF, "`name' is missing");
+	if (ops->check == NULL || ops->check(s->conf, why) == ERR_OK)
+		return ERR_OK;
+	why_prefix(why, "sink %s", s->name);
+	return ERR_CONF;
+}
+
 #define AT(member) offsetof(struct listen_options, member)
 static const struct conf_opt listen_table[] = {
 	CONF_ENUM_ROW("transport", struct listen_options, transport, CONF_RESTART, transports,
 		      "udp", "How messages come."),
-	{ "address", CONF_STRING, CONF_RESTART, AT(address), 0, 64, NULL,
-	  "Address to receive on; absent: every address, IPv4 and IPv6." },
+	{ .key = "address",
+	  .type = CONF_STRING,
+	  .at = AT(address),
+	  .max = 64,
+	  .doc = "Address to receive on; absent: every address, IPv4 and IPv6.",
+	  .check = check_address },
 	{ "port", CONF_U32, CONF_RESTART, AT(port), 0, 65535, "4739",
 	  "Port to receive on; 0: any free one, which `status` tells." },
 	{ "interface", CONF_STRING, CONF_RESTART, AT(interface), 0, 15, NULL,
@@ -47,8 +104,12 @@ static const struct conf_opt listen_table[] = {
 	  "Receive buffer of each worker's socket; 0: the kernel's default." },
 	{ "v6only", CONF_BOOL, CONF_RESTART, AT(v6only), 0, 0, "false",
 	  "An IPv6 address takes no IPv4." },
-	CONF_STRINGS_ROW("multicast", struct listen_options, multicast, multicast_count,
-			 CONF_RESTART, "Multicast groups to join."),
+	{ .key = "multicast",
+	  .type = CONF_STRINGS,
+	  .at = AT(multicast),
+	  .count_at = AT(multicast_count),
+	  .doc = "Multicast groups to join.",
+	  .check = check_address },
 	CONF_LINE_ROW(struct listen_options, line),
 	{ 0 },
 };
@@ -56,8 +117,14 @@ static const struct conf_opt listen_table[] = {
 
 #define AT(member) offsetof(struct exporter_options, member)
 static const struct conf_opt exporter_table[] = {
-	{ "address", CONF_STRING, CONF_LIVE, AT(address), 1, 64, NULL,
-	  "Address or network (CIDR) of the exporters." },
+	{ .key = "address",
+	  .type = CONF_STRING,
+	  .reload = CONF_LIVE,
+	  .at = AT(address),
+	  .min = 1,
+	  .max = 64,
+	  .doc = "Address or network (CIDR) of the exporters.",
+	  .check = check_network },
 	{ "name", CONF_STRING, CONF_LIVE, AT(name), 1, SESSION_IDENTITY_BYTES, NULL,
 	  "Their identity, instead of the address: in record_id, Kafka keys and exporter_name." },
 	{ "site", CONF_STRING, CONF_LIVE, AT(site), 1, 256, NULL, "Site; enriched.exporter_site." },
@@ -136,8 +203,14 @@ static const struct conf_opt normalizer_table[] = {
 	  "What the raw layer holds: elements that no field carries, all elements, those that no "
 	  "field carries and the record's octets, or nothing.",
 	  0, raw_modes, NULL, 0, NULL },
-	{ "enrich", CONF_STRINGS, CONF_LIVE, AT(enrich), 0, 0, "network",
-	  "Enrichers: network, time.", AT(enrich_count), NULL, NULL, 0, NULL },
+	{ .key = "enrich",
+	  .type = CONF_STRINGS,
+	  .reload = CONF_LIVE,
+	  .at = AT(enrich),
+	  .preset = "network",
+	  .doc = "Enrichers: network, time.",
+	  .count_at = AT(enrich_count),
+	  .check = enrich_check },
 	{ "network", CONF_GROUP, CONF_LIVE, AT(network), 0, 0, NULL,
 	  "Options of the enricher network.", 0, NULL, enrich_network_options, 0, NULL },
 	{ 0 },
@@ -169,24 +242,42 @@ static const struct conf_opt control_table[] = {
 const struct conf_opt options_table[] = {
 	{ "state", CONF_STRING, CONF_RESTART, AT(state), 1, 4000, "/var/lib/sluice",
 	  "Folder for what must survive a restart." },
-	{ "workers", CONF_STRING, CONF_RESTART, AT(workers), 1, 16, "auto",
-	  "Worker threads; auto: half the cores." },
+	{ .key = "workers",
+	  .type = CONF_STRING,
+	  .at = AT(workers),
+	  .min = 1,
+	  .max = 16,
+	  .preset = "auto",
+	  .doc = "Worker threads; auto: half the cores.",
+	  .check = check_workers },
 	{ "shutdown_s", CONF_U32, CONF_LIVE, AT(shutdown_s), 0, 3600, "10",
 	  "How long a stop may wait for sinks." },
 	CONF_ENUM_ROW("log_level", struct options, log_level, CONF_LIVE, levels, "info",
 		      "Lines on standard error: this level and those before it."),
 	CONF_LIST_ROW("listen", struct options, listens, listen_count, CONF_RESTART, listen_table,
 		      struct listen_options, "Where messages come in."),
-	CONF_LIST_ROW("exporters", struct options, exporters, exporter_count, CONF_LIVE,
-		      exporter_table, struct exporter_options,
-		      "What is known of exporters; the first entry that holds is taken."),
+	{ .key = "exporters",
+	  .type = CONF_LIST,
+	  .reload = CONF_LIVE,
+	  .at = AT(exporters),
+	  .count_at = AT(exporter_count),
+	  .sub = exporter_table,
+	  .sub_bytes = sizeof(struct exporter_options),
+	  .doc = "What is known of exporters; the first entry that holds is taken.",
+	  .check_entry = check_exporter },
 	CONF_GROUP_ROW("collector", struct options, collector, collector_table,
 		       "From octets to records."),
 	CONF_GROUP_ROW("normalizer", struct options, normalizer, normalizer_table,
 		       "From records to flow events."),
 	CONF_GROUP_ROW("log", struct options, log, log_table, "Between workers and sinks."),
-	CONF_LIST_ROW("sinks", struct options, sinks, sink_count, CONF_RESTART, sink_table,
-		      struct sink_options, "Where flow events go, each at its own pace."),
+	{ .key = "sinks",
+	  .type = CONF_LIST,
+	  .at = AT(sinks),
+	  .count_at = AT(sink_count),
+	  .sub = sink_table,
+	  .sub_bytes = sizeof(struct sink_options),
+	  .doc = "Where flow events go, each at its own pace.",
+	  .check_entry = check_sink },
 	CONF_GROUP_ROW("control", struct options, control, control_table, "The control socket."),
 	{ 0 },
 };
@@ -209,83 +300,29 @@ unsigned options_workers(const struct options *o)
 	return cores < 4 ? 1 : (unsigned)cores / 2;
 }
 
-static enum err check_workers(const struct options *o, struct why *why)
+enum err options_place(const struct options *o, int line, struct why *why)
 {
-	char *end;
-	unsigned long n;
-
-	if (strcmp(o->workers, "auto") == 0)
-		return ERR_OK;
-	n = strtoul(o->workers, &end, 10);
-	if (*end == '\0' && n >= 1 && n <= WORKERS_MAX)
-		return ERR_OK;
-	return why_set(why, ERR_CONF, "`workers' is \"auto\" or a number from 1 to %d",
-		       WORKERS_MAX);
+	if (line == 0 || o->path == NULL)
+		why_prefix(why, "-o");
+	else
+		why_prefix(why, "%s:%d", o->path, line);
+	return ERR_CONF;
 }
 
-static enum err check_listens(const struct options *o, const char *path, struct why *why)
-{
-	struct addr a;
-
-	for (size_t i = 0; i < o->listen_count; i++) {
-		const struct listen_options *l = &o->listens[i];
-
-		if (l->address != NULL && addr_parse(l->address, &a) != ERR_OK)
-			return why_set(why, ERR_CONF, "%s:%d: `%s' is no address", path, l->line,
-				       l->address);
-		for (size_t k = 0; k < l->multicast_count; k++) {
-			if (addr_parse(l->multicast[k], &a) != ERR_OK)
-				return why_set(why, ERR_CONF, "%s:%d: `%s' is no address", path,
-					       l->line, l->multicast[k]);
-		}
-	}
-	return ERR_OK;
-}
-
-static enum err check_exporters(const struct options *o, const char *path, struct why *why)
-{
-	struct addr a;
-	unsigned bits;
-
-	for (size_t i = 0; i < o->exporter_count; i++) {
-		const struct exporter_options *e = &o->exporters[i];
-
-		if (e->address == NULL)
-			return why_set(why, ERR_CONF, "%s:%d: `address' is missing", path, e->line);
-		if (addr_parse_prefix(e->address, &a, &bits) != ERR_OK)
-			return why_set(why, ERR_CONF, "%s:%d: `%s' is no address or network", path,
-				       e->line, e->address);
-	}
-	return ERR_OK;
-}
-
-static enum err check_sinks(const struct options *o, const char *path, struct why *why)
+/* What no single option or entry can know. */
+static enum err check(const struct options *o, struct why *why)
 {
 	if (o->sink_count > SINKS_MAX)
-		return why_set(why, ERR_CONF, "%s: more than %d sinks", path, SINKS_MAX);
-	for (size_t i = 0; i < o->sink_count; i++) {
-		const struct sink_options *s = &o->sinks[i];
-
-		if (s->name == NULL)
-			return why_set(why, ERR_CONF, "%s:%d: `name' is missing", path, s->line);
+		return why_set(why, ERR_CONF, "more than %d sinks", SINKS_MAX);
+	for (size_t i = 1; i < o->sink_count; i++) {
 		for (size_t k = 0; k < i; k++) {
-			if (strcmp(o->sinks[k].name, s->name) == 0)
-				return why_set(why, ERR_CONF, "%s:%d: two sinks are named `%s'",
-					       path, s->line, s->name);
+			if (strcmp(o->sinks[k].name, o->sinks[i].name) != 0)
+				continue;
+			(void)why_set(why, ERR_CONF, "two sinks are named `%s'", o->sinks[i].name);
+			return options_place(o, o->sinks[i].line, why);
 		}
 	}
 	return ERR_OK;
-}
-
-/* What no single option can know. */
-static enum err check(const struct options *o, const char *path, struct why *why)
-{
-	const char *file = path == NULL ? "(no file)" : path;
-
-	TRY(check_workers(o, why));
-	TRY(check_listens(o, file, why));
-	TRY(check_exporters(o, file, why));
-	return check_sinks(o, file, why);
 }
 
 enum err options_load(const char *path, char *const *overrides, size_t override_count,
@@ -301,7 +338,8 @@ enum err options_load(const char *path, char *const *overrides, size_t override_
 		free(o);
 		return e;
 	}
-	e = check(o, path, why);
+	o->path = path;
+	e = check(o, why);
 	if (e != ERR_OK) {
 		options_free(o);
 		return e;

@@ -94,6 +94,7 @@ struct options {
 	struct sink_options *sinks;
 	size_t sink_count;
 	struct control_options control;
+	const char *path; /* of the file, the caller's; NULL: none */
 };
 
 extern const struct conf_opt options_table[];
@@ -101,6 +102,9 @@ extern const struct conf_opt options_table[];
 enum err options_load(const char *path, char *const *overrides, size_t override_count,
 		      struct why *why, struct options **out);
 void options_free(struct options *o);
+
+/* Puts the place of an entry before what is wrong with it; answers ERR_CONF. */
+enum err options_place(const struct options *o, int line, struct why *why);
 
 /* Workers to run: "auto" is half the cores, one at least. */
 unsigned options_workers(const struct options *o);

@@ -39,17 +39,22 @@ static const char *row_name(const void *rows, size_t i)
 	return row[i].name;
 }
 
+enum err enrich_check(const char *name, struct why *why)
+{
+	size_t row = 0;
+
+	while (enrichers[row].name != NULL && strcmp(enrichers[row].name, name) != 0)
+		row++;
+	if (enrichers[row].name != NULL)
+		return ERR_OK;
+	return why_set(why, ERR_CONF, "unknown enricher `%s' (nearest: `%s')", name,
+		       nearest_of(name, row_name, enrichers, row));
+}
+
 static enum err check_names(char *const *names, size_t count, struct why *why)
 {
-	for (size_t i = 0; i < count; i++) {
-		size_t row = 0;
-
-		while (enrichers[row].name != NULL && strcmp(enrichers[row].name, names[i]) != 0)
-			row++;
-		if (enrichers[row].name == NULL)
-			return why_set(why, ERR_CONF, "unknown enricher `%s' (nearest: `%s')",
-				       names[i], nearest_of(names[i], row_name, enrichers, row));
-	}
+	for (size_t i = 0; i < count; i++)
+		TRY(enrich_check(names[i], why));
 	return ERR_OK;
 }
 

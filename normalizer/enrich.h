@@ -41,6 +41,9 @@ extern const struct enricher enrichers[];
 
 struct enrich_set;
 
+/* Is there an enricher of that name? */
+enum err enrich_check(const char *name, struct why *why);
+
 /* `names` is the option `enrich`; `confs` has one entry per row of the table, NULL for its defaults. */
 enum err enrich_load(char *const *names, size_t name_count, const void *const *confs,
 		     struct why *why, struct enrich_set **out);

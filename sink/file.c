@@ -164,8 +164,10 @@ static void file_close(void *self)
 	free(f);
 }
 
-static enum err check(const struct file_options *o, struct why *why)
+static enum err file_check(const void *conf, struct why *why)
 {
+	const struct file_options *o = conf;
+
 	if (o->format == FORMAT_JSON && o->codec == CODEC_SNAPPY)
 		return why_set(why, ERR_CONF,
 			       "codec: snappy is for Avro files; JSON lines take "
@@ -182,7 +184,7 @@ static enum err file_open(const void *conf, const struct sink_env *env, struct w
 	const struct file_options *o = conf;
 	struct file *f;
 
-	TRY(check(o, why));
+	TRY(file_check(o, why));
 	f = calloc(1, sizeof(*f));
 	if (f == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
@@ -496,6 +498,7 @@ const struct sink_ops sink_file = {
 	.type = "file",
 	.options = options,
 	.conf_bytes = sizeof(struct file_options),
+	.check = file_check,
 	.open = file_open,
 	.start = file_start,
 	.poll = file_poll,

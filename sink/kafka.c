@@ -48,6 +48,11 @@ static void kafka_close(void *self)
 	free(k);
 }
 
+static enum err kafka_check(const void *conf, struct why *why)
+{
+	return kafka_conf_check(conf, why);
+}
+
 static enum err kafka_open(const void *conf, const struct sink_env *env, struct why *why,
 			   void **out)
 {
@@ -135,6 +140,7 @@ const struct sink_ops sink_kafka = {
 	.type = "kafka",
 	.options = kafka_option_table,
 	.conf_bytes = sizeof(struct kafka_options),
+	.check = kafka_check,
 	.open = kafka_open,
 	.start = kafka_start,
 	.poll = kafka_poll,

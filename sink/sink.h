@@ -55,6 +55,8 @@ struct sink_ops {
 	const char *type;
 	const struct conf_opt *options; /* its part of an entry of `sinks` */
 	size_t conf_bytes;		/* sizeof the struct they fill */
+	/* What no single option can know; may be NULL.  Also when nothing is going to run (--check). */
+	enum err (*check)(const void *conf, struct why *why);
 	enum err (*open)(const void *conf, const struct sink_env *env, struct why *why, void **out);
 	enum err (*start)(void *self, struct why *why); /* tried again each second if it fails */
 	/* Milliseconds it may sleep unless a frame comes; 0: call again at once. */
