@@ -132,14 +132,15 @@ static enum err set_number_text(const struct conf_opt *o, const char *text, void
 
 	if (o->type == CONF_SIZE) {
 		if (conf_parse_size(text, &size) != ERR_OK)
-			return why_set(why, ERR_CONF, "`%s' is a size such as \"64M\" or \"10G\"",
-				       o->key);
+			return why_set(why, ERR_CONF,
+				       "`%s' is a size such as \"64M\" or \"10G\", not `%.100s'",
+				       o->key, text);
 		return conf_set_number(o, (int64_t)size, options, why);
 	}
 	errno = 0;
 	v = strtoll(text, &end, 10);
 	if (end == text || *end != '\0' || errno != 0)
-		return why_set(why, ERR_CONF, "`%s' is a number", o->key);
+		return why_set(why, ERR_CONF, "`%s' is a number, not `%.100s'", o->key, text);
 	return conf_set_number(o, v, options, why);
 }
 

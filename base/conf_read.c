@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conf_read.c - a libconfig tree into the structs of option tables. */
+#include <errno.h>
 #include <libconfig.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,12 +320,13 @@ static enum err take_tree(const struct conf_opt *table, const config_t *config, 
 	return e;
 }
 
-static enum err syntax_error(const config_t *config, const char *path, struct why *why)
+enum err conf_read_error(const config_t *config, const char *path, struct why *why)
 {
 	const char *file = config_error_file(config);
 
 	if (config_error_type(config) == CONFIG_ERR_FILE_IO)
-		return why_set(why, ERR_CONF, "%s: cannot be read", path);
+		return why_set(why, errno == EACCES ? ERR_PERM : ERR_CONF, "%s: %s", path,
+			       errno == 0 ? "cannot be read" : strerror(errno));
 	return why_set(why, ERR_CONF, "%s:%d: %s", file == NULL ? path : file,
 		       config_error_line(config), config_error_text(config));
 }
@@ -351,8 +353,9 @@ enum err conf_load(const struct conf_opt *table, const char *path, char *const *
 	config_init(&config);
 	if (path != NULL) {
 		set_include_dir(&config, path);
+		errno = 0;
 		if (config_read_file(&config, path) != CONFIG_TRUE)
-			e = syntax_error(&config, path, why);
+			e = conf_read_error(&config, path, why);
 		else
 			e = conf_scan_files(&config, why);
 	}
@@ -372,7 +375,7 @@ enum err conf_load_text(const struct conf_opt *table, const char *text, void *ou
 
 	config_init(&config);
 	if (config_read_string(&config, text) != CONFIG_TRUE)
-		e = syntax_error(&config, "(text)", why);
+		e = conf_read_error(&config, "(text)", why);
 	else
 		e = conf_scan_text(text, "(text)", why);
 	if (e == ERR_OK)

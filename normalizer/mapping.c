@@ -135,9 +135,9 @@ static enum err settle(struct mapping_set *set, struct why *why)
 	for (size_t i = 0; i < set->count; i++) {
 		for (size_t k = i + 1; k < set->count; k++) {
 			if (strcmp(set->mappings[i].name, set->mappings[k].name) == 0)
-				return why_set(why, ERR_CONF, "%s: mapping `%s' is in %s too",
-					       set->mappings[k].file, set->mappings[k].name,
-					       set->mappings[i].file);
+				return why_set(why, ERR_CONF, "%s:%u: mapping `%s' is in %s too",
+					       set->mappings[k].file, set->mappings[k].line,
+					       set->mappings[k].name, set->mappings[i].file);
 			TRY(check_tie(&set->mappings[i], &set->mappings[k], why));
 		}
 	}

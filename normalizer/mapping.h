@@ -72,6 +72,7 @@ struct mapping_when {
 struct mapping {
 	char *name;
 	char *file;
+	unsigned line; /* of its name */
 	enum mapping_rank rank;
 	struct mapping_when when;
 	struct promote *promotes; /* in file order */

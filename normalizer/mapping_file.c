@@ -3,11 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <errno.h>
 #include <libconfig.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/conf_tree.h"
 #include "base/must.h"
 #include "base/nearest.h"
 
@@ -455,6 +457,7 @@ static enum err read_mapping(struct reading *r, const config_t *config)
 	TRY(get_text(r, group, "name", true, &name));
 	must(name != NULL);
 	r->mapping->name = strdup(name);
+	r->mapping->line = config_setting_source_line(config_setting_get_member(group, "name"));
 	r->mapping->file = strdup(r->file);
 	if (r->mapping->name == NULL || r->mapping->file == NULL)
 		return why_set(r->why, ERR_NOMEM, "no memory for %s", r->file);
@@ -474,9 +477,9 @@ static enum err read_file(const struct mapping_source *src, const char *path,
 		return why_set(why, ERR_CONF, "%s: more than %d mappings", path, MAPPINGS_MAX);
 	set->count++;
 	config_init(&config);
+	errno = 0;
 	if (config_read_file(&config, path) != CONFIG_TRUE)
-		e = why_set(why, ERR_CONF, "%s:%d: %s", path, config_error_line(&config),
-			    config_error_text(&config));
+		e = conf_read_error(&config, path, why);
 	else
 		e = read_mapping(&r, &config);
 	config_destroy(&config);

@@ -398,7 +398,7 @@ static void file_that_is_not_there(void **state)
 	(void)state;
 	path_in_folder("nowhere.conf", path);
 	assert_int_equal(conf_load(table, path, NULL, 0, &s, sizeof(s), &why), ERR_CONF);
-	assert_non_null(strstr(why.text, "nowhere.conf: cannot be read"));
+	assert_non_null(strstr(why.text, "nowhere.conf: No such file or directory"));
 }
 
 /* An included file is looked for beside the one that includes it, and errors name it. */
