@@ -98,10 +98,13 @@ static enum err kafka_start(void *self, struct why *why)
 	return ERR_OK;
 }
 
-static int sleep_ms(const struct kafka *k, size_t taken, int wait_ms)
+static int sleep_ms(const struct kafka *k, size_t taken, int wait_ms, int64_t now_ms)
 {
+	int redo_ms = kafka_redo_wait_ms(k, now_ms);
+
 	if (taken > 0 || k->is_stalled)
 		return 0;
+	wait_ms = wait_ms < redo_ms ? wait_ms : redo_ms;
 	if (k->out_count > 0 || k->redo.count > 0)
 		return wait_ms < REPORTS_MS ? wait_ms : REPORTS_MS;
 	return wait_ms < IDLE_MS ? wait_ms : IDLE_MS;
@@ -128,7 +131,7 @@ static int kafka_poll(void *self, bool is_flushing)
 	}
 	kafka_report_advance(k);
 	kafka_state_publish(k, now_ms);
-	return sleep_ms(k, taken, wait_ms);
+	return sleep_ms(k, taken, wait_ms, now_ms);
 }
 
 static void kafka_status(void *self, struct json *out)

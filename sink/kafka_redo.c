@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Brokers refuse whole batches, so a refused message is innocent until it was alone.  When nothing is
- * under way any more, what failed goes again in rounds, in the order of the log: all of it when it was
+ * What librdkafka itself will not take is one message, which is a dead letter at once.  Brokers refuse
+ * whole batches, so a message they refused is innocent until it was alone.  When nothing is under way any more, what failed goes again in rounds, in the order of the log: all of it when it was
  * an accident, half of the group after each refusal, twice as many after each success.  A message
  * refused in a group of one is a dead letter.  Nothing new is taken from the log meanwhile.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,19 +16,25 @@
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_LAST_MS 30000
 
+/* The one place where a refused record leaves: to the dead letter log when there is one; until then it
+ * is counted and gone. */
+void kafka_redo_bury(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e)
+{
+	log_every(LOG_LEVEL_ERROR, "kafka.dead_letter sink=%s lsn=%llu octets=%u why=%s",
+		  k->env.name, (unsigned long long)m->lsn, m->bytes, rd_kafka_err2name(e));
+	stat_inc(k->env.stat, SINK_STAT_DEAD_LETTER);
+	kafka_report_done(k, m, false);
+}
+
 void kafka_redo_add(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e)
 {
 	struct kafka_redo *r = &k->redo;
 	bool is_refused = kafka_report_is_refusal(e);
 
+	r->last = e;
 	if (is_refused && r->is_round && r->group == 1) {
-		log_every(LOG_LEVEL_ERROR, "kafka.dead_letter sink=%s lsn=%llu octets=%u why=%s",
-			  k->env.name, (unsigned long long)m->lsn, m->bytes, rd_kafka_err2name(e));
-		/* The one place where a refused record leaves: to the dead letter log when there is
-		 * one; until then it is counted and gone. */
-		stat_inc(k->env.stat, SINK_STAT_DEAD_LETTER);
 		r->was_refused = true;
-		kafka_report_done(k, m, false);
+		kafka_redo_bury(k, m, e);
 		return;
 	}
 	stat_inc(k->env.stat, SINK_STAT_RETRIES);
@@ -105,6 +112,18 @@ void kafka_redo_poll(struct kafka *k, int64_t now_ms)
 	}
 	if (now_ms >= r->next_ms)
 		round_start(k);
+}
+
+int kafka_redo_wait_ms(const struct kafka *k, int64_t now_ms)
+{
+	const struct kafka_redo *r = &k->redo;
+
+	if (k->out_count > 0 || k->rk == NULL || (r->count == 0 && !r->is_round))
+		return INT_MAX;
+	/* A round that is over says at once what the next one is. */
+	if (r->is_round || now_ms >= r->next_ms)
+		return 0;
+	return (int)(r->next_ms - now_ms);
 }
 
 void kafka_redo_clear(struct kafka *k)

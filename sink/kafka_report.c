@@ -130,6 +130,15 @@ void kafka_report_failed(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err
 	kafka_redo_add(k, m, e);
 }
 
+void kafka_report_not_taken(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e)
+{
+	/* It is about this message and no other. */
+	if (kafka_report_is_refusal(e))
+		kafka_redo_bury(k, m, e);
+	else
+		kafka_report_failed(k, m, e);
+}
+
 static void on_deliveries(struct kafka *k, rd_kafka_event_t *event)
 {
 	const rd_kafka_message_t *reports[256];

@@ -131,7 +131,7 @@ void kafka_send_one(struct kafka *k, struct kafka_msg *m)
 	}
 	e = rd_kafka_error_code(error);
 	rd_kafka_error_destroy(error);
-	kafka_report_failed(k, m, e);
+	kafka_report_not_taken(k, m, e);
 }
 
 static void lane_send(struct kafka *k, int32_t partition)
@@ -160,7 +160,8 @@ static void lane_send(struct kafka *k, int32_t partition)
 	k->out_count += (size_t)sent;
 	for (uint32_t i = 0; sent < (int)count && i < count; i++) {
 		if (k->messages[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-			kafka_report_failed(k, k->messages[i]._private, k->messages[i].err);
+			kafka_report_not_taken(k, k->messages[i]._private,
+					       k->messages[i].err);
 	}
 }
 

@@ -82,8 +82,10 @@ static enum kafka_state state_now(const struct kafka *k, int64_t now_ms, const c
 	*why = "";
 	if (k->is_stalled && now_ms - k->stalled_ms >= STALL_SHOWN_MS)
 		return KAFKA_WINDOW_FULL;
-	if (k->redo.count > 0 || k->redo.is_round)
+	if (k->redo.count > 0 || k->redo.is_round) {
+		*why = rd_kafka_err2str(k->redo.last);
 		return KAFKA_RETRYING;
+	}
 	return k->was_delivered ? KAFKA_RUNNING : KAFKA_STARTING;
 }
 

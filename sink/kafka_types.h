@@ -109,6 +109,7 @@ struct kafka_redo {
 	bool was_lost;	  /* a message of this round failed otherwise */
 	int64_t next_ms;
 	int64_t backoff_ms;
+	rd_kafka_resp_err_t last; /* why a message is here */
 };
 
 struct kafka {
@@ -176,15 +177,21 @@ void kafka_report_serve(struct kafka *k, int wait_ms);
 void kafka_report_advance(struct kafka *k);
 /* A message is through with. */
 void kafka_report_done(struct kafka *k, struct kafka_msg *m, bool is_delivered);
-/* It could not be handed over, or was not delivered. */
+/* It was handed over, and not delivered. */
 void kafka_report_failed(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e);
+/* It could not be handed over. */
+void kafka_report_not_taken(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e);
 bool kafka_report_is_refusal(rd_kafka_resp_err_t e);
 /* A librdkafka log line that says that a batch went out uncompressed. */
 bool kafka_report_is_fallback(const char *line);
 
 /* kafka_redo.c */
 void kafka_redo_add(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e);
+/* A message that will not be taken, alone or with others: counted, and gone. */
+void kafka_redo_bury(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e);
 void kafka_redo_poll(struct kafka *k, int64_t now_ms);
+/* Milliseconds after which it wants to be called again, when nothing else happens. */
+int kafka_redo_wait_ms(const struct kafka *k, int64_t now_ms);
 void kafka_redo_clear(struct kafka *k);
 void kafka_redo_fini(struct kafka *k);
 
