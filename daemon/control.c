@@ -179,10 +179,25 @@ static void answer_drain(struct ctl_client *client)
 	ctl_finish(client);
 }
 
+static bool is_awaited(const struct service *s)
+{
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
+		if (s->drains[i] != NULL)
+			return true;
+	}
+	return false;
+}
+
 void control_step(struct service *s)
 {
 	if (s->drain_count == 0)
 		return;
+	if (!is_awaited(s)) {
+		/* All who asked are gone. */
+		s->drain_count = 0;
+		sinks_relax(s->sinks);
+		return;
+	}
 	service_flush_logs(s);
 	if (!service_is_drained(s))
 		return;

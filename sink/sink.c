@@ -205,6 +205,32 @@ static bool start_sink(struct runner *r)
 	return false;
 }
 
+static bool is_drained(const struct runner *r, bool is_flushing)
+{
+	for (size_t k = 0; k < r->env.reader_count; k++) {
+		uint64_t target = is_flushing ? r->targets[k] : log_sealed_lsn(r->sinks->logs[k]);
+
+		if (log_reader_done_lsn(r->env.readers[k]) < target)
+			return false;
+	}
+	return true;
+}
+
+/* A flush waits for all sinks, but asks of each only what was there at its call: a sink that has that
+ * goes on as ever, however long another one takes. */
+static bool has_to_flush(struct runner *r)
+{
+	struct sinks *s = r->sinks;
+	bool is_done;
+
+	if (!stat_flag_get(&s->is_flushing))
+		return false;
+	(void)pthread_mutex_lock(&s->lock);
+	is_done = is_drained(r, true);
+	(void)pthread_mutex_unlock(&s->lock);
+	return !is_done;
+}
+
 static void run_sink(void *ctx)
 {
 	struct runner *r = ctx;
@@ -214,7 +240,7 @@ static void run_sink(void *ctx)
 	bool is_running = start_sink(r);
 
 	while (is_running && !stat_flag_get(&s->is_stopping)) {
-		int sleep_ms = r->ops->poll(r->self, stat_flag_get(&s->is_flushing));
+		int sleep_ms = r->ops->poll(r->self, has_to_flush(r));
 
 		count_evicted(r);
 		if (sleep_ms > 0)
@@ -256,17 +282,6 @@ void sinks_flush(struct sinks *s)
 void sinks_relax(struct sinks *s)
 {
 	stat_flag_set(&s->is_flushing, 0);
-}
-
-static bool is_drained(const struct runner *r, bool is_flushing)
-{
-	for (size_t k = 0; k < r->env.reader_count; k++) {
-		uint64_t target = is_flushing ? r->targets[k] : log_sealed_lsn(r->sinks->logs[k]);
-
-		if (log_reader_done_lsn(r->env.readers[k]) < target)
-			return false;
-	}
-	return true;
 }
 
 bool sinks_drained(struct sinks *s)

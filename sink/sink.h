@@ -10,7 +10,8 @@
  *	open	options checked, memory taken; nothing that can block
  *	start	in the sink's thread, once: connections may begin
  *	poll	in the sink's thread, again and again; returns how long it may sleep when idle
- *		flush	everything read must become safe as soon as it can (drain, stop)
+ *		flush	everything read must become safe as soon as it can (drain, stop); no longer
+ *			said once what was there when the flush began is safe
  *	finish	in the sink's thread, last: a chance for what was read but is not safe yet
  *	close	in the caller's thread, after the sink's thread ended
  *

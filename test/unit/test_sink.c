@@ -209,24 +209,24 @@ static void what_makes_room_is_evicted(void **state)
 	fixture_close(&fix);
 }
 
-/* One log, two sinks: one that cannot deliver does not hold up the other. */
-static void one_holds_up_nobody(void **state)
+/* One log, two sinks, the second of which cannot deliver. */
+static void *two_sinks(const char *type, const char *options_text)
 {
 	struct sink_conf confs[2] = { { .name = "good" }, { .name = "bad" } };
 	const struct sink_ops *file = sink_type_find("file");
 	struct why why = { "" };
 	void *options = calloc(1, file->conf_bytes);
-	uint64_t span;
-	uint64_t pending;
 
-	(void)state;
 	assert_non_null(options);
 	assert_int_equal(conf_load_text(file->options, NO_PATH, options, file->conf_bytes, &why),
 			 ERR_OK);
 	fixture_open(&fix, 64u << 20, LOG_BLOCK);
-	fix.ops = sink_type_find("null");
+	fix.ops = sink_type_find(type);
 	fix.conf = calloc(1, fix.ops->conf_bytes);
 	assert_non_null(fix.conf);
+	assert_int_equal(conf_load_text(fix.ops->options, options_text, fix.conf,
+					fix.ops->conf_bytes, &why),
+			 ERR_OK);
 	confs[0].ops = fix.ops;
 	confs[0].conf = fix.conf;
 	confs[1].ops = file;
@@ -235,20 +235,70 @@ static void one_holds_up_nobody(void **state)
 				    fix.schema, &why, &fix.sinks),
 			 ERR_OK);
 	assert_int_equal(sinks_start(fix.sinks, &why), ERR_OK);
+	return options;
+}
+
+static void two_sinks_close(void *options)
+{
+	fixture_close(&fix);
+	conf_free(sink_type_find("file")->options, options);
+	free(options);
+}
+
+static void until_delivered(uint64_t count)
+{
+	for (unsigned i = 0; i < 1000 && fixture_stat(&fix, SINK_STAT_DELIVERED) < count; i++)
+		(void)nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+	assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), count);
+}
+
+static void one_holds_up_nobody(void **state)
+{
+	void *options = two_sinks("null", "");
+	uint64_t span;
+	uint64_t pending;
+
+	(void)state;
 	fixture_append(&fix, 0, 5000, 0);
 	fixture_seal(&fix);
-	for (unsigned i = 0; i < 500 && fixture_stat(&fix, SINK_STAT_DELIVERED) < 5000; i++)
-		(void)nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
-	assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), 5000);
+	until_delivered(5000);
 	sinks_lsn(fix.sinks, 1, &span, &pending);
 	assert_true(span == 5000);
 	assert_true(pending == 5000);
 	sinks_stop(fix.sinks, 0);
 	sinks_lsn(fix.sinks, 1, &span, &pending);
 	assert_true(pending == 0);
-	fixture_close(&fix);
-	conf_free(file->options, options);
-	free(options);
+	two_sinks_close(options);
+}
+
+/* A flush that waits for another sink does not make this one write a file for every frame. */
+static void a_flush_asks_no_more_than_was_there(void **state)
+{
+	char text[256];
+	void *options;
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "path = \"%s/flush\"; codec = \"null\";", dir);
+	options = two_sinks("file", text);
+	for (uint64_t round = 1; round <= 2; round++) {
+		uint64_t delivered = fix.number + 1000;
+
+		fixture_append(&fix, 0, 1000, 0);
+		fixture_seal(&fix);
+		sinks_flush(fix.sinks);
+		until_delivered(delivered);
+		for (unsigned i = 0; i < 20; i++) {
+			fixture_append(&fix, i % FIXTURE_LOGS, 100, 0);
+			fixture_seal(&fix);
+			(void)nanosleep(&(struct timespec){ 0, 30000000 }, NULL);
+		}
+		assert_false(sinks_drained(fix.sinks));
+		assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), delivered);
+		assert_int_equal(fixture_stat(&fix, SINK_STAT_ROTATIONS), round);
+	}
+	sinks_stop(fix.sinks, 0);
+	assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), fix.number);
+	two_sinks_close(options);
 }
 
 /* ---- a sink that will not start ---- */
@@ -365,6 +415,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_delivered_is_abandoned),
 		cmocka_unit_test(what_makes_room_is_evicted),
 		cmocka_unit_test(one_holds_up_nobody),
+		cmocka_unit_test(a_flush_asks_no_more_than_was_there),
 		cmocka_unit_test(a_sink_that_will_not_start),
 	};
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: trouble of one part stays with it: the others go on, status says what it is, and it passes.
+
+Method: a sluiced that is made to fail in one way per test, while sluicegen sends.
+"""
+import os
+import signal
+import subprocess
+import time
+
+from conftest import BUILD, Sluiced, sluicegen, wait_for
+
+
+def send(s, count, rate=5000, *words):
+    sluicegen("-d", f"127.0.0.1:{s.port}", "-n", count, "-r", rate, *words)
+
+
+def sink(s, name="files"):
+    return next(x for x in s.ctl("sinks")["sinks"] if x["name"] == name)
+
+
+def test_drain_that_waits(start, folder):
+    """A drain that cannot end, and one whose client is gone, make nobody write small files."""
+    stuck = '{ name = "stuck"; type = "file"; path = "/dev/null/flows"; }'
+    s = start(Sluiced, f'({{ name = "files"; type = "file"; path = "{folder}/flows"; }}, {stuck})', ["shutdown_s=1"])
+    for is_waiting in (True, False):
+        before = sink(s)["files"]
+        send(s, 100)
+        client = subprocess.Popen([os.path.join(BUILD, "sluicectl"), "-s", s.socket, "drain"])
+        assert wait_for(lambda: sink(s)["files"] == before + 1)
+        if not is_waiting:
+            client.send_signal(signal.SIGINT)
+            client.wait()
+        send(s, 1000, 1000)
+        time.sleep(0.5)
+        assert sink(s)["files"] == before + 1
+        client.kill()
+        client.wait()
+    assert s.counter("sink_delivered") >= 200
