@@ -370,20 +370,28 @@ static void id_recall(struct registry *r)
 		log_warn("registry.cached subject=%s id=%u", r->subject, r->id);
 }
 
+static void ask_again_later(struct registry *r, int64_t now_ms)
+{
+	r->tried_count = 0;
+	r->next_ms = now_ms + with_jitter(r, r->backoff_ms);
+	r->backoff_ms = r->backoff_ms * 2 < BACKOFF_LAST_MS ? r->backoff_ms * 2 : BACKOFF_LAST_MS;
+}
+
 /* This address has nothing for us: the next one, or all of them again later. */
 static void on_away(struct registry *r, int64_t now_ms)
 {
+	char quoted[2 * REGISTRY_TEXT_BYTES];
+
 	r->failures++;
-	log_every(LOG_LEVEL_WARN, "registry.away why=\"%s\"", r->text);
+	log_every(LOG_LEVEL_WARN, "registry.away why=%s",
+		  log_quote(r->text, strlen(r->text), quoted, sizeof(quoted)));
 	r->url_at = (r->url_at + 1) % r->url_count;
 	r->tried_count++;
 	if (r->tried_count < r->url_count) {
 		r->next_ms = now_ms;
 		return;
 	}
-	r->tried_count = 0;
-	r->next_ms = now_ms + with_jitter(r, r->backoff_ms);
-	r->backoff_ms = r->backoff_ms * 2 < BACKOFF_LAST_MS ? r->backoff_ms * 2 : BACKOFF_LAST_MS;
+	ask_again_later(r, now_ms);
 	id_recall(r);
 	r->state = r->id != 0 ? REGISTRY_CACHED : REGISTRY_AWAY;
 }
@@ -392,16 +400,19 @@ static void on_away(struct registry *r, int64_t now_ms)
  * in says nothing about the schema. */
 static void on_refusal(struct registry *r, enum registry_state state, int64_t now_ms)
 {
+	char quoted[2 * REGISTRY_TEXT_BYTES];
+
 	r->failures++;
+	if (r->state != state)
+		r->backoff_ms = BACKOFF_FIRST_MS;
 	r->state = state;
 	if (state == REGISTRY_DENIED)
 		id_recall(r);
 	else
 		r->id = 0;
-	r->tried_count = 0;
-	r->next_ms = now_ms + with_jitter(r, BACKOFF_LAST_MS);
-	log_error("registry.%s subject=%s why=\"%s\"", registry_state_text(state), r->subject,
-		  r->text);
+	ask_again_later(r, now_ms);
+	log_error("registry.%s subject=%s why=%s", registry_state_text(state), r->subject,
+		  log_quote(r->text, strlen(r->text), quoted, sizeof(quoted)));
 }
 
 static void on_id(struct registry *r, uint32_t id)
@@ -417,13 +428,19 @@ static void on_id(struct registry *r, uint32_t id)
 		log_warn("registry.cache_failed path=%s errno=%d", r->cache_path, errno);
 }
 
-static enum registry_state state_of_status(long status)
+/* What stands between us and the registry has its own 404: only what the registry itself says of the
+ * schema counts, which it says with an error code in the body, or with a status that only it gives. */
+static enum registry_state state_of_answer(long status, const json_t *root)
 {
+	bool is_its_own = json_is_integer(json_object_get(root, "error_code"));
+
 	if (status == 409)
 		return REGISTRY_CONFLICT;
 	if (status == 401 || status == 403)
 		return REGISTRY_DENIED;
-	if (status >= 400 && status < 500 && status != 408 && status != 429)
+	if (status == 422)
+		return REGISTRY_REFUSED;
+	if (is_its_own && status >= 400 && status < 500 && status != 408 && status != 429)
 		return REGISTRY_REFUSED;
 	return REGISTRY_AWAY;
 }
@@ -431,16 +448,17 @@ static enum registry_state state_of_status(long status)
 /* "http://host: 409: what the registry said" */
 static void text_put(struct registry *r, long status, const char *message)
 {
-	char quoted[MESSAGE_MAX + 3];
-
-	(void)log_quote(message, strnlen(message, MESSAGE_MAX), quoted, sizeof(quoted));
-	quoted[strlen(quoted) - 1] = '\0'; /* the quotes are the log line's business */
 	if (status != 0)
-		(void)snprintf(r->text, sizeof(r->text), "%.150s: %ld: %s", r->urls[r->url_at],
-			       status, quoted + 1);
+		(void)snprintf(r->text, sizeof(r->text), "%.150s: %ld: %.*s", r->urls[r->url_at],
+			       status, MESSAGE_MAX, message);
 	else
-		(void)snprintf(r->text, sizeof(r->text), "%.150s: %s", r->urls[r->url_at],
-			       quoted + 1);
+		(void)snprintf(r->text, sizeof(r->text), "%.150s: %.*s", r->urls[r->url_at],
+			       MESSAGE_MAX, message);
+	/* It will be seen on a terminal. */
+	for (char *p = r->text; *p != '\0'; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	}
 }
 
 static void on_answer(struct registry *r, long status, int64_t now_ms)
@@ -448,7 +466,7 @@ static void on_answer(struct registry *r, long status, int64_t now_ms)
 	json_t *root = json_loadb(r->answer, r->answer_bytes, 0, NULL);
 	const char *message = json_string_value(json_object_get(root, "message"));
 	const json_t *id = json_object_get(root, "id");
-	enum registry_state state = state_of_status(status);
+	enum registry_state state = state_of_answer(status, root);
 
 	if (status / 100 == 2 && json_is_integer(id) && json_integer_value(id) > 0 &&
 	    json_integer_value(id) <= REGISTRY_ID_MAX) {

@@ -4,8 +4,8 @@
  *
  * Asks for the id of one schema at a time, registering it (`auto_register`) or only looking it up, and
  * never blocks: registry_poll() starts, carries on and ends requests, and returns at once.  Addresses
- * are tried in order; when all are out of reach they are asked again after 1 to 30 s, and a refusal
- * is asked again about every 30 s, since an operator may set it right.  An id given once is kept in
+ * are tried in order; when all are out of reach they are asked again after 1 to 30 s, and so is one that
+ * refused, since an operator may set it right.  An id given once is kept in
  * `<state>/schema/registry-<hash>.json`, and used as long as no registry answers.
  *
  *	registry_open(&conf, &why, &r)
@@ -47,7 +47,7 @@ enum registry_state {
 	REGISTRY_ASKING,   /* no answer yet */
 	REGISTRY_KNOWN,	   /* the registry gave the id */
 	REGISTRY_CACHED,   /* no registry answers; the id of last time.  Goes on asking. */
-	REGISTRY_CONFLICT, /* 409: not compatible with the versions before.  Goes on asking: */
+	REGISTRY_CONFLICT, /* 409: not compatible with the versions before.  Goes on asking, as: */
 	REGISTRY_DENIED,   /* 401, 403; the id of last time may be there */
 	REGISTRY_REFUSED,  /* it does not like the schema, or does not know it */
 	REGISTRY_AWAY,	   /* none answers, or none sensibly */

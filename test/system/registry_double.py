@@ -37,6 +37,7 @@ FIXED = {
     "401": (401, {"error_code": 40101, "message": "Unauthorized"}),
     "403": (403, {"error_code": 40301, "message": "Forbidden"}),
     "429": (429, {"error_code": 42901, "message": "Too many requests"}),
+    "gateway": (404, {"message": "no Route matched\nwith those values"}),
     "500": (500, {"error_code": 50001, "message": "Error in the backend data store"}),
     "503": (503, {"error_code": 50003, "message": "No master"}),
     "badid": (200, {"id": -5}),

@@ -189,11 +189,12 @@ static const struct answer_case {
 	enum registry_state state;
 	const char *text;
 } answer_cases[] = {
-	{ "409", REGISTRY_CONFLICT, "409: Incompatible schema: field \\x22x\\x22 has no default" },
+	{ "409", REGISTRY_CONFLICT, "409: Incompatible schema: field \"x\" has no default" },
 	{ "422", REGISTRY_REFUSED, "422: Invalid Avro schema" },
 	{ "400", REGISTRY_REFUSED, "400: Bad request" },
 	{ "401", REGISTRY_DENIED, "401: Unauthorized" },
 	{ "403", REGISTRY_DENIED, "403: Forbidden" },
+	{ "gateway", REGISTRY_AWAY, "404: no Route matched with those values" },
 	{ "429", REGISTRY_AWAY, "429: Too many" },
 	{ "500", REGISTRY_AWAY, "500: Error in the backend" },
 	{ "503", REGISTRY_AWAY, "503: No master" },
@@ -289,6 +290,22 @@ static void remembers(void **state)
 	/* When it comes back it has the last word. */
 	mode("{\"mode\":\"ok\"}");
 	a = until(r, REGISTRY_KNOWN, 5000);
+	assert_int_equal(a.state, REGISTRY_KNOWN);
+	assert_int_equal(a.id, id);
+	registry_close(r);
+
+	/* A 404 that is not the registry's own takes nothing away; one that is does. */
+	mode("{\"mode\":\"gateway\"}");
+	r = client(urls, 1, true, state_dir);
+	assert_int_equal(registry_ask(r, "kept-value", SCHEMA), ERR_OK);
+	assert_int_equal(until(r, REGISTRY_CACHED, 5000).id, id);
+	mode("{\"mode\":\"400\"}");
+	a = until(r, REGISTRY_REFUSED, 5000);
+	assert_int_equal(a.state, REGISTRY_REFUSED);
+	assert_int_equal(a.id, 0);
+	/* It is asked again soon. */
+	mode("{\"mode\":\"ok\"}");
+	a = until(r, REGISTRY_KNOWN, 4000);
 	assert_int_equal(a.state, REGISTRY_KNOWN);
 	assert_int_equal(a.id, id);
 	registry_close(r);
