@@ -184,6 +184,7 @@ static bool cache_path_make(const struct registry_conf *conf, char **out)
 enum err registry_open(const struct registry_conf *conf, struct why *why, struct registry **out)
 {
 	struct registry *r;
+	enum err e = ERR_NOMEM;
 
 	TRY(conf_check(conf, why));
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -208,6 +209,9 @@ enum err registry_open(const struct registry_conf *conf, struct why *why, struct
 	if (!text_copy(conf->user, &r->user) || !text_copy(conf->password, &r->password) ||
 	    !text_copy(conf->token, &r->token) || !cache_path_make(conf, &r->cache_path))
 		goto fail;
+	if (r->cache_path != NULL && (e = registry_cache_check(r->cache_path, why)) != ERR_OK)
+		goto fail;
+	e = ERR_NOMEM;
 	r->headers = curl_slist_append(NULL, CONTENT_TYPE);
 	if (r->headers == NULL || curl_slist_append(r->headers, ACCEPT) == NULL ||
 	    curl_slist_append(r->headers, "Expect:") == NULL)
@@ -220,7 +224,7 @@ enum err registry_open(const struct registry_conf *conf, struct why *why, struct
 	return ERR_OK;
 fail:
 	registry_close(r);
-	return why_set(why, ERR_NOMEM, "no memory for the registry client");
+	return e == ERR_NOMEM ? why_set(why, e, "no memory for the registry client") : e;
 }
 
 static void request_end(struct registry *r)

@@ -6,7 +6,8 @@
  * never blocks: registry_poll() starts, carries on and ends requests, and returns at once.  Addresses
  * are tried in order; when all are out of reach they are asked again after 1 to 30 s, and so is one that
  * refused, since an operator may set it right.  An id given once is kept in
- * `<state>/schema/registry-<hash>.json`, and used as long as no registry answers.
+ * `<state>/schema/registry-<hash>.json`, and used as long as no registry answers; a file of a newer
+ * format is not touched, and the client does not open.
  *
  *	registry_open(&conf, &why, &r)
  *	registry_ask(r, "flows-value", schema)

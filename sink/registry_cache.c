@@ -12,6 +12,8 @@
 
 #include <jansson.h>
 
+#define FORMAT 1
+
 /* The file's octets, or NULL; `*bytes` are at most REGISTRY_CACHE_FILE_MAX. */
 static char *file_read(const char *path, size_t *bytes)
 {
@@ -51,19 +53,40 @@ static bool entry_is_for(const json_t *entry, const char *subject, const char *s
 	       strcmp(json_string_value(json_object_get(entry, "schema")), schema) == 0;
 }
 
-/* The sound entries of the file, an array that may be empty; NULL when there is no memory. */
-static json_t *entries_load(const char *path)
+static json_t *file_load(const char *path)
 {
 	size_t bytes = 0;
 	char *octets = file_read(path, &bytes);
 	json_t *root = octets == NULL ? NULL : json_loadb(octets, bytes, 0, NULL);
+
+	free(octets);
+	return root;
+}
+
+enum err registry_cache_check(const char *path, struct why *why)
+{
+	json_t *root = file_load(path);
+	json_int_t format = json_integer_value(json_object_get(root, "format"));
+
+	json_decref(root);
+	if (format <= FORMAT)
+		return ERR_OK;
+	return why_set(why, ERR_FORMAT,
+		       "%s: has format %lld, of a newer version; this one knows format %d: "
+		       "go on with the newer version, or move the file away",
+		       path, (long long)format, FORMAT);
+}
+
+/* The sound entries of the file, an array that may be empty; NULL when there is no memory. */
+static json_t *entries_load(const char *path)
+{
+	json_t *root = file_load(path);
 	json_t *read = json_object_get(root, "entries");
 	json_t *entries = json_array();
 	json_t *entry;
 	size_t i;
 
-	free(octets);
-	if (json_integer_value(json_object_get(root, "format")) == 1) {
+	if (json_integer_value(json_object_get(root, "format")) == FORMAT) {
 		json_array_foreach(read, i, entry)
 		{
 			if (json_array_size(entries) < REGISTRY_CACHE_ENTRIES &&
@@ -127,11 +150,13 @@ static enum err file_replace(const char *path, const char *octets, size_t bytes)
 
 enum err registry_cache_add(const char *path, const char *subject, const char *schema, uint32_t id)
 {
-	json_t *entries = entries_load(path);
+	json_t *entries;
 	json_t *root = NULL;
 	char *text = NULL;
 	enum err e = ERR_NOMEM;
 
+	TRY(registry_cache_check(path, NULL));
+	entries = entries_load(path);
 	for (size_t i = json_array_size(entries); i > 0; i--) {
 		if (entry_is_for(json_array_get(entries, i - 1), subject, schema))
 			(void)json_array_remove(entries, i - 1);
@@ -142,7 +167,7 @@ enum err registry_cache_add(const char *path, const char *subject, const char *s
 	    json_array_append_new(entries, json_pack("{s:s, s:I, s:s}", "subject", subject, "id",
 						     (json_int_t)id, "schema", schema)) != 0)
 		goto fail;
-	root = json_pack("{s:i, s:O}", "format", 1, "entries", entries);
+	root = json_pack("{s:i, s:O}", "format", FORMAT, "entries", entries);
 	text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(1));
 	if (text != NULL)
 		e = file_replace(path, text, strlen(text));

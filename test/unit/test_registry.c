@@ -399,7 +399,7 @@ static void cache_file(void **state)
 {
 	static const char *const broken[] = {
 		"", "{", "[]", "null", "\"format\"", "{\"format\":1}", "{\"format\":1,\"entries\":7}",
-		"{\"format\":2,\"entries\":[{\"subject\":\"s\",\"id\":9,\"schema\":\"x\"}]}",
+		"{\"format\":\"2\",\"entries\":[{\"subject\":\"s\",\"id\":9,\"schema\":\"x\"}]}",
 		"{\"format\":1,\"entries\":[{\"subject\":\"s\",\"id\":-9,\"schema\":\"x\"}]}",
 		"{\"format\":1,\"entries\":[{\"subject\":\"s\",\"id\":0,\"schema\":\"x\"}]}",
 		"{\"format\":1,\"entries\":[{\"subject\":\"s\",\"id\":4294967297,\"schema\":\"x\"}]}",
@@ -441,6 +441,52 @@ static void cache_file(void **state)
 	assert_int_equal(registry_cache_add(path, "s", "x", 5), ERR_IO);
 }
 
+/* What a newer version wrote is refused by name, and left alone. */
+static void cache_of_a_newer_format(void **state)
+{
+	static const char text[] = "{\"format\": 2, \"ids\": {}}";
+	const char *const urls[] = { url };
+	struct registry_conf conf = { .urls = urls, .url_count = 1, .timeout_ms = 700 };
+	struct registry *r = NULL;
+	struct why why = { "" };
+	char dir[] = "/tmp/test_registry.XXXXXX";
+	char command[512];
+	char path[256];
+	char read[64];
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	conf.state_dir = dir;
+	/* Which file it is, from an id that is kept there. */
+	conf.auto_register = true;
+	assert_int_equal(registry_open(&conf, &why, &r), ERR_OK);
+	assert_int_equal(registry_ask(r, "newer-value", SCHEMA), ERR_OK);
+	assert_int_equal(until(r, REGISTRY_KNOWN, 5000).state, REGISTRY_KNOWN);
+	registry_close(r);
+	(void)snprintf(command, sizeof(command), "ls %s/schema/*.json", dir);
+	f = popen(command, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%255s", path), 1);
+	assert_int_equal(pclose(f), 0);
+
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, sizeof(text) - 1, f), sizeof(text) - 1);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(registry_open(&conf, &why, &r), ERR_FORMAT);
+	assert_non_null(strstr(why.text, path));
+	assert_non_null(strstr(why.text, "format 2"));
+	assert_int_equal(registry_cache_add(path, "s", "x", 5), ERR_FORMAT);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fread(read, 1, sizeof(read), f), sizeof(text) - 1);
+	assert_memory_equal(read, text, sizeof(text) - 1);
+	assert_int_equal(fclose(f), 0);
+	(void)snprintf(command, sizeof(command), "rm -r '%s'", dir);
+	assert_int_equal(system(command), 0);
+}
+
 static void never_waits(void **state)
 {
 	(void)state;
@@ -461,6 +507,7 @@ int main(void)
 		cmocka_unit_test(path_prefix),
 		cmocka_unit_test(wrong_addresses),
 		cmocka_unit_test(cache_file),
+		cmocka_unit_test_setup(cache_of_a_newer_format, each_setup),
 		cmocka_unit_test(never_waits), /* the last: it looks at all before */
 	};
 
