@@ -17,6 +17,7 @@
 #define FLUSH_MS 1000 /* a file has at least so much of a flush that finds no end of records */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
+#define SMALL_MS 180000 /* how long files are smaller after one that did not fit */
 #define ERROR_BYTES 160
 #define LSN_TEXT_BYTES 1024
 /* Of log.max_bytes: a file gives back at least that when the log is half full. */
@@ -111,6 +112,7 @@ struct file {
 	enum file_codec_kind kind;
 	int64_t rotate_ms;
 	uint64_t rotate_bytes;
+	uint64_t block_bytes;
 
 	struct file_dir dir;
 	struct file_writer writer;
@@ -126,6 +128,8 @@ struct file {
 	bool is_waiting;
 	int64_t retry_at_ms;
 	int64_t retry_ms;
+	uint64_t small_bytes; /* instead of rotate_bytes, */
+	int64_t small_until_ms;
 	char said[ERROR_BYTES];
 
 	pthread_mutex_t lock;
@@ -195,6 +199,7 @@ static enum err file_open(const void *conf, const struct sink_env *env, struct w
 		f->kind = CODEC_GZIP;
 	f->rotate_ms = (int64_t)o->rotate_s * 1000;
 	f->rotate_bytes = o->rotate_bytes;
+	f->block_bytes = o->block_bytes;
 	(void)pthread_mutex_init(&f->lock, NULL);
 	lines_init(&f->lines, env->hub);
 	file_dir_init(&f->dir, env->name, suffix_of(f->format, f->kind));
@@ -248,6 +253,27 @@ static void read_again(struct file *f)
 	f->corrupt = 0;
 }
 
+static uint64_t rotate_bytes(const struct file *f)
+{
+	return clock_mono_ms() < f->small_until_ms ? f->small_bytes : f->rotate_bytes;
+}
+
+/* Where a file does not fit any more, half of it may: what is complete stays, while the one given up
+ * takes everything with it. */
+static void be_smaller(struct file *f, int error)
+{
+	uint64_t bytes = rotate_bytes(f);
+
+	if (error != ENOSPC && error != EDQUOT && error != EFBIG)
+		return;
+	if (f->octets > 0 && f->octets < bytes)
+		bytes = f->octets;
+	f->small_bytes = bytes / 2 > f->block_bytes ? bytes / 2 : f->block_bytes;
+	if (f->small_bytes > f->rotate_bytes)
+		f->small_bytes = f->rotate_bytes;
+	f->small_until_ms = clock_mono_ms() + SMALL_MS;
+}
+
 /* errno says why.  One line for each new reason. */
 static void fail(struct file *f)
 {
@@ -255,6 +281,7 @@ static void fail(struct file *f)
 	char quoted[2 * ERROR_BYTES];
 
 	(void)snprintf(error, sizeof(error), "%s", strerror(errno));
+	be_smaller(f, errno);
 	file_writer_abort(&f->writer, &f->dir);
 	file_dir_close(&f->dir);
 	read_again(f);
@@ -421,7 +448,7 @@ static bool is_complete(const struct file *f, bool has_all, bool is_flushing)
 
 	if (!f->writer.is_open)
 		return false;
-	if (f->octets >= f->rotate_bytes || age_ms >= f->rotate_ms)
+	if (f->octets >= rotate_bytes(f) || age_ms >= f->rotate_ms)
 		return true;
 	if (is_flushing && (has_all || age_ms >= FLUSH_MS))
 		return true;

@@ -9,7 +9,8 @@
  * flush.
  *
  * A directory that cannot be written to, or is full, is said once, counted, and tried again after 1 s,
- * then at longer intervals up to 30 s.
+ * then at longer intervals up to 30 s.  After one that was full, files are smaller for some minutes, so
+ * that what fits is completed.
  */
 #ifndef SINK_FILE_H
 #define SINK_FILE_H

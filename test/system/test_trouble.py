@@ -8,7 +8,9 @@ import signal
 import subprocess
 import time
 
-from conftest import BUILD, Sluiced, sluicegen, wait_for
+import pytest
+
+from conftest import BUILD, Sluiced, files_sink, read_flows, sluicegen, wait_for
 
 
 def send(s, count, rate=5000, *words):
@@ -37,3 +39,29 @@ def test_drain_that_waits(start, folder):
         client.kill()
         client.wait()
     assert s.counter("sink_delivered") >= 200
+
+
+@pytest.fixture
+def small_disk(folder):
+    """A file system of 3 MiB at the place of the flows."""
+    path = os.path.join(folder, "flows")
+    os.mkdir(path)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", path], capture_output=True, check=False).returncode:
+        pytest.skip("mounting takes root")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_full_disk(start, folder, small_disk):
+    """What fits is completed, and counted, before a full disk holds up the rest."""
+    s = start(Sluiced, files_sink(folder, codec="null"), ["log.max_bytes=64M", "shutdown_s=1"])
+    send(s, 20000, 20000)
+    wait_for(lambda: sink(s)["pending"] > 0 and sink(s)["state"] == "waiting" and sink(s)["delivered"] > 0, 30)
+    time.sleep(2)
+    about = sink(s)
+    assert about["error"] == "No space left on device"
+    assert len(read_flows(folder)) == about["delivered"]
+    disk = os.statvfs(small_disk)
+    assert disk.f_bavail < disk.f_blocks / 4
+    s.ledger()
+    s.kill()

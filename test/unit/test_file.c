@@ -553,6 +553,33 @@ static void a_disk_that_is_full_for_a_while(void **state)
 	fixture_close(&fix);
 }
 
+/* A file of the size that was asked for never fits: smaller ones do. */
+static void a_disk_with_less_room_than_a_file(void **state)
+{
+	const char *path = fresh();
+	struct rlimit before;
+	struct rlimit tight;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	tight = before;
+	tight.rlim_cur = 600000;
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	fixture_open(&fix, 64u << 20, LOG_BLOCK);
+	fixture_start(&fix, "file", with_path(path, "codec = \"null\"; block_bytes = \"16K\";"));
+	for (unsigned i = 0; i < 40; i++)
+		fixture_append(&fix, i % FIXTURE_LOGS, 400, 0);
+	assert_true(fixture_drain(&fix, FIXTURE_WAIT_MS));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_in_range(fixture_stat(&fix, SINK_STAT_ERRORS), 1, 3);
+	check_all_once(path, "null");
+	assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), 16000);
+	assert_true(status_has("\"state\":\"running\""));
+	fixture_check_ledger(&fix);
+	fixture_close(&fix);
+}
+
 static void a_directory_that_vanishes(void **state)
 {
 	const char *path = fresh();
@@ -653,6 +680,7 @@ int main(void)
 		cmocka_unit_test(only_our_own_leftovers_go),
 		cmocka_unit_test(a_directory_that_is_none_yet),
 		cmocka_unit_test(a_disk_that_is_full_for_a_while),
+		cmocka_unit_test(a_disk_with_less_room_than_a_file),
 		cmocka_unit_test(a_directory_that_vanishes),
 		cmocka_unit_test(stopping_completes_the_file),
 		cmocka_unit_test(wrong_options),
