@@ -216,14 +216,16 @@ static enum err file_open(const void *conf, const struct sink_env *env, struct w
 	return ERR_OK;
 }
 
-/* The directory is opened when it is needed, so that one that fails later is like one that fails now;
- * but what a killed process left goes at once. */
+/* The directory is opened when it is needed, so that one that fails later is like one that fails now,
+ * and again when another one stands at its path; but what a killed process left goes at once. */
 static void open_dir(struct file *f)
 {
 	unsigned removed = 0;
 
-	if (f->dir.fd < 0)
+	if (!file_dir_is_at(&f->dir, f->path)) {
+		file_dir_close(&f->dir);
 		(void)file_dir_open(&f->dir, f->path, &removed);
+	}
 	if (removed == 0)
 		return;
 	log_info("sink.removed_unfinished sink=%s files=%u", f->env.name, removed);

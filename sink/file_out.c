@@ -57,19 +57,17 @@ static enum err make_dirs(const char *path)
 	return ERR_OK;
 }
 
+/* Of every format and codec: the sink may have had another one when it was killed. */
+static const char *const tails[] = { ".avro" TMP, ".jsonl" TMP, ".jsonl.gz" TMP, ".jsonl.zst" TMP };
+
 /* Is it the name of an unfinished file of ours? */
 static bool is_unfinished(const struct file_dir *d, const char *name)
 {
 	size_t prefix = strlen(d->prefix);
-	size_t end = strlen(name);
-	size_t suffix = strlen(d->suffix) + strlen(TMP);
-	char tail[FILE_SUFFIX_BYTES + sizeof(TMP)];
 	const char *pattern = STAMP_PATTERN;
 	size_t i = prefix;
 
-	(void)snprintf(tail, sizeof(tail), "%s%s", d->suffix, TMP);
-	if (end < prefix + suffix || strncmp(name, d->prefix, prefix) != 0 ||
-	    strcmp(name + end - suffix, tail) != 0)
+	if (strncmp(name, d->prefix, prefix) != 0)
 		return false;
 	for (; *pattern != '\0'; pattern++, i++) {
 		if (*pattern == '#' ? !isdigit((unsigned char)name[i]) : name[i] != *pattern)
@@ -77,7 +75,11 @@ static bool is_unfinished(const struct file_dir *d, const char *name)
 	}
 	while (isdigit((unsigned char)name[i]))
 		i++;
-	return i == end - suffix;
+	for (size_t k = 0; k < sizeof(tails) / sizeof(tails[0]); k++) {
+		if (strcmp(name + i, tails[k]) == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool remove_unfinished(int dir_fd, const char *name)
@@ -125,6 +127,15 @@ enum err file_dir_open(struct file_dir *d, const char *path, unsigned *removed)
 		return ERR_IO;
 	}
 	return ERR_OK;
+}
+
+bool file_dir_is_at(const struct file_dir *d, const char *path)
+{
+	struct stat there;
+	struct stat held;
+
+	return d->fd >= 0 && stat(path, &there) == 0 && fstat(d->fd, &held) == 0 &&
+	       there.st_dev == held.st_dev && there.st_ino == held.st_ino;
 }
 
 void file_dir_close(struct file_dir *d)

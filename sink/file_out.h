@@ -9,13 +9,14 @@
  *	complete	<prefix>-20260131T123456.789Z-000001<suffix>
  *
  * Finishing is fsync of the file, rename, fsync of the directory.  What a killed process left is
- * removed by file_dir_open(): only names of this very form, and only files that no process has locked.
+ * removed by file_dir_open(): only names of this form, with any suffix of ours, and only files that no process has locked.
  *
  * On ERR_IO errno says why.  Owner: one thread.
  */
 #ifndef SINK_FILE_OUT_H
 #define SINK_FILE_OUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,8 @@ struct file_out {
 void file_dir_init(struct file_dir *d, const char *name, const char *suffix);
 /* Makes directories that are missing; *removed gets the number of unfinished files taken away. */
 enum err file_dir_open(struct file_dir *d, const char *path, unsigned *removed);
+/* False when it is not open, or was renamed or removed since. */
+bool file_dir_is_at(const struct file_dir *d, const char *path);
 void file_dir_close(struct file_dir *d);
 
 enum err file_out_create(struct file_dir *d, struct file_out *f);
