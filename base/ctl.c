@@ -13,11 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/nearest.h"
 
 #define BACKLOG 16
 #define SOCKET_MODE 0660
+#define IDLE_MS 60000
 #define OUT_BYTES_PAUSE (1u << 20) /* with so much unread, a client is not asked for more */
 
 struct ctl_client {
@@ -30,6 +32,7 @@ struct ctl_client {
 	size_t out_bytes;
 	size_t out_sent;
 	size_t out_room;
+	int64_t last_ms; /* when it last came, said or took something */
 	bool is_over; /* no more input: close when everything is sent */
 	bool is_kept;
 	void (*gone)(void *stream);
@@ -41,6 +44,7 @@ struct ctl {
 	int fd;
 	int wake_fd;
 	struct stat_flag stop;
+	int idle_ms;
 	const struct ctl_command *commands;
 	void *ctx;
 	struct ctl_counts counts;
@@ -107,6 +111,7 @@ enum err ctl_open(const char *path, const struct ctl_command *commands, void *ct
 		ctl->clients[i].ctl = ctl;
 	}
 	ctl->fd = -1;
+	ctl->idle_ms = IDLE_MS;
 	ctl->commands = commands;
 	ctl->ctx = ctx;
 	ctl->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -165,6 +170,11 @@ void ctl_stop(struct ctl *ctl)
 		log_debug("ctl.wake errno=%d", errno);
 }
 
+void ctl_set_idle_ms(struct ctl *ctl, int idle_ms)
+{
+	ctl->idle_ms = idle_ms;
+}
+
 const struct ctl_counts *ctl_counts(const struct ctl *ctl)
 {
 	return &ctl->counts;
@@ -199,6 +209,7 @@ static bool flush_client(struct ctl_client *c)
 		if (n <= 0)
 			return false;
 		c->out_sent += (size_t)n;
+		c->last_ms = clock_mono_ms();
 	}
 	c->out_sent = 0;
 	c->out_bytes = 0;
@@ -385,7 +396,44 @@ static void read_client(struct ctl_client *c)
 		return;
 	}
 	c->line_bytes += (size_t)n;
+	c->last_ms = clock_mono_ms();
 	take_lines(c);
+}
+
+/* A free place, if need be that of the client that has been idle longest; or NULL. */
+static struct ctl_client *place_find(struct ctl *ctl)
+{
+	struct ctl_client *oldest = NULL;
+
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
+		struct ctl_client *c = &ctl->clients[i];
+
+		if (c->fd < 0)
+			return c;
+		/* It waits for an answer, or does not read as fast as we send. */
+		if (c->is_kept || c->out_bytes > 0)
+			continue;
+		if (oldest == NULL || c->last_ms < oldest->last_ms)
+			oldest = c;
+	}
+	if (oldest == NULL || clock_mono_ms() - oldest->last_ms < ctl->idle_ms)
+		return NULL;
+	ctl->counts.closed_idle++;
+	log_every(LOG_LEVEL_INFO, "ctl.closed_idle clients=%d", CTL_CLIENTS_MAX);
+	drop_client(oldest);
+	return oldest;
+}
+
+static void refuse_client(struct ctl *ctl, int fd)
+{
+	static const char answer[] = "{\"ok\":false,\"error\":\"too many clients\"}\n";
+
+	ctl->counts.refused_full++;
+	log_every(LOG_LEVEL_WARN, "ctl.refused clients=%d why=\"too many clients\"",
+		  CTL_CLIENTS_MAX);
+	if (send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("ctl.refused errno=%d", errno);
+	(void)close(fd);
 }
 
 static void accept_client(struct ctl *ctl)
@@ -393,24 +441,22 @@ static void accept_client(struct ctl *ctl)
 	int fd = accept4(ctl->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer = { 0, (uid_t)-1, (gid_t)-1 };
 	socklen_t bytes = sizeof(peer);
+	struct ctl_client *c;
 
 	if (fd < 0)
 		return;
-	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
-		struct ctl_client *c = &ctl->clients[i];
-
-		if (c->fd >= 0)
-			continue;
-		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
-		memset(c, 0, sizeof(*c));
-		c->ctl = ctl;
-		c->fd = fd;
-		c->uid = peer.uid;
-		ctl->counts.accepted++;
+	c = place_find(ctl);
+	if (c == NULL) {
+		refuse_client(ctl, fd);
 		return;
 	}
-	ctl->counts.refused_full++;
-	(void)close(fd);
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
+	memset(c, 0, sizeof(*c));
+	c->ctl = ctl;
+	c->fd = fd;
+	c->uid = peer.uid;
+	c->last_ms = clock_mono_ms();
+	ctl->counts.accepted++;
 }
 
 /* A client whose input ended stays until its answers are out, or its stream is finished. */

@@ -11,6 +11,9 @@
  * member "ok" is put in front when it has not done so itself.  A command that streams, or has to wait,
  * keeps the client (ctl_keep), sets is_deferred, and pushes documents until either side ends it.
  *
+ * When all places are taken, the client that has been idle longest goes, if that is 60 s; else the one
+ * that comes hears {"ok":false,"error":"too many clients"}.
+ *
  * Owner: the control thread; only ctl_stop() is for others.
  */
 #ifndef BASE_CTL_H
@@ -52,6 +55,8 @@ struct ctl_command {
 
 enum err ctl_open(const char *path, const struct ctl_command *commands, void *ctx, struct ctl **out,
 		  struct why *why);
+/* Before ctl_run(): another time than 60 s. */
+void ctl_set_idle_ms(struct ctl *ctl, int idle_ms);
 /* Until ctl_stop(), and may be run again then.  Calls `idle` about every `idle_ms` too, for what
  * streams. */
 void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms);
@@ -71,6 +76,7 @@ struct ctl_counts {
 	uint64_t refused_full;
 	uint64_t refused_peer;
 	uint64_t closed_slow;
+	uint64_t closed_idle;
 	uint64_t commands;
 	uint64_t errors;
 };

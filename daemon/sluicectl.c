@@ -20,7 +20,7 @@
 struct request {
 	const char *socket;
 	bool is_json;
-	char command[COMMAND_BYTES_MAX];
+	char command[COMMAND_BYTES_MAX + 1]; /* its end becomes that of the line */
 	const char *verb;
 };
 
@@ -68,10 +68,10 @@ static bool join_words(struct request *r, char *const *words, int count)
 	size_t used = 0;
 
 	for (int i = 0; i < count; i++) {
-		int n = snprintf(r->command + used, sizeof(r->command) - used, "%s%s",
+		int n = snprintf(r->command + used, COMMAND_BYTES_MAX - used, "%s%s",
 				 i == 0 ? "" : " ", words[i]);
 
-		if (n < 0 || (size_t)n >= sizeof(r->command) - used)
+		if (n < 0 || (size_t)n >= COMMAND_BYTES_MAX - used)
 			return false;
 		used += (size_t)n;
 	}
@@ -134,9 +134,22 @@ static int connect_to(const char *path)
 	return -1;
 }
 
-static bool send_command(int fd, const char *command)
+/* When the service closes before it has read everything, it may have said why. */
+static void send_command(int fd, char command[COMMAND_BYTES_MAX + 1])
 {
-	return dprintf(fd, "%s\n", command) > 0;
+	size_t bytes = strlen(command);
+	size_t sent = 0;
+
+	command[bytes++] = '\n';
+	while (sent < bytes) {
+		ssize_t n = send(fd, command + sent, bytes - sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		sent += (size_t)n;
+	}
 }
 
 /* One answer; the exit code, or -1 when more is to come. */
@@ -199,7 +212,9 @@ int main(int argc, char **argv)
 	fd = connect_to(r.socket != NULL ? r.socket : default_socket());
 	if (fd < 0)
 		return 1;
-	if (!send_command(fd, r.command) || (from = fdopen(fd, "r")) == NULL) {
+	send_command(fd, r.command);
+	from = fdopen(fd, "r");
+	if (from == NULL) {
 		(void)fprintf(stderr, "sluicectl: %s\n", strerror(errno));
 		(void)close(fd);
 		return 1;

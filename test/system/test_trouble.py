@@ -5,6 +5,7 @@ Method: a sluiced that is made to fail in one way per test, while sluicegen send
 """
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -65,3 +66,19 @@ def test_full_disk(start, folder, small_disk):
     assert disk.f_bavail < disk.f_blocks / 4
     s.ledger()
     s.kill()
+
+
+def test_too_many_clients(start):
+    """The one too many hears so, and sluicectl says it, whoever is faster."""
+    s = start(Sluiced, '({ name = "null"; type = "null"; })')
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+    for c in clients:
+        c.connect(s.socket)
+    for _ in range(20):
+        done = subprocess.run([os.path.join(BUILD, "sluicectl"), "-s", s.socket, "status"], capture_output=True, text=True,
+                              timeout=20, check=False)
+        assert (done.returncode, done.stderr) == (1, "sluicectl: too many clients\n")
+    for c in clients:
+        c.close()
+    assert wait_for(lambda: s.try_ctl("status").get("ok"))
+    assert "ctl.refused clients=64" in s.log()

@@ -399,6 +399,8 @@ static void many_words(void **state)
 	(void)close(fd);
 }
 
+#define TOO_MANY "{\"ok\":false,\"error\":\"too many clients\"}"
+
 static void crowd(void **state)
 {
 	struct service *s = *state;
@@ -412,13 +414,15 @@ static void crowd(void **state)
 	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)
 		assert_string_equal(hear(fds[i]), "{\"ok\":true}");
 	fd = new_client(s);
+	assert_string_equal(hear(fd), TOO_MANY);
 	assert_string_equal(hear(fd), "");
 	(void)close(fd);
 	(void)close(fds[5]);
 	/* The place is free as soon as the server has seen the other go. */
 	for (int ms = 0; ms < WAIT_MS; ms++) {
 		fd = new_client(s);
-		if (send(fd, "quiet\n", 6, MSG_NOSIGNAL) == 6 && hear(fd)[0] != '\0')
+		if (send(fd, "quiet\n", 6, MSG_NOSIGNAL) == 6 &&
+		    strcmp(hear(fd), "{\"ok\":true}") == 0)
 			break;
 		(void)close(fd);
 		(void)usleep(1000);
@@ -435,6 +439,46 @@ static void crowd(void **state)
 	assert_int_equal(ctl_counts(s->ctl)->accepted, CTL_CLIENTS_MAX + 1);
 }
 
+/* With all places taken, one that is idle makes room; one that waits for an answer never does. */
+static void idle_ones_make_room(void **state)
+{
+	struct service *s = *state;
+	struct why why = { "" };
+	int fds[CTL_CLIENTS_MAX];
+	int fd;
+
+	ctl_stop(s->ctl);
+	thread_join(s->thread);
+	ctl_close(s->ctl);
+	assert_int_equal(ctl_open(s->path, commands, s, &s->ctl, &why), ERR_OK);
+	ctl_set_idle_ms(s->ctl, 1000);
+	assert_int_equal(thread_start("ctl", run, s, &s->thread), ERR_OK);
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
+		fds[i] = new_client(s);
+		say(fds[i], i == 0 ? "linger\n" : "quiet\n");
+		assert_string_equal(hear(fds[i]), "{\"ok\":true}");
+	}
+	(void)usleep(1100000);
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
+		if (i == 0 || i == 7)
+			continue;
+		say(fds[i], "quiet\n");
+		assert_string_equal(hear(fds[i]), "{\"ok\":true}");
+	}
+	fd = new_client(s);
+	say(fd, "quiet\n");
+	assert_string_equal(hear(fd), "{\"ok\":true}");
+	assert_string_equal(hear(fds[7]), "");
+	(void)close(fds[7]);
+	fds[7] = fd;
+	fd = new_client(s);
+	assert_string_equal(hear(fd), TOO_MANY);
+	(void)close(fd);
+	assert_int_equal(counts_at_end(s)->closed_idle, 1);
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)
+		(void)close(fds[i]);
+}
+
 /* Clients that come, say half a word and go leave nothing behind. */
 static void comers_and_goers(void **state)
 {
@@ -449,7 +493,8 @@ static void comers_and_goers(void **state)
 	}
 	for (int ms = 0; ms < WAIT_MS; ms++) {
 		fd = new_client(s);
-		if (send(fd, "quiet\n", 6, MSG_NOSIGNAL) == 6 && hear(fd)[0] != '\0')
+		if (send(fd, "quiet\n", 6, MSG_NOSIGNAL) == 6 &&
+		    strcmp(hear(fd), "{\"ok\":true}") == 0)
 			break;
 		(void)close(fd);
 	}
@@ -703,6 +748,7 @@ int main(void)
 		CASE(long_lines),
 		CASE(many_words),
 		CASE(crowd),
+		CASE(idle_ones_make_room),
 		CASE(comers_and_goers),
 		CASE(client_that_does_not_read),
 		CASE(client_that_only_asks),
