@@ -33,7 +33,7 @@ struct ctl_client {
 	size_t out_sent;
 	size_t out_room;
 	int64_t last_ms; /* when it last came, said or took something */
-	bool is_over; /* no more input: close when everything is sent */
+	bool is_over;	 /* no more input: close when everything is sent */
 	bool is_kept;
 	void (*gone)(void *stream);
 	void *stream;
@@ -42,6 +42,9 @@ struct ctl_client {
 struct ctl {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	int fd;
+	bool has_file;
+	dev_t file_dev; /* which file at `path` is ours */
+	ino_t file_ino;
 	int wake_fd;
 	struct stat_flag stop;
 	int idle_ms;
@@ -81,6 +84,7 @@ static enum err remove_stale(const struct sockaddr_un *sun, struct why *why)
 static enum err listen_at(struct ctl *ctl, struct why *why)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct stat st;
 	mode_t before;
 	int rc;
 
@@ -92,6 +96,11 @@ static enum err listen_at(struct ctl *ctl, struct why *why)
 	before = umask(0777 & ~SOCKET_MODE);
 	rc = bind(ctl->fd, (const struct sockaddr *)&sun, sizeof(sun));
 	(void)umask(before);
+	if (rc == 0 && lstat(ctl->path, &st) == 0) {
+		ctl->has_file = true;
+		ctl->file_dev = st.st_dev;
+		ctl->file_ino = st.st_ino;
+	}
 	if (rc != 0 || listen(ctl->fd, BACKLOG) != 0)
 		return why_set(why, errno == EACCES ? ERR_PERM : ERR_IO, "%s: %s", ctl->path,
 			       strerror(errno));
@@ -127,7 +136,6 @@ enum err ctl_open(const char *path, const struct ctl_command *commands, void *ct
 	*out = ctl;
 	return ERR_OK;
 fail:
-	ctl->path[0] = '\0'; /* what stands there is not ours */
 	ctl_close(ctl);
 	return e;
 }
@@ -145,17 +153,25 @@ static void drop_client(struct ctl_client *c)
 	c->is_kept = false;
 }
 
+/* Another process may have taken the place meanwhile. */
+static void remove_file(const struct ctl *ctl)
+{
+	struct stat st;
+
+	if (ctl->has_file && lstat(ctl->path, &st) == 0 && st.st_dev == ctl->file_dev &&
+	    st.st_ino == ctl->file_ino)
+		(void)unlink(ctl->path);
+}
+
 void ctl_close(struct ctl *ctl)
 {
 	if (ctl == NULL)
 		return;
 	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)
 		drop_client(&ctl->clients[i]);
-	if (ctl->fd >= 0) {
+	remove_file(ctl);
+	if (ctl->fd >= 0)
 		(void)close(ctl->fd);
-		if (ctl->path[0] != '\0')
-			(void)unlink(ctl->path);
-	}
 	if (ctl->wake_fd >= 0)
 		(void)close(ctl->wake_fd);
 	free(ctl);

@@ -61,7 +61,7 @@ void ctl_set_idle_ms(struct ctl *ctl, int idle_ms);
  * streams. */
 void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms);
 void ctl_stop(struct ctl *ctl);	 /* any thread */
-void ctl_close(struct ctl *ctl); /* removes the socket's file */
+void ctl_close(struct ctl *ctl); /* removes the socket's file, if it is still this one's */
 
 /* The client is kept for documents to come; `gone` is called when it leaves or is finished. */
 void ctl_keep(struct ctl_client *client, void (*gone)(void *stream), void *stream);

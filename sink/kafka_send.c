@@ -160,8 +160,7 @@ static void lane_send(struct kafka *k, int32_t partition)
 	k->out_count += (size_t)sent;
 	for (uint32_t i = 0; sent < (int)count && i < count; i++) {
 		if (k->messages[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-			kafka_report_not_taken(k, k->messages[i]._private,
-					       k->messages[i].err);
+			kafka_report_not_taken(k, k->messages[i]._private, k->messages[i].err);
 	}
 }
 

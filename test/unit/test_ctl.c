@@ -712,6 +712,25 @@ static void dead_socket_is_replaced(void **state)
 	assert_int_equal(access(sun.sun_path, F_OK), -1);
 }
 
+/* The file is another's now: of one that was started after ours was removed, or moved there. */
+static void a_file_that_was_replaced_stays(void **state)
+{
+	struct service *s = *state;
+	struct why why = { "" };
+	struct ctl *first = NULL;
+	struct ctl *second = NULL;
+	char path[PATH_BYTES + 8];
+
+	(void)snprintf(path, sizeof(path), "%s2", s->path);
+	assert_int_equal(ctl_open(path, commands, s, &first, &why), ERR_OK);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(ctl_open(path, commands, s, &second, &why), ERR_OK);
+	ctl_close(first);
+	assert_int_equal(access(path, F_OK), 0);
+	ctl_close(second);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void other_files_are_left_alone(void **state)
 {
 	struct service *s = *state;
@@ -760,6 +779,7 @@ int main(void)
 		CASE(socket_file_is_for_owner_and_group),
 		CASE(living_socket_is_left_alone),
 		CASE(dead_socket_is_replaced),
+		CASE(a_file_that_was_replaced_stays),
 		CASE(other_files_are_left_alone),
 	};
 
