@@ -34,15 +34,25 @@ struct out {
 
 static const struct conf_opt options[] = { { 0 } };
 
+/* There is one standard output.  Sinks are opened and closed by one thread. */
+static const struct out *owner;
+
 static enum err out_open(const void *conf, const struct sink_env *env, struct why *why, void **to)
 {
-	struct out *o = calloc(1, sizeof(*o));
+	struct out *o;
 
 	(void)conf;
+	if (owner != NULL)
+		return why_set(why, ERR_CONF,
+			       "standard output is sink %s's already: two would tear each other's "
+			       "lines",
+			       owner->env.name);
+	o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
 	o->env = *env;
 	lines_init(&o->lines, env->hub);
+	owner = o;
 	*to = o;
 	return ERR_OK;
 }
@@ -164,6 +174,7 @@ static void out_close(void *self)
 {
 	struct out *o = self;
 
+	owner = NULL;
 	lines_fini(&o->lines);
 	free(o);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stdout.h - the sink that prints JSON lines.  Safe means: the system took them. */
+/* stdout.h - the sink that prints JSON lines.  Safe means: the system took them.  A process
+ * has one at most. */
 #ifndef SINK_STDOUT_H
 #define SINK_STDOUT_H
 

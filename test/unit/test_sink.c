@@ -301,6 +301,28 @@ static void a_flush_asks_no_more_than_was_there(void **state)
 	two_sinks_close(options);
 }
 
+/* The lines of two would be torn. */
+static void one_standard_output(void **state)
+{
+	const struct sink_ops *ops = sink_type_find("stdout");
+	struct sink_conf confs[2] = { { ops, "first", "" }, { ops, "second", "" } };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) { /* refused, it leaves the place free */
+		struct why why = { "" };
+
+		fixture_open(&fix, 64u << 20, LOG_BLOCK);
+		assert_int_equal(sinks_open(confs, 2, fix.hub, fix.logs, FIXTURE_LOGS, NULL,
+					    &fix.fields, fix.schema, &why, &fix.sinks),
+				 ERR_CONF);
+		assert_memory_equal(why.text, "sink second: standard output is sink first's", 44);
+		assert_int_equal(sinks_open(confs, 1, fix.hub, fix.logs, FIXTURE_LOGS, NULL,
+					    &fix.fields, fix.schema, &why, &fix.sinks),
+				 ERR_OK);
+		fixture_close(&fix);
+	}
+}
+
 /* ---- a sink that will not start ---- */
 
 static unsigned starts;
@@ -416,6 +438,7 @@ int main(void)
 		cmocka_unit_test(what_makes_room_is_evicted),
 		cmocka_unit_test(one_holds_up_nobody),
 		cmocka_unit_test(a_flush_asks_no_more_than_was_there),
+		cmocka_unit_test(one_standard_output),
 		cmocka_unit_test(a_sink_that_will_not_start),
 	};
 
