@@ -224,9 +224,9 @@ static void *two_sinks(const char *type, const char *options_text)
 	fix.ops = sink_type_find(type);
 	fix.conf = calloc(1, fix.ops->conf_bytes);
 	assert_non_null(fix.conf);
-	assert_int_equal(conf_load_text(fix.ops->options, options_text, fix.conf,
-					fix.ops->conf_bytes, &why),
-			 ERR_OK);
+	assert_int_equal(
+		conf_load_text(fix.ops->options, options_text, fix.conf, fix.ops->conf_bytes, &why),
+		ERR_OK);
 	confs[0].ops = fix.ops;
 	confs[0].conf = fix.conf;
 	confs[1].ops = file;
