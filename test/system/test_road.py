@@ -409,7 +409,7 @@ def test_captures_replayed(folder):
 
 def test_replay_waits_for_sinks(folder):
     """A capture goes through far faster than deflate can write, with a log that holds a thousandth of it."""
-    run = sluicegen("-P", "ipfix", "-t", "nprobe", "-n", 100000, "-r", 0, "-w", f"{folder}/big.pcap", "--time", 1790000000)
+    run = sluicegen("-P", "ipfix", "-t", "nprobe", "-n", 40000, "-r", 0, "-w", f"{folder}/big.pcap", "--time", 1790000000)
     said = replay(folder, f"{folder}/big.pcap", sinks=files_sink(folder, codec="deflate", level=9), options=["log.max_bytes=1M"])
     assert "log_full" not in said
     code, said = check(run, "--files", f"{folder}/flows")
