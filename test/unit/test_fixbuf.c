@@ -82,6 +82,14 @@ static int fill_pool(void **state)
 	return 0;
 }
 
+static uint8_t *new_record(void)
+{
+	uint8_t *record = malloc(RECORD_ROOM);
+
+	must(record != NULL);
+	return record;
+}
+
 /* Random octets for a record of the template; variable lengths are those of `lengths`, in turn. */
 static size_t fill_record(const struct tmpl *t, uint8_t *record, const uint16_t *lengths,
 			  size_t length_count, uint32_t *turn)
@@ -226,11 +234,10 @@ static void test_traps(void **state)
 {
 	static const uint16_t lengths[] = { 0, 1, 254, 255, 256, 1000, 7 };
 	struct fixbuf *fb = new_fixbuf();
-	uint8_t *record = malloc(RECORD_ROOM);
+	uint8_t *record = new_record();
 	uint32_t turn = 0;
 
 	(void)state;
-	must(record != NULL);
 	for (size_t i = 0; i < sizeof(traps) / sizeof(traps[0]); i++) {
 		struct tmpl *t = new_tmpl(traps[i].fields, traps[i].count);
 		struct fixbuf_tmpl *ft = NULL;
@@ -324,10 +331,9 @@ static void check_random(struct fixbuf *fb, uint8_t *record)
 static void test_random(void **state)
 {
 	struct fixbuf *fb = new_fixbuf();
-	uint8_t *record = malloc(RECORD_ROOM);
+	uint8_t *record = new_record();
 
 	(void)state;
-	must(record != NULL);
 	for (int round = 0; round < ROUNDS; round++)
 		check_random(fb, record);
 	free(record);
@@ -339,11 +345,10 @@ static void test_every_element(void **state)
 {
 	static const uint16_t lengths[] = F(0, 9, 300);
 	struct fixbuf *fb = new_fixbuf();
-	uint8_t *record = malloc(RECORD_ROOM);
+	uint8_t *record = new_record();
 	uint32_t turn = 0;
 
 	(void)state;
-	must(record != NULL);
 	for (size_t i = 0; i + 2 <= pool.count; i += 2) {
 		struct tmpl_field fields[4];
 		struct fixbuf_tmpl *ft;
@@ -371,11 +376,10 @@ static void test_many_templates(void **state)
 	static struct fixbuf_tmpl *views[COUNT];
 	static const uint16_t lengths[] = { 5 };
 	struct fixbuf *fb = new_fixbuf();
-	uint8_t *record = malloc(RECORD_ROOM);
+	uint8_t *record = new_record();
 	uint32_t turn = 0;
 
 	(void)state;
-	must(record != NULL);
 	for (int i = 0; i < COUNT; i++) {
 		while ((tmpls[i] = random_tmpl()) == NULL)
 			;
@@ -421,11 +425,10 @@ static void test_limits(void **state)
 		{ F(424242, 1, 1), FIELDS_MAX, ERR_OK },
 	};
 	struct fixbuf *fb = new_fixbuf();
-	uint8_t *record = malloc(RECORD_ROOM);
+	uint8_t *record = new_record();
 	uint32_t turn = 0;
 
 	(void)state;
-	must(record != NULL);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct fixbuf_tmpl *ft = NULL;
 		struct tmpl *t;
@@ -454,7 +457,7 @@ static void test_record_lengths(void **state)
 	static const uint16_t longest[] = { FIXBUF_RECORD_MAX - 3 };
 	static const uint16_t longer[] = { FIXBUF_RECORD_MAX - 2 };
 	struct fixbuf *fb = new_fixbuf();
-	uint8_t *record = malloc(RECORD_ROOM);
+	uint8_t *record = new_record();
 	struct tmpl *t = new_tmpl(&field, 1);
 	struct fixbuf_tmpl *ft = NULL;
 	struct value value;
