@@ -5,6 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line, whatever a file, a peer or a name in it says. */
+static void make_line(struct why *why)
+{
+	for (char *at = why->text; *at != '\0'; at++) {
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+	}
+}
+
 enum err why_set(struct why *why, enum err e, const char *format, ...)
 {
 	va_list ap;
@@ -14,6 +23,7 @@ enum err why_set(struct why *why, enum err e, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(why->text, sizeof(why->text), format, ap);
 	va_end(ap);
+	make_line(why);
 	return e;
 }
 
@@ -32,4 +42,5 @@ void why_prefix(struct why *why, const char *format, ...)
 	if (n >= 0 && (size_t)n < sizeof(why->text) - 3)
 		(void)snprintf(why->text + n, sizeof(why->text) - (size_t)n, ": %.*s",
 			       (int)(sizeof(rest) - (size_t)n - 3), rest);
+	make_line(why);
 }
