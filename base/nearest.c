@@ -42,16 +42,25 @@ size_t nearest_distance(const char *a, const char *b)
 	return rows[a_bytes % 3][b_bytes];
 }
 
+/* Letters that one has more than the other: none of them is nearer. */
+static size_t least_distance(size_t bytes, const char *known)
+{
+	size_t known_bytes = strnlen(known, NEAREST_BYTES);
+
+	return known_bytes > bytes ? known_bytes - bytes : bytes - known_bytes;
+}
+
 const char *nearest_of(const char *word, nearest_word_fn *at, const void *words, size_t count)
 {
 	const char *best = "";
 	size_t best_distance = (size_t)-1;
+	size_t bytes = strnlen(word, NEAREST_BYTES);
 
 	for (size_t i = 0; i < count; i++) {
 		const char *known = at(words, i);
 		size_t distance;
 
-		if (known == NULL)
+		if (known == NULL || least_distance(bytes, known) >= best_distance)
 			continue;
 		distance = nearest_distance(word, known);
 		if (distance < best_distance) {
