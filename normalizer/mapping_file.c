@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <errno.h>
 #include <libconfig.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,11 +150,13 @@ static enum err get_table(struct reading *r, const config_setting_t *s, const ch
 	if (e != ERR_OK) {
 		why_prefix(r->why, "%s:%u: table `%s'", r->file, config_setting_source_line(s),
 			   name);
-		return ERR_CONF;
+		return e == ERR_NOMEM ? e : ERR_CONF;
 	}
-	set->tables[set->table_count].name = strdup(name);
 	*out = set->tables[set->table_count].table;
-	set->table_count++;
+	set->tables[set->table_count].name = strdup(name);
+	/* Counted first: a half-read set is freed whole. */
+	if (set->tables[set->table_count++].name == NULL)
+		return why_set(r->why, ERR_NOMEM, "no memory for %s", r->file);
 	return ERR_OK;
 }
 
@@ -436,9 +437,11 @@ static enum err read_lines(struct reading *r, const config_setting_t *group)
 	for (; m->promote_count < promote_count; m->promote_count++)
 		TRY(read_promote(r, config_setting_get_elem(promotes, (unsigned)m->promote_count),
 				 &m->promotes[m->promote_count]));
-	for (; m->static_count < static_count; m->static_count++)
-		TRY(read_static(r, config_setting_get_elem(statics, (unsigned)m->static_count),
-				&m->statics[m->static_count]));
+	/* Counted first: one that is half read has a text to free. */
+	for (size_t i = 0; i < static_count; i++) {
+		m->static_count++;
+		TRY(read_static(r, config_setting_get_elem(statics, (unsigned)i), &m->statics[i]));
+	}
 	return ERR_OK;
 }
 

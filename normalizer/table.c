@@ -69,6 +69,7 @@ static enum err read_row(struct table *t, char *line, const char *path, unsigned
 	unsigned long long value;
 	char *name;
 	size_t bytes;
+	enum err e;
 
 	line[strcspn(line, "\r\n")] = '\0';
 	if (line[0] == '\0' || line[0] == '#')
@@ -83,7 +84,10 @@ static enum err read_row(struct table *t, char *line, const char *path, unsigned
 	if (bytes == 0 || !utf8_is_valid((const uint8_t *)name, bytes))
 		return why_set(why, ERR_CONF, "%s:%u: no name, or one that is not UTF-8", path,
 			       number);
-	return add_row(t, (uint32_t)value, name, bytes);
+	e = add_row(t, (uint32_t)value, name, bytes);
+	if (e == ERR_LIMIT)
+		return why_set(why, ERR_CONF, "%s:%u: more than %u rows", path, number, ROWS_MAX);
+	return e;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -159,6 +163,8 @@ enum err table_load(const char *path, struct why *why, struct table **out)
 		e = settle(t, path, why);
 	free(line);
 	(void)fclose(file);
+	if (e == ERR_NOMEM)
+		(void)why_set(why, e, "no memory for %s", path);
 	if (e != ERR_OK) {
 		table_free(t);
 		return e;
