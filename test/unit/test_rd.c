@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/must.h"
 #include "base/rd.h"
 #include "base/wr.h"
 
@@ -90,7 +91,6 @@ static void every_cut(void **state)
 		uint8_t *exact = malloc(count == 0 ? 1 : count);
 		struct script s;
 
-		assert_non_null(exact);
 		memcpy(exact, whole, count);
 		s = run_script(exact, count);
 		free(exact);
@@ -150,7 +150,7 @@ static void writer_at_every_room(void **state)
 		size_t used;
 		size_t whole = 0;
 
-		assert_non_null(exact);
+		must(exact != NULL);
 		w = wr_of(exact, room);
 		used = write_script(&w);
 		for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
