@@ -15,6 +15,10 @@
 /* The largest message holds no more records (of one octet), sets and definitions than this. */
 #define RECORDS_MAX 65536u
 #define SETS_MAX 16384u
+/* Definitions nearer to each other than this are copies of one. */
+#define REFRESH_MS_MIN 1000
+/* A template outlives that many of its exporter's refreshes (RFC 7011, 8.4: at least three). */
+#define REFRESHES_MISSED_MAX 3
 
 /* The records of one data set. */
 struct set_run {
@@ -224,6 +228,15 @@ static void put_tmpl(struct collector *c, struct session *s, struct tmpl *t)
 	c->ops->tmpl_new(c->ctx, s, t);
 }
 
+/* How often the exporter defines it; a definition doubled on its way does not tell. */
+static void note_refresh(struct tmpl *t, const struct tmpl *before, int64_t mono_ms)
+{
+	int64_t gap_ms = mono_ms - before->seen_ms;
+
+	t->refresh_ms = gap_ms >= REFRESH_MS_MIN ? gap_ms : before->refresh_ms;
+	t->seen_ms = mono_ms;
+}
+
 static void take_definition(struct collector *c, const struct message *m, struct session *s,
 			    const struct define *d)
 {
@@ -237,7 +250,7 @@ static void take_definition(struct collector *c, const struct message *m, struct
 	}
 	c->definition_count++;
 	if (in_force != NULL && in_force->hash == define_hash(d)) {
-		in_force->seen_ms = s->idle_since_ms;
+		note_refresh(in_force, in_force, s->idle_since_ms);
 		stat_inc(c->stat, STAT_TEMPLATES_REFRESHED);
 		return;
 	}
@@ -251,6 +264,8 @@ static void take_definition(struct collector *c, const struct message *m, struct
 		return;
 	}
 	t->seen_ms = s->idle_since_ms;
+	if (in_force != NULL)
+		note_refresh(t, in_force, s->idle_since_ms);
 	t->defined_ms = m->export_ms;
 	put_tmpl(c, s, t);
 }
@@ -310,6 +325,8 @@ static void take_data(struct collector *c, const struct message *m, struct sessi
 		      struct tmpl *t, struct rd body)
 {
 	stat_inc(c->stat, STAT_SETS_DATA);
+	if (t != NULL)
+		t->used_ms = s->idle_since_ms;
 	if (c->is_overrun) {
 		refuse_set(c, s, STAT_SET_OVERRUN);
 	} else if (t == NULL) {
@@ -449,14 +466,23 @@ void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 	read_message(c, &m, frame, s);
 }
 
+/* Data that still uses a template vouches for it: exporters refresh as seldom as every 30 minutes. */
+static bool is_stale(const struct collector *c, const struct tmpl *t, int64_t mono_ms)
+{
+	int64_t lifetime_ms = (int64_t)c->limits.template_lifetime_s * 1000;
+	int64_t since_ms = t->used_ms > t->seen_ms ? t->used_ms : t->seen_ms;
+
+	if (lifetime_ms < REFRESHES_MISSED_MAX * t->refresh_ms)
+		lifetime_ms = REFRESHES_MISSED_MAX * t->refresh_ms;
+	return mono_ms - since_ms > lifetime_ms;
+}
+
 static void expire_tmpls(struct collector *c, struct session *s, int64_t mono_ms)
 {
-	int64_t oldest_ms = mono_ms - (int64_t)c->limits.template_lifetime_s * 1000;
-
 	for (size_t i = s->tmpl_count; i > 0; i--) {
 		struct tmpl *t = s->tmpls[i - 1];
 
-		if (t->seen_ms >= oldest_ms)
+		if (!is_stale(c, t, mono_ms))
 			continue;
 		must(session_tmpl_take(s, t->id) == t);
 		drop_tmpl(c, t);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "collector/collector.h"
 #include "collector/gate.h"
@@ -254,11 +255,16 @@ struct bench {
 	struct collector *collector;
 };
 
-static void open_bench(struct bench *b)
+static void open_bench_with(struct bench *b, const struct collector_limits *l)
 {
 	memset(b, 0, sizeof(*b));
 	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &b->stat) == ERR_OK);
-	must(collector_new(&limits, &ops, &b->sink, b->stat, &b->collector) == ERR_OK);
+	must(collector_new(l, &ops, &b->sink, b->stat, &b->collector) == ERR_OK);
+}
+
+static void open_bench(struct bench *b)
+{
+	open_bench_with(b, &limits);
 }
 
 static void close_bench(struct bench *b)
@@ -412,12 +418,74 @@ static void test_lifetimes(void **state)
 	close_bench(&b);
 }
 
+/* Moves what a session knows of its templates into the past, as if time went on. */
+static bool age_tmpls(void *ctx, struct session *s)
+{
+	int64_t ms = *(const int64_t *)ctx;
+
+	for (size_t i = 0; i < s->tmpl_count; i++) {
+		s->tmpls[i]->seen_ms -= ms;
+		s->tmpls[i]->used_ms -= ms;
+	}
+	return true;
+}
+
+/* Steps with the seconds before each: D defines (again), C defines otherwise, U uses; then the wait. */
+static void test_tmpl_lifetime(void **state)
+{
+	static const char *const messages[] = {
+		['D'] = IPFIX("0020", "00000000") T256,
+		['C'] = IPFIX("001c", "00000000") "0002000c" "0100" "0001" "00080004",
+		['U'] = IPFIX("002c", "00000000") D256("4"),
+	};
+	static const struct {
+		const char *name;
+		struct {
+			int64_t after_s;
+			char step;
+		} steps[5];
+		int64_t wait_s;
+		bool is_gone;
+	} cases[] = {
+		{ "never refreshed", { { 0, 'D' } }, 1790, false },
+		{ "never refreshed, past it", { { 0, 'D' } }, 1810, true },
+		{ "in use", { { 0, 'D' }, { 1700, 'U' } }, 1790, false },
+		{ "in use, then not", { { 0, 'D' }, { 1700, 'U' } }, 1810, true },
+		{ "refreshed often", { { 0, 'D' }, { 60, 'D' }, { 60, 'D' } }, 1810, true },
+		{ "three refreshes", { { 0, 'D' }, { 1700, 'D' } }, 5090, false },
+		{ "three refreshes missed", { { 0, 'D' }, { 1700, 'D' } }, 5110, true },
+		{ "a doubled refresh", { { 0, 'D' }, { 1700, 'D' }, { 0, 'D' } }, 5090, false },
+		{ "changed", { { 0, 'D' }, { 1700, 'C' } }, 5090, false },
+		{ "the newest refresh tells", { { 0, 'D' }, { 1700, 'D' }, { 700, 'D' } }, 2110, true },
+	};
+	struct collector_limits patient = limits;
+	uint8_t octets[MESSAGE_MAX];
+
+	(void)state;
+	patient.session_idle_s = 1000000;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bench b;
+
+		open_bench_with(&b, &patient);
+		for (size_t k = 0; k < 5 && cases[i].steps[k].step != '\0'; k++) {
+			int64_t ms = cases[i].steps[k].after_s * 1000;
+
+			collector_each_session(b.collector, age_tmpls, &ms);
+			receive(&b, octets, of_hex(messages[(int)cases[i].steps[k].step], octets));
+		}
+		collector_tick(b.collector, clock_mono_ms() + cases[i].wait_s * 1000);
+		if (stat_get(b.stat, STAT_TEMPLATES_EXPIRED) != cases[i].is_gone)
+			fail_msg("%s", cases[i].name);
+		close_bench(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	      cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_v9_identity),   cmocka_unit_test(test_session_limit),
-		cmocka_unit_test(test_lifetimes),
+		cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_tmpl_lifetime),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
