@@ -406,6 +406,7 @@ static void account_sequence(struct collector *c, const struct message *m, struc
 	struct sequence_account account = session_sequence(s, m->sequence, units);
 
 	stat_add(c->stat, STAT_SEQUENCE_MISSED, account.missed);
+	stat_add(c->stat, STAT_SEQUENCE_LATE, account.late);
 	stat_add(c->stat, STAT_SEQUENCE_REORDERED, account.is_reordered);
 	stat_add(c->stat, STAT_SEQUENCE_RESTARTS, account.is_restart);
 	if (c->is_units_unknown && m->version != VERSION_NF9)

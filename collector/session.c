@@ -10,6 +10,8 @@
 /* A step ahead further than this is a restart, not a loss; one back as far as REORDER_MAX is late. */
 #define AHEAD_MAX (1u << 24)
 #define REORDER_MAX (1u << 14)
+/* How long a message may be late, in time of receipt. */
+#define GAP_MS 30000
 
 struct session_key session_key_of(const struct message *m)
 {
@@ -119,6 +121,54 @@ struct tmpl *session_tmpl_take(struct session *s, uint16_t id)
 	return t;
 }
 
+/* In a free place, or else in that of the oldest. */
+static void add_gap(struct session *s, uint32_t from, uint32_t units, int64_t since_ms)
+{
+	size_t place = 0;
+
+	for (size_t i = 1; i < SEQUENCE_GAPS_MAX && s->gaps[place].units != 0; i++) {
+		if (s->gaps[i].units == 0 || s->gaps[i].since_ms < s->gaps[place].since_ms)
+			place = i;
+	}
+	s->gaps[place] = (struct sequence_gap){ from, units, since_ms };
+}
+
+/* The gap that unit is missing from; a gap waits for GAP_MS and no longer. */
+static struct sequence_gap *find_gap(struct session *s, uint32_t sequence)
+{
+	for (size_t i = 0; i < SEQUENCE_GAPS_MAX; i++) {
+		struct sequence_gap *g = &s->gaps[i];
+
+		if (sequence - g->from < g->units && s->last_ms - g->since_ms <= GAP_MS)
+			return g;
+	}
+	return NULL;
+}
+
+/* Takes out of the gaps what a late message brings: 0 for one that was here before. */
+static uint32_t fill_gap(struct session *s, uint32_t sequence, uint32_t units)
+{
+	struct sequence_gap *g = find_gap(s, sequence);
+	uint32_t before;
+	uint32_t behind;
+
+	if (g == NULL || units == 0)
+		return 0;
+	before = sequence - g->from;
+	if (units > g->units - before)
+		units = g->units - before;
+	behind = g->units - before - units;
+	if (before == 0) {
+		g->from += units;
+		g->units = behind;
+		return units;
+	}
+	g->units = before;
+	if (behind != 0)
+		add_gap(s, sequence + units, behind, g->since_ms);
+	return units;
+}
+
 /* Modulo 2^32: a small step ahead is a loss, a small one back is late or doubled, else a restart. */
 struct sequence_account session_sequence(struct session *s, uint32_t sequence, uint32_t units)
 {
@@ -127,11 +177,15 @@ struct sequence_account session_sequence(struct session *s, uint32_t sequence, u
 	uint32_t behind = s->next_sequence - sequence;
 
 	if (s->has_sequence && ahead != 0) {
-		account.is_reordered = behind <= REORDER_MAX && sequence != 0;
+		account.late = behind <= REORDER_MAX ? fill_gap(s, sequence, units) : 0;
+		account.is_reordered = account.late != 0 || (behind <= REORDER_MAX && sequence != 0);
 		account.missed = ahead <= AHEAD_MAX ? ahead : 0;
 		account.is_restart = !account.is_reordered && account.missed == 0;
 	}
+	if (account.missed != 0)
+		add_gap(s, s->next_sequence, account.missed, s->last_ms);
 	s->counts.missed += account.missed;
+	s->counts.late += account.late;
 	s->counts.out_of_order += account.is_reordered;
 	s->counts.restarts += account.is_restart;
 	if (!account.is_reordered)

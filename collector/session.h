@@ -55,9 +55,18 @@ struct session_counts {
 	uint64_t templates_changed;
 	uint64_t templates_refused;
 	uint64_t missed; /* units of the format's sequence number, an estimate */
+	uint64_t late;	 /* of those, the ones that came later: missed - late did not come */
 	uint64_t out_of_order;
 	uint64_t restarts;
 };
+
+/* Units that were missing when the message behind them came; a late message may yet bring them. */
+struct sequence_gap {
+	uint32_t from;
+	uint32_t units; /* 0: a free place */
+	int64_t since_ms;
+};
+#define SEQUENCE_GAPS_MAX 8
 
 struct session {
 	struct session_key key;
@@ -76,6 +85,7 @@ struct session {
 	struct tmpl *v5; /* the synthetic template, for version 5 */
 	bool has_sequence;
 	uint32_t next_sequence;
+	struct sequence_gap gaps[SEQUENCE_GAPS_MAX];
 	int64_t system_init_ms; /* element 160 from options data, UTC; 0 when not said */
 	int64_t first_ms;	/* UTC */
 	int64_t last_ms;	/* UTC, last message */
@@ -102,6 +112,7 @@ struct tmpl *session_tmpl_take(struct session *s, uint16_t id);
  * `units` more (records, flows or messages, as the format counts). */
 struct sequence_account {
 	uint32_t missed;
+	uint32_t late; /* counted as missed by an earlier message, and here now */
 	bool is_reordered;
 	bool is_restart;
 };

@@ -150,6 +150,8 @@ static bool show_session(void *ctx, struct session *session)
 	json_u64(out, "templates_refused", c->templates_refused);
 	json_u64(out, "sets_refused", c->sets_refused);
 	json_u64(out, "missed", c->missed);
+	json_u64(out, "late", c->late);
+	json_u64(out, "lost", c->missed - c->late);
 	json_u64(out, "out_of_order", c->out_of_order);
 	json_u64(out, "restarts", c->restarts);
 	json_str(out, "last_seen", last);
