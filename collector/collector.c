@@ -403,7 +403,7 @@ static void hand_on(struct collector *c, const struct message *m, struct session
 static void account_sequence(struct collector *c, const struct message *m, struct session *s)
 {
 	uint32_t units = m->version == VERSION_NF9 ? 1 : c->record_count;
-	struct sequence_account account = session_sequence(s, m->sequence, units);
+	struct sequence_account account = session_sequence(s, m, units);
 
 	stat_add(c->stat, STAT_SEQUENCE_MISSED, account.missed);
 	stat_add(c->stat, STAT_SEQUENCE_LATE, account.late);

@@ -10,6 +10,12 @@
 /* A step ahead further than this is a restart, not a loss; one back as far as REORDER_MAX is late. */
 #define AHEAD_MAX (1u << 24)
 #define REORDER_MAX (1u << 14)
+/* Messages in a row that are behind, and each next to the one before: the exporter counts anew. */
+#define BEHIND_RESTART 3
+/* A fall of the exporter's uptime as small as this is a late message; and how far its two clocks may part
+ * while the uptime wraps. */
+#define UPTIME_REORDER_MS 10000
+#define UPTIME_WRAP_MS 60000
 /* How long a message may be late, in time of receipt. */
 #define GAP_MS 30000
 
@@ -169,28 +175,76 @@ static uint32_t fill_gap(struct session *s, uint32_t sequence, uint32_t units)
 	return units;
 }
 
+/*
+ * True when the exporter's clock since boot fell back.  Not when it wrapped (at 2^32 ms, 49.7 days):
+ * then it went on by as much as the export time did.  Nor when a message is late by a little.
+ */
+static bool has_rebooted(const struct session *s, const struct message *m)
+{
+	int64_t wrapped_ms = (int64_t)m->uptime_ms + (INT64_C(1) << 32) - s->uptime_ms;
+	int64_t export_ms = m->export_ms - s->export_ms;
+
+	if (!m->has_uptime || (int64_t)s->uptime_ms - m->uptime_ms <= UPTIME_REORDER_MS)
+		return false;
+	return wrapped_ms - export_ms > UPTIME_WRAP_MS || export_ms - wrapped_ms > UPTIME_WRAP_MS;
+}
+
+/* Counts messages that each follow on from the one before, back behind what is expected. */
+static uint32_t count_behind(struct session *s, uint32_t sequence, uint32_t units)
+{
+	bool is_next = s->behind_count != 0 && sequence == s->behind_next;
+
+	s->behind_count = is_next ? s->behind_count + 1 : 1;
+	s->behind_next = sequence + units;
+	return s->behind_count;
+}
+
 /* Modulo 2^32: a small step ahead is a loss, a small one back is late or doubled, else a restart. */
-struct sequence_account session_sequence(struct session *s, uint32_t sequence, uint32_t units)
+static struct sequence_account judge(struct session *s, const struct message *m, uint32_t units)
 {
 	struct sequence_account account = { 0 };
-	uint32_t ahead = sequence - s->next_sequence;
-	uint32_t behind = s->next_sequence - sequence;
+	uint32_t ahead = m->sequence - s->next_sequence;
+	uint32_t behind = s->next_sequence - m->sequence;
 
-	if (s->has_sequence && ahead != 0) {
-		account.late = behind <= REORDER_MAX ? fill_gap(s, sequence, units) : 0;
-		account.is_reordered = account.late != 0 || (behind <= REORDER_MAX && sequence != 0);
-		account.missed = ahead <= AHEAD_MAX ? ahead : 0;
-		account.is_restart = !account.is_reordered && account.missed == 0;
+	if (ahead == 0)
+		return account;
+	if (has_rebooted(s, m)) {
+		account.is_restart = true;
+		return account;
 	}
+	account.late = behind <= REORDER_MAX ? fill_gap(s, m->sequence, units) : 0;
+	account.is_reordered = account.late != 0 || (behind <= REORDER_MAX && m->sequence != 0);
+	account.missed = ahead <= AHEAD_MAX ? ahead : 0;
+	account.is_restart = !account.is_reordered && account.missed == 0;
+	if (account.is_reordered && account.late == 0 &&
+	    count_behind(s, m->sequence, units) == BEHIND_RESTART) {
+		account.is_reordered = false;
+		account.is_restart = true;
+	}
+	return account;
+}
+
+struct sequence_account session_sequence(struct session *s, const struct message *m, uint32_t units)
+{
+	struct sequence_account account = { 0 };
+
+	if (s->has_sequence)
+		account = judge(s, m, units);
 	if (account.missed != 0)
 		add_gap(s, s->next_sequence, account.missed, s->last_ms);
+	if (account.is_restart)
+		memset(s->gaps, 0, sizeof(s->gaps));
 	s->counts.missed += account.missed;
 	s->counts.late += account.late;
 	s->counts.out_of_order += account.is_reordered;
 	s->counts.restarts += account.is_restart;
-	if (!account.is_reordered)
-		s->next_sequence = sequence + units;
 	s->has_sequence = true;
+	if (account.is_reordered)
+		return account;
+	s->next_sequence = m->sequence + units;
+	s->behind_count = 0;
+	s->uptime_ms = m->uptime_ms;
+	s->export_ms = m->export_ms;
 	return account;
 }
 

@@ -85,6 +85,10 @@ struct session {
 	struct tmpl *v5; /* the synthetic template, for version 5 */
 	bool has_sequence;
 	uint32_t next_sequence;
+	uint32_t behind_count; /* messages in a row that were behind */
+	uint32_t behind_next;  /* what follows on from the last of them */
+	uint32_t uptime_ms; /* of the last message in order, with the export time it stands for */
+	int64_t export_ms;
 	struct sequence_gap gaps[SEQUENCE_GAPS_MAX];
 	int64_t system_init_ms; /* element 160 from options data, UTC; 0 when not said */
 	int64_t first_ms;	/* UTC */
@@ -116,7 +120,8 @@ struct sequence_account {
 	bool is_reordered;
 	bool is_restart;
 };
-struct sequence_account session_sequence(struct session *s, uint32_t sequence, uint32_t units);
+struct sequence_account session_sequence(struct session *s, const struct message *m,
+					 uint32_t units);
 /* The next number cannot be told (a set without template): start afresh at the next message. */
 void session_sequence_lost(struct session *s);
 

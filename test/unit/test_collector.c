@@ -435,6 +435,86 @@ static void test_lifetimes(void **state)
 	close_bench(&b);
 }
 
+struct step {
+	uint32_t sequence;
+	uint32_t uptime_ms;
+	int64_t export_s;
+};
+#define STEPS_MAX 12
+#define SEC(s) ((uint32_t)(s) * 1000u)
+
+/* One unit a message; an uptime of 0 stands for a format without. */
+static void test_sequence(void **state)
+{
+	static const struct {
+		const char *name;
+		struct step steps[STEPS_MAX];
+		size_t count;
+		uint64_t missed;
+		uint64_t late;
+		uint64_t out_of_order;
+		uint64_t restarts;
+	} cases[] = {
+		{ "in order", { { 7, 0, 0 }, { 8, 0, 0 }, { 9, 0, 0 } }, 3, 0, 0, 0, 0 },
+		{ "rebooted, low number, then loss",
+		  { { 9999, SEC(9000), 100 }, { 10000, SEC(9000), 100 }, { 1, 1001, 130 }, { 2, 1002, 130 },
+		    { 22, 1003, 130 }, { 23, 1004, 130 } }, 6, 19, 0, 0, 1 },
+		{ "rebooted, number ahead",
+		  { { 10, SEC(900), 100 }, { 50, SEC(1), 130 }, { 51, SEC(2), 131 } }, 3, 0, 0, 0, 1 },
+		{ "rebooted after more than 2^31 ms",
+		  { { 10000, 3000000000u, 100 }, { 1, SEC(1), 130 }, { 4, SEC(2), 131 } }, 3, 2, 0, 0, 1 },
+		{ "uptime falls, numbers go on", { { 10, SEC(900), 100 }, { 11, SEC(1), 130 } }, 2, 0, 0, 0, 0 },
+		{ "uptime wraps, with loss",
+		  { { 10, 4294967000u, 100 }, { 15, 1704, 102 }, { 16, 1800, 102 } }, 3, 4, 0, 0, 0 },
+		{ "uptime wraps, and one is late",
+		  { { 10, 4294967000u, 100 }, { 12, 1704, 102 }, { 11, 4294967200u, 100 }, { 13, 1800, 102 } },
+		  4, 1, 1, 1, 0 },
+		{ "late by a second", { { 10, SEC(900), 100 }, { 12, SEC(901), 101 }, { 11, SEC(900), 100 },
+					{ 13, SEC(901), 101 } }, 4, 1, 1, 1, 0 },
+		{ "no uptime: three in a row",
+		  { { 10000, 0, 100 }, { 1, 0, 100 }, { 2, 0, 100 }, { 3, 0, 100 }, { 4, 0, 100 }, { 8, 0, 100 } },
+		  6, 3, 0, 2, 1 },
+		{ "two in a row are late",
+		  { { 10000, 0, 100 }, { 1, 0, 100 }, { 2, 0, 100 }, { 10001, 0, 100 }, { 3, 0, 100 },
+		    { 10002, 0, 100 } }, 6, 0, 0, 3, 0 },
+		{ "three that do not follow on",
+		  { { 10000, 0, 100 }, { 5, 0, 100 }, { 7, 0, 100 }, { 9, 0, 100 }, { 10001, 0, 100 } },
+		  5, 0, 0, 3, 0 },
+		{ "a burst that fills its gap",
+		  { { 10, 0, 100 }, { 14, 0, 100 }, { 11, 0, 100 }, { 12, 0, 100 }, { 13, 0, 100 },
+		    { 15, 0, 100 } }, 6, 3, 3, 3, 0 },
+		{ "a gap of before the restart is not filled",
+		  { { 1, 0, 100 }, { 5, 0, 100 }, { 0xf0000000, 0, 100 }, { 5, 0, 100 }, { 2, 0, 100 } },
+		  5, 3, 0, 1, 2 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct session_key key = { .version = VERSION_NF9 };
+		struct addr peer = addr_of_v4(1);
+		const struct session_counts *c;
+		struct session *s;
+
+		must(session_new(&key, &peer, &s) == ERR_OK);
+		for (size_t k = 0; k < cases[i].count; k++) {
+			const struct step *step = &cases[i].steps[k];
+			struct message m = { .sequence = step->sequence,
+					     .uptime_ms = step->uptime_ms,
+					     .has_uptime = step->uptime_ms != 0,
+					     .export_ms = step->export_s * 1000 };
+
+			(void)session_sequence(s, &m, 1);
+		}
+		c = &s->counts;
+		if (c->missed != cases[i].missed || c->late != cases[i].late ||
+		    c->out_of_order != cases[i].out_of_order || c->restarts != cases[i].restarts)
+			fail_msg("%s: missed %u late %u out of order %u restarts %u", cases[i].name,
+				 (unsigned)c->missed, (unsigned)c->late, (unsigned)c->out_of_order,
+				 (unsigned)c->restarts);
+		session_free(s);
+	}
+}
+
 /* Moves what a session knows of its templates into the past, as if time went on. */
 static bool age_tmpls(void *ctx, struct session *s)
 {
@@ -503,6 +583,7 @@ int main(void)
 		cmocka_unit_test(test_rows),	      cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_v9_identity),   cmocka_unit_test(test_session_limit),
 		cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_tmpl_lifetime),
+		cmocka_unit_test(test_sequence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
