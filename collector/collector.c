@@ -228,6 +228,17 @@ static void put_tmpl(struct collector *c, struct session *s, struct tmpl *t)
 	c->ops->tmpl_new(c->ctx, s, t);
 }
 
+/* What it was to replace describes the data no longer. */
+static void refuse_definition(struct collector *c, struct session *s, uint16_t id,
+			      enum collector_stat reason)
+{
+	struct tmpl *in_force = session_tmpl_take(s, id);
+
+	refuse_tmpl(c, s, reason);
+	if (in_force != NULL)
+		retire_tmpl(c, in_force);
+}
+
 /* How often the exporter defines it; a definition doubled on its way does not tell. */
 static void note_refresh(struct tmpl *t, const struct tmpl *before, int64_t mono_ms)
 {
@@ -244,6 +255,10 @@ static void take_definition(struct collector *c, const struct message *m, struct
 	enum collector_stat refused;
 	struct tmpl *t;
 
+	if (d->is_empty) { /* a withdrawal in all but its form: what is in force stays */
+		refuse_tmpl(c, s, STAT_TMPL_EMPTY);
+		return;
+	}
 	if (d->is_withdrawal && d->id >= NF9_SET_OPTIONS) {
 		stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED); /* RFC 7011, 8.4 */
 		return;
@@ -256,11 +271,7 @@ static void take_definition(struct collector *c, const struct message *m, struct
 	}
 	refused = define_build(d, &c->limits, &t);
 	if (refused != COLLECTOR_STAT_COUNT) {
-		refuse_tmpl(c, s, refused);
-		/* What it replaces describes the data no longer. */
-		in_force = session_tmpl_take(s, d->id);
-		if (in_force != NULL)
-			retire_tmpl(c, in_force);
+		refuse_definition(c, s, d->id, refused);
 		return;
 	}
 	t->seen_ms = s->idle_since_ms;
@@ -273,10 +284,13 @@ static void take_definition(struct collector *c, const struct message *m, struct
 static void take_definitions(struct collector *c, const struct message *m, struct session *s,
 			     struct rd body, bool is_options)
 {
+	enum define_step step;
 	struct define d;
 
-	while (define_next(&body, m->version, is_options, &d) == DEFINE_ONE)
+	while ((step = define_next(&body, m->version, is_options, &d)) == DEFINE_ONE)
 		take_definition(c, m, s, &d);
+	if (step == DEFINE_BROKEN)
+		refuse_definition(c, s, d.id, STAT_TMPL_OVERRUN);
 }
 
 /* Finds the records of a data set; false when one runs over it. */

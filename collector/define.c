@@ -35,6 +35,20 @@ static enum define_step ipfix_specs(struct rd *set, struct define *out)
 	return DEFINE_ONE;
 }
 
+/*
+ * An options template without fields is a withdrawal, of 4 octets; some exporters write one with its
+ * scope count, of 6.  No definition begins with a zero, so it is a scope count when behind it stands the
+ * head of a definition, or the set's end.
+ */
+static bool has_empty_scope(const struct rd *set)
+{
+	size_t left = rd_left(set);
+
+	if (left < 2 || be16(set->at) != 0)
+		return false;
+	return left < 2 + DEFINE_HEAD_BYTES || be16(set->at + 2) >= TMPL_ID_MIN;
+}
+
 static enum define_step ipfix_next(struct rd *set, struct define *out)
 {
 	out->id = rd_u16(set);
@@ -42,6 +56,9 @@ static enum define_step ipfix_next(struct rd *set, struct define *out)
 	out->is_withdrawal = out->field_count == 0;
 	if (out->is_options && !out->is_withdrawal)
 		out->scope_count = rd_u16(set);
+	out->is_empty = out->is_options && out->is_withdrawal && has_empty_scope(set);
+	if (out->is_empty)
+		rd_skip(set, 2);
 	if (set->is_short)
 		return DEFINE_BROKEN;
 	return ipfix_specs(set, out);
@@ -73,8 +90,7 @@ enum define_step define_next(struct rd *set, uint16_t version, bool is_options, 
 	if (is_padding(set))
 		return DEFINE_END;
 	step = version == VERSION_NF9 ? nf9_next(set, &d) : ipfix_next(set, &d);
-	if (step == DEFINE_ONE)
-		*out = d;
+	*out = d;
 	return step;
 }
 

@@ -2,8 +2,8 @@
 /*
  * define.h - template records on the wire: v9 (RFC 3954) and IPFIX (RFC 7011, 3.4), options too.
  *
- * define_next() steps through the definitions of one template set and is used twice: by the gate, to
- * see that the whole set is sound, and by the session, which makes templates of it (define_build).
+ * define_next() steps through the definitions of one template set, and define_build() makes a template
+ * of each that is sound.  One that runs over its set ends it: where the next begins cannot be told.
  *
  * Owner: the caller; nothing is kept.
  */
@@ -28,7 +28,8 @@ struct define {
 	uint16_t version;
 	bool is_options;
 	bool is_withdrawal; /* IPFIX: no fields */
-	bool is_uneven;	    /* v9 options: lengths that are no multiple of 4 */
+	bool is_empty; /* IPFIX: no fields, and written with a count of scope fields all the same */
+	bool is_uneven; /* v9 options: lengths that are no multiple of 4 */
 	uint32_t scope_count;
 	uint32_t field_count; /* scope fields included */
 	struct rd specs;
@@ -36,7 +37,10 @@ struct define {
 
 enum define_step { DEFINE_END, DEFINE_ONE, DEFINE_BROKEN };
 
-/* The next definition of the set's body, moving `set` on; padding ends it. */
+/*
+ * The next definition of the set's body, moving `set` on; padding ends it.  Of a broken one nothing but
+ * the id may be used, and nothing more of the set.
+ */
 enum define_step define_next(struct rd *set, uint16_t version, bool is_options, struct define *out);
 
 /* Hash of the definition: equal ones are not rebuilt. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/gate.h"
 
-#include "collector/define.h"
+#include "collector/frame.h"
 
 /* One set: its header, and a body that ends inside the message. */
 static bool take_set(struct rd *sets, uint16_t *id, struct rd *body)
@@ -21,17 +21,6 @@ bool gate_next_set(struct rd *sets, uint16_t *id, struct rd *body)
 	return rd_left(sets) >= SET_HEADER_BYTES && take_set(sets, id, body);
 }
 
-static enum collector_stat check_definitions(struct rd body, uint16_t version, bool is_options)
-{
-	struct define d;
-	enum define_step step;
-
-	do
-		step = define_next(&body, version, is_options, &d);
-	while (step == DEFINE_ONE);
-	return step == DEFINE_BROKEN ? STAT_MSG_TEMPLATE : COLLECTOR_STAT_COUNT;
-}
-
 /* Padding behind the last set: v9 exporters do it, to a multiple of 4 or with zeros. */
 static bool is_v9_padding(const struct rd *sets)
 {
@@ -42,12 +31,11 @@ static bool is_v9_padding(const struct rd *sets)
 	return p == sets->end || rd_left(sets) < SET_HEADER_BYTES;
 }
 
-static enum collector_stat check_sets(const struct message *m, const struct frame *frame)
+static enum collector_stat check_sets(const struct message *m)
 {
-	struct rd sets = rd_of(m->octets + frame->header_bytes, m->bytes - frame->header_bytes);
+	struct rd sets = rd_of(m->octets + m->header_bytes, m->bytes - m->header_bytes);
 
 	while (rd_left(&sets) > 0) {
-		enum collector_stat verdict;
 		struct rd body;
 		uint16_t id;
 
@@ -55,11 +43,6 @@ static enum collector_stat check_sets(const struct message *m, const struct fram
 			break;
 		if (!take_set(&sets, &id, &body))
 			return STAT_MSG_SET_LENGTH;
-		if (id != frame->set_template && id != frame->set_options)
-			continue;
-		verdict = check_definitions(body, m->version, id == frame->set_options);
-		if (verdict != COLLECTOR_STAT_COUNT)
-			return verdict;
 	}
 	return COLLECTOR_STAT_COUNT;
 }
@@ -83,5 +66,5 @@ enum collector_stat gate_check(const uint8_t *octets, size_t bytes, struct messa
 	verdict = (*frame)->read(m);
 	if (verdict != COLLECTOR_STAT_COUNT || !(*frame)->has_sets)
 		return verdict;
-	return check_sets(m, *frame);
+	return check_sets(m);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gate.h - is the message sound: header, chain of set lengths, template definitions.
+ * gate.h - is the message sound: header, chain of set lengths.
  *
  * Stateless, allocates nothing, and runs before anything else sees the octets.  What it lets through
  * can be walked without another length check: sets tile the message, and definitions tile their set.

@@ -165,7 +165,30 @@ static const struct row {
 				   "0101" "0002" "00080004" "00010008" "0101" "0010" "0a000001" "0000000000000001" },
 	  { { STAT_TMPL_EMPTY, 1 }, { STAT_TEMPLATES_NEW, 1 }, { STAT_SETS_DECODED, 1 } }, 1, 0 },
 	{ "definition runs over its set", { IPFIX("0020", "00000000") "00020010" "0100" "000a" "00080004" "00010008" },
-	  { { STAT_MSG_TEMPLATE, 1 } }, 0, 0 },
+	  { { STAT_TMPL_OVERRUN, 1 }, { STAT_MESSAGES_READ, 1 } }, 0, 0 },
+	{ "definition runs over its set, neighbours live",
+	  { IPFIX("005c", "00000000") T256 "0002001c" "0101" "0001" "00080004" "0102" "0009" "00080004" "0103" "0001" "00080004"
+	    "01010008" "0a000001" "01030008" "0a000001" "01000010" "0a000001" "0000000000000001" },
+	  { { STAT_TMPL_OVERRUN, 1 }, { STAT_TEMPLATES_NEW, 2 }, { STAT_SET_NO_TEMPLATE, 1 } }, 2, 0 },
+	{ "definition that runs over its set was to replace",
+	  { IPFIX("0048", "00000000") T256 "0002000c" "0100" "0005" "00080004" D256("4") },
+	  { { STAT_TMPL_OVERRUN, 1 }, { STAT_SET_NO_TEMPLATE, 1 } }, 0, 0 },
+	{ "v9 definitions run over their sets",
+	  { NF9("0003", "00000001") T256_V9 "0000000c" "0101" "0005" "00080004"
+	    "0001000e" "0102" "0004" "0400" "00010004" D256("4") },
+	  { { STAT_TMPL_OVERRUN, 2 }, { STAT_TEMPLATES_NEW, 1 } }, 2, 0 },
+	{ "empty options template before a good one",
+	  { IPFIX("0038", "00000000") "00030018" "012c" "0000" "0000" "0102" "0002" "0001" "00950004" "00a00008"
+	    "01020010" "00000007" "0000016000000000" },
+	  { { STAT_TMPL_EMPTY, 1 }, { STAT_TEMPLATES_NEW, 1 }, { STAT_WITHDRAWALS_IGNORED, 0 } }, 0, 1 },
+	{ "empty options template last, of one in force",
+	  { IPFIX("0038", "00000000") "00030018" "0102" "0002" "0001" "00950004" "00a00008" "0102" "0000" "0000"
+	    "01020010" "00000007" "0000016000000000" },
+	  { { STAT_TMPL_EMPTY, 1 }, { STAT_WITHDRAWALS_IGNORED, 0 } }, 0, 1 },
+	{ "options template withdrawn before another, and before padding",
+	  { IPFIX("0036", "00000000") "00030016" "012c" "0000" "0102" "0002" "0001" "00950004" "00a00008"
+	    "00030010" "012d" "0000" "0000000000000000" },
+	  { { STAT_WITHDRAWALS_IGNORED, 2 }, { STAT_TEMPLATES_NEW, 1 }, { STAT_TMPL_EMPTY, 0 } }, 0, 0 },
 	{ "withdrawal is ignored", { IPFIX("0020", "00000000") T256, IPFIX("0018", "00000000") "00020008" "01000000",
 				     IPFIX("002c", "00000000") D256("4") },
 	  { { STAT_WITHDRAWALS_IGNORED, 1 }, { STAT_SETS_DECODED, 1 } }, 2, 0 },
