@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/must.h"
 #include "collector/collector.h"
@@ -13,8 +14,9 @@
 
 enum set_state {
 	SET_FREE,
-	SET_OPEN, /* waits for fragments */
-	SET_DONE, /* whole or lost; remembered for a while */
+	SET_OPEN,  /* waits for fragments */
+	SET_WHOLE, /* given out; remembered for a while, by the ranges' hashes */
+	SET_LOST,  /* so that what more comes of it is not lost again */
 };
 
 struct set_key {
@@ -27,12 +29,13 @@ struct set_key {
 struct range {
 	uint32_t from;
 	uint32_t to;
+	uint64_t hash; /* of its octets */
 };
 
 struct set {
 	enum set_state state;
 	struct set_key key;
-	int64_t since_ms; /* first fragment; when done, the last one */
+	int64_t since_ms; /* first fragment; when whole or lost, the last one */
 	uint8_t *octets;
 	uint32_t room;
 	uint32_t have;	      /* octets of all ranges */
@@ -62,13 +65,12 @@ enum err reassembly_new(struct stat_set *stat, struct reassembly **out)
 	return ERR_OK;
 }
 
-static void finish(struct reassembly *r, struct set *s, int64_t time_ms)
+static void finish(struct reassembly *r, struct set *s, enum set_state state, int64_t time_ms)
 {
 	r->octets -= s->room;
 	s->octets = NULL;
 	s->room = 0;
-	s->range_count = 0;
-	s->state = SET_DONE;
+	s->state = state;
 	s->since_ms = time_ms;
 }
 
@@ -77,7 +79,7 @@ static void lose(struct reassembly *r, struct set *s, enum collector_stat reason
 	stat_inc(r->stat, STAT_UNITS_REPLAY);
 	stat_inc(r->stat, reason);
 	free(s->octets);
-	finish(r, s, time_ms);
+	finish(r, s, SET_LOST, time_ms);
 }
 
 void reassembly_free(struct reassembly *r)
@@ -119,10 +121,43 @@ static bool is_past(const struct set *s, int64_t time_ms, int64_t age_ms)
 	return time_ms - s->since_ms > age_ms;
 }
 
-/* The set to give up first: free, then done, then open; of equals the oldest. */
+/*
+ * Is it a copy of a fragment of that whole datagram?  If not, its id is used again: busy senders are
+ * through the 65 536 of IPv4 in less than a second.
+ */
+static bool is_copy_of_whole(const struct set *s, const struct packet *p)
+{
+	uint32_t to = p->fragment_offset + (uint32_t)p->payload_bytes;
+	uint64_t hash;
+
+	if (p->held_bytes < p->payload_bytes)
+		return false;
+	hash = XXH3_64bits(p->payload, p->payload_bytes);
+	for (uint32_t i = 0; i < s->range_count; i++) {
+		const struct range *known = &s->ranges[i];
+
+		if (known->from == p->fragment_offset && known->to == to && known->hash == hash)
+			return true;
+	}
+	return false;
+}
+
+/* Is what is known under its key another datagram than the fragment's. */
+static bool is_over(const struct set *s, const struct packet *p, int64_t time_ms)
+{
+	if (s->state == SET_OPEN)
+		return is_past(s, time_ms, REASSEMBLY_AGE_MS);
+	if (is_past(s, time_ms, REASSEMBLY_MEMORY_MS))
+		return true;
+	return s->state == SET_WHOLE && !is_copy_of_whole(s, p);
+}
+
+/* The set to give up first: free, then whole or lost, then open; of equals the oldest. */
 static size_t pick_slot(const struct reassembly *r)
 {
-	static const uint8_t rank[] = { [SET_FREE] = 0, [SET_DONE] = 1, [SET_OPEN] = 2 };
+	static const uint8_t rank[] = {
+		[SET_FREE] = 0, [SET_WHOLE] = 1, [SET_LOST] = 1, [SET_OPEN] = 2
+	};
 	size_t best = 0;
 
 	for (size_t i = 1; i < REASSEMBLY_SETS_MAX; i++) {
@@ -130,7 +165,7 @@ static size_t pick_slot(const struct reassembly *r)
 		const struct set *b = &r->sets[best];
 
 		if (rank[a->state] < rank[b->state] ||
-		    (a->state == b->state && a->since_ms < b->since_ms))
+		    (rank[a->state] == rank[b->state] && a->since_ms < b->since_ms))
 			best = i;
 	}
 	return best;
@@ -178,12 +213,11 @@ static struct set *find_set(struct reassembly *r, const struct packet *p, int64_
 			continue;
 		if (memcmp(&s->key, &key, sizeof(key)) != 0)
 			continue;
-		if (s->state == SET_OPEN && is_past(s, time_ms, REASSEMBLY_AGE_MS)) {
+		if (!is_over(s, p, time_ms))
+			return s;
+		if (s->state == SET_OPEN)
 			lose(r, s, STAT_UNIT_FRAGMENT, time_ms);
-			begin(r, i, &key, hash, time_ms);
-		} else if (s->state == SET_DONE && is_past(s, time_ms, REASSEMBLY_MEMORY_MS)) {
-			begin(r, i, &key, hash, time_ms);
-		}
+		begin(r, i, &key, hash, time_ms);
 		return s;
 	}
 	slot = pick_slot(r);
@@ -252,7 +286,7 @@ static bool is_sound(const struct set *s, const struct packet *p, struct range n
 /* True when the fragment is in, or was already; false loses the datagram. */
 static bool insert(struct reassembly *r, struct set *s, const struct packet *p, int64_t time_ms)
 {
-	struct range n = { p->fragment_offset, p->fragment_offset + (uint32_t)p->payload_bytes };
+	struct range n = { p->fragment_offset, p->fragment_offset + (uint32_t)p->payload_bytes, 0 };
 	bool is_copy;
 	uint32_t at;
 
@@ -260,10 +294,12 @@ static bool insert(struct reassembly *r, struct set *s, const struct packet *p, 
 		return false;
 	if (!place_range(s, n, p->payload, &at, &is_copy))
 		return false;
+	stat_add(r->stat, STAT_REPLAY_COPIES, is_copy);
 	if (is_copy)
 		return true;
 	if (s->range_count == REASSEMBLY_FRAGMENTS_MAX || !make_room(r, s, n.to, time_ms))
 		return false;
+	n.hash = XXH3_64bits(p->payload, p->payload_bytes);
 	memcpy(s->octets + n.from, p->payload, p->payload_bytes);
 	memmove(&s->ranges[at + 1], &s->ranges[at], (s->range_count - at) * sizeof(n));
 	s->ranges[at] = n;
@@ -283,8 +319,10 @@ bool reassembly_add(struct reassembly *r, const struct packet *fragment, int64_t
 {
 	struct set *s = find_set(r, fragment, time_ms);
 
-	if (s->state == SET_DONE)
+	if (s->state != SET_OPEN) {
+		stat_inc(r->stat, s->state == SET_WHOLE ? STAT_REPLAY_COPIES : STAT_REPLAY_REMAINS);
 		return false;
+	}
 	if (fragment->held_bytes < fragment->payload_bytes) {
 		lose(r, s, STAT_UNIT_CUT, time_ms);
 		return false;
@@ -303,6 +341,6 @@ bool reassembly_add(struct reassembly *r, const struct packet *fragment, int64_t
 				  .protocol = s->protocol };
 	free(r->whole);
 	r->whole = s->octets;
-	finish(r, s, time_ms);
+	finish(r, s, SET_WHOLE, time_ms);
 	return true;
 }

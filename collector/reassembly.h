@@ -8,7 +8,8 @@
  *	set  [ 0..1480 |      hole	| 2960..3000 last ]
  *
  * Fragments that overlap lose their datagram (RFC 5722; RFC 8200, 4.5); exact copies, as port
- * mirrors make them, are let pass.  A set is given up after 30 s of capture time, or when its room is
+ * mirrors make them, are let pass and counted; a fragment with the id of a datagram that was whole
+ * already, and other octets, begins another.  A set is given up after 30 s of capture time, or when its room is
  * needed.  A datagram that is lost counts one in UNITS_REPLAY and one in its reason, here; one that
  * becomes whole is its receiver's to count.
  *

@@ -680,6 +680,8 @@ static void fragments(void **state)
 		unsigned whole;
 		unsigned lost;
 		unsigned cut;
+		unsigned copies;
+		unsigned remains;
 	} cases[] = {
 		{ "in order", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 2960, 0, 0 },
 			{ 1, 2960, 3000, LAST, 0 } }, 1, 0, 0 },
@@ -693,26 +695,36 @@ static void fragments(void **state)
 		{ "the end missing", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 2960, 0, 0 } }, 0, 1, 0 },
 		{ "the start missing", { { 1, 1480, 3000, LAST, 0 } }, 0, 1, 0 },
 		{ "copies", { { 1, 0, 1480, 0, 0 }, { 1, 0, 1480, 0, 0 },
-			{ 1, 1480, 3000, LAST, 0 }, { 1, 1480, 3000, LAST, 1 } }, 1, 0, 0 },
+			{ 1, 1480, 3000, LAST, 0 }, { 1, 1480, 3000, LAST, 1 } }, 1, 0, 0, 2, 0 },
 		{ "all copied later", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 0 },
-			{ 1, 0, 1480, 0, 900 }, { 1, 1480, 3000, LAST, 901 } }, 1, 0, 0 },
+			{ 1, 0, 1480, 0, 900 }, { 1, 1480, 3000, LAST, 901 } }, 1, 0, 0, 2, 0 },
+		{ "id used again at once", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 0 },
+			{ 1, 0, 1480, SPOIL, 300 }, { 1, 1480, 3000, LAST, 300 } }, 2, 0, 0, 0, 0 },
+		{ "id used again, last first", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 0 },
+			{ 1, 1480, 3000, LAST | SPOIL, 300 }, { 1, 0, 1480, 0, 300 } }, 2, 0, 0, 0, 0 },
+		{ "id used again, cut otherwise", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 0 },
+			{ 1, 0, 1400, 0, 300 }, { 1, 1400, 3000, LAST, 300 } }, 2, 0, 0, 0, 0 },
+		{ "id used again, one missing", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 0 },
+			{ 1, 0, 1480, SPOIL, 300 } }, 1, 1, 0, 0, 0 },
+		{ "id used again, snapped", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 0 },
+			{ 1, 0, 1480, SNAP, 300 }, { 1, 1480, 3000, LAST, 300 } }, 1, 0, 1, 0, 1 },
 		{ "id used again", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 0 },
 			{ 1, 0, 1480, 0, 1500 }, { 1, 1480, 3000, LAST, 1500 } }, 2, 0, 0 },
 		{ "copy that differs", { { 1, 0, 1480, 0, 0 }, { 1, 0, 1480, SPOIL, 0 },
-			{ 1, 1480, 3000, LAST, 0 } }, 0, 1, 0 },
+			{ 1, 1480, 3000, LAST, 0 } }, 0, 1, 0, 0, 1 },
 		{ "overlap behind", { { 1, 0, 1480, 0, 0 }, { 1, 1472, 3000, LAST, 0 } }, 0, 1, 0 },
 		{ "overlap before", { { 1, 1480, 3000, LAST, 0 }, { 1, 0, 1488, 0, 0 } }, 0, 1, 0 },
 		{ "overlap within", { { 1, 0, 1480, 0, 0 }, { 1, 8, 16, 0, 0 },
-			{ 1, 1480, 3000, LAST, 0 } }, 0, 1, 0 },
+			{ 1, 1480, 3000, LAST, 0 } }, 0, 1, 0, 0, 1 },
 		{ "overlap around", { { 1, 8, 16, 0, 0 }, { 1, 0, 1480, 0, 0 },
-			{ 1, 1480, 3000, LAST, 0 } }, 0, 1, 0 },
+			{ 1, 1480, 3000, LAST, 0 } }, 0, 1, 0, 0, 1 },
 		{ "two ends", { { 1, 0, 1480, 0, 0 }, { 1, 2960, 3000, LAST, 0 },
 			{ 1, 1480, 2000, LAST, 0 } }, 0, 1, 0 },
 		{ "end before a piece", { { 1, 1480, 2960, 0, 0 }, { 1, 8, 16, LAST, 0 } }, 0, 1, 0 },
 		{ "piece behind the end", { { 1, 8, 16, LAST, 0 }, { 1, 1480, 2960, 0, 0 } }, 0, 1, 0 },
-		{ "odd piece", { { 1, 0, 1481, 0, 0 }, { 1, 1480, 3000, LAST, 0 } }, 0, 1, 0 },
+		{ "odd piece", { { 1, 0, 1481, 0, 0 }, { 1, 1480, 3000, LAST, 0 } }, 0, 1, 0, 0, 1 },
 		{ "empty piece", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 1480, LAST, 0 } }, 0, 1, 0 },
-		{ "snapped", { { 1, 0, 1480, SNAP, 0 }, { 1, 1480, 3000, LAST, 0 } }, 0, 0, 1 },
+		{ "snapped", { { 1, 0, 1480, SNAP, 0 }, { 1, 1480, 3000, LAST, 0 } }, 0, 0, 1, 0, 1 },
 		{ "snapped end", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST | SNAP, 0 } }, 0, 0, 1 },
 		{ "nearly too old", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 30000 } }, 1, 0, 0 },
 		{ "too old", { { 1, 0, 1480, 0, 0 }, { 1, 1480, 3000, LAST, 30001 } }, 0, 2, 0 },
@@ -724,21 +736,30 @@ static void fragments(void **state)
 		for (unsigned is_v6 = 0; is_v6 < 2; is_v6++) {
 			struct file f = new_file(is_v6 != 0);
 			unsigned pieces = 0;
+			unsigned spoilt = 0;
 			struct result r;
 
 			pcap_head(&f, LINK_RAW);
-			for (; cases[c].pieces[pieces].id != 0; pieces++)
+			for (; cases[c].pieces[pieces].id != 0; pieces++) {
 				put_piece(&f, is_v6 != 0, &cases[c].pieces[pieces], 3000);
+				spoilt |= cases[c].pieces[pieces].flags & SPOIL;
+			}
 			replay_file(&r, &f);
 			if (r.calls != cases[c].whole ||
 			    count(&r, STAT_UNIT_FRAGMENT) != cases[c].lost ||
-			    count(&r, STAT_UNIT_CUT) != cases[c].cut)
+			    count(&r, STAT_UNIT_CUT) != cases[c].cut ||
+			    count(&r, STAT_REPLAY_COPIES) != cases[c].copies ||
+			    count(&r, STAT_REPLAY_REMAINS) != cases[c].remains)
 				fail_msg("%s: %u whole, %u lost", cases[c].what, (unsigned)r.calls,
 					 (unsigned)count(&r, STAT_UNIT_FRAGMENT));
 			assert_int_equal(count(&r, STAT_REPLAY_FRAGMENTS), pieces);
-			for (unsigned i = 0; i < r.calls; i++)
+			for (unsigned i = 0; i < r.calls; i++) {
+				/* Only the second use of an id is spoilt. */
+				assert_int_equal(!r.units[i].is_counting, i == 1 && spoilt != 0);
+				r.units[i].is_counting = true;
 				check_unit(&r.units[i], is_v6 != 0, 2992,
 					   r.units[i].origin.receive_ms);
+			}
 			free_result(&r);
 		}
 	}
