@@ -15,6 +15,7 @@
 /* The largest message holds no more records (of one octet), sets and definitions than this. */
 #define RECORDS_MAX 65536u
 #define SETS_MAX 16384u
+#define NF9_PADDING_MAX 3
 /* Definitions nearer to each other than this are copies of one. */
 #define REFRESH_MS_MIN 1000
 /* A template outlives that many of its exporter's refreshes (RFC 7011, 8.4: at least three). */
@@ -25,6 +26,7 @@ struct set_run {
 	struct tmpl *tmpl;
 	uint32_t first;
 	uint32_t count;
+	const uint8_t *end; /* of the set */
 };
 
 struct collector {
@@ -313,6 +315,7 @@ static bool walk(struct collector *c, const struct message *m, struct tmpl *t, s
 	}
 	c->runs[c->run_count].tmpl = t;
 	c->runs[c->run_count].first = first;
+	c->runs[c->run_count].end = body.end;
 	c->runs[c->run_count].count = c->record_count - first;
 	return true;
 }
@@ -427,11 +430,76 @@ static void account_sequence(struct collector *c, const struct message *m, struc
 		session_sequence_lost(s);
 }
 
+static uint32_t nf9_count(const struct message *m)
+{
+	return be16(m->octets + 2);
+}
+
+/* Records at the end of the set that may be its padding: zeros, and no more than bring it to 4 octets. */
+static uint32_t padding_records(const struct collector *c, const struct set_run *run)
+{
+	const uint8_t *p = run->end;
+	uint32_t record_bytes = run->tmpl->min_bytes;
+	uint32_t spare;
+	uint32_t zeros = 0;
+
+	if (!run->tmpl->is_fixed || (run->end - c->records[run->first].octets) % 4 != 0)
+		return 0;
+	while (zeros < NF9_PADDING_MAX && p[-1] == 0) {
+		zeros++;
+		p--;
+	}
+	/* Octets behind the last whole record are padding already, as far as it goes. */
+	spare = (uint32_t)(run->end - c->records[run->first].octets) % record_bytes;
+	return zeros < spare ? 0 : (zeros - spare) / record_bytes;
+}
+
+static uint32_t all_padding_records(const struct collector *c, uint32_t *run_count)
+{
+	uint32_t sum = 0;
+
+	*run_count = 0;
+	for (uint32_t i = 0; i < c->run_count; i++) {
+		uint32_t count = padding_records(c, &c->runs[i]);
+
+		sum += count;
+		*run_count += count != 0;
+	}
+	return sum;
+}
+
+/*
+ * v9 pads sets to 4 octets (RFC 3954, 5.3), and a record of 3 octets or fewer can look like padding.
+ * The header's count decides: the records that it does not know of are padding when they can be, and when
+ * there is no doubt which they are.
+ */
+static void trim_nf9_padding(struct collector *c, const struct message *m)
+{
+	uint32_t excess = c->definition_count + c->record_count - nf9_count(m);
+	uint32_t run_count;
+	uint32_t sum;
+
+	if (m->version != VERSION_NF9 || c->is_units_unknown || excess == 0)
+		return;
+	sum = all_padding_records(c, &run_count);
+	if (excess != sum && (run_count != 1 || excess > sum))
+		return;
+	for (uint32_t i = 0; i < c->run_count; i++) {
+		uint32_t count = padding_records(c, &c->runs[i]);
+
+		count = count < excess ? count : excess;
+		c->runs[i].count -= count;
+		c->record_count -= count;
+		excess -= count;
+	}
+	must(excess == 0);
+}
+
 static void check_nf9_count(struct collector *c, const struct message *m)
 {
 	uint32_t count = c->definition_count + c->record_count;
 
-	if (m->version == VERSION_NF9 && !c->is_units_unknown && be16(m->octets + 2) != count)
+	if (m->version == VERSION_NF9 && !c->is_units_unknown && nf9_count(m) != count)
 		stat_inc(c->stat, STAT_NF9_COUNT_WRONG);
 }
 
@@ -449,6 +517,7 @@ static void read_message(struct collector *c, const struct message *m, const str
 	s->last_ms = m->origin->receive_ms;
 	s->idle_since_ms = clock_mono_ms();
 	take_sets(c, m, frame, s);
+	trim_nf9_padding(c, m);
 	account_sequence(c, m, s);
 	check_nf9_count(c, m);
 	hand_on(c, m, s);

@@ -119,6 +119,8 @@ static const struct collector_limits limits = { .sessions_max = 100,
 /* 256: source address, octets; 12 octets of body */
 #define T256 "00020010" "0100" "0002" "00080004" "00010008"
 #define T256_V9 "00000010" "0100" "0002" "00080004" "00010008"
+/* One field of that many octets. */
+#define T1_V9(bytes) "0000000c" "0100" "0001" "0004" bytes
 #define D256(n) "0100001c" "0a000001" "000000000000000" n "0a000002" "0000000000000005"
 
 struct expect {
@@ -242,6 +244,30 @@ static const struct row {
 	  { { STAT_TMPL_SCOPE, 1 } }, 0, 0 },
 	{ "v9 zero padding behind the sets", { NF9("0003", "00000001") T256_V9 D256("4") "0000000000000000" },
 	  { { STAT_RECORDS_FLOW, 2 } }, 2, 0 },
+	{ "v9 padding of the size of records",
+	  { NF9("0002", "00000001") T1_V9("0001") "01000008" "06000000" },
+	  { { STAT_RECORDS_FLOW, 1 }, { STAT_NF9_COUNT_WRONG, 0 } }, 1, 0 },
+	{ "v9 padding, and a record of zero", { NF9("0003", "00000001") T1_V9("0001") "01000008" "06000000" },
+	  { { STAT_RECORDS_FLOW, 2 }, { STAT_NF9_COUNT_WRONG, 0 } }, 2, 0 },
+	{ "v9 records of zero, no padding", { NF9("0005", "00000001") T1_V9("0001") "01000008" "06000000" },
+	  { { STAT_RECORDS_FLOW, 4 }, { STAT_NF9_COUNT_WRONG, 0 } }, 4, 0 },
+	{ "v9 padding that is not zero", { NF9("0002", "00000001") T1_V9("0001") "01000008" "06000001" },
+	  { { STAT_RECORDS_FLOW, 4 }, { STAT_NF9_COUNT_WRONG, 1 } }, 4, 0 },
+	{ "v9 records of zero in a set that needs no padding",
+	  { NF9("0002", "00000001") T1_V9("0001") "01000007" "060000" },
+	  { { STAT_RECORDS_FLOW, 3 }, { STAT_NF9_COUNT_WRONG, 1 } }, 3, 0 },
+	{ "v9 padding of two and three octets",
+	  { NF9("0002", "00000001") T1_V9("0002") "01000008" "06060000",
+	    NF9("0004", "00000002") T1_V9("0003") "01000010" "060606060606060606000000" },
+	  { { STAT_RECORDS_FLOW, 4 }, { STAT_NF9_COUNT_WRONG, 0 } }, 4, 0 },
+	{ "v9 padding with a record's octet before it",
+	  { NF9("0002", "00000001") T1_V9("0002") "0100000c" "0606060600000000" },
+	  { { STAT_RECORDS_FLOW, 4 }, { STAT_NF9_COUNT_WRONG, 1 } }, 4, 0 },
+	{ "v9 padding in two sets", { NF9("0003", "00000001") T1_V9("0001") "01000008" "06000000" "01000008" "06110000" },
+	  { { STAT_RECORDS_FLOW, 8 }, { STAT_NF9_COUNT_WRONG, 1 } }, 8, 0 },
+	{ "v9 padding in two sets, count of the fewest",
+	  { NF9("0004", "00000001") T1_V9("0001") "01000008" "06000000" "01000008" "06110000" },
+	  { { STAT_RECORDS_FLOW, 3 }, { STAT_NF9_COUNT_WRONG, 0 } }, 3, 0 },
 	{ "v5", { "000500010000100060000000000000000000000100000064"
 		  "0a0000010a0000020a00000300010002000000050000012c00000100000002000400005000021106000800010002181800000000" },
 	  { { STAT_MSG_COUNT, 0 }, { STAT_MESSAGES_NF5, 1 }, { STAT_RECORDS_FLOW, 1 } }, 1, 0 },
