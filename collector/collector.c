@@ -525,6 +525,24 @@ static void read_message(struct collector *c, const struct message *m, const str
 		drop_tmpl(c, c->gone[i]);
 }
 
+/* Charged to its session when the header could be read, and there is one: a broken message makes none. */
+static void refuse_message(struct collector *c, struct message *m, const struct origin *origin,
+			   enum collector_stat reason)
+{
+	struct session_key key;
+	struct session *s;
+
+	stat_inc(c->stat, STAT_MESSAGES);
+	stat_inc(c->stat, reason);
+	if (reason != STAT_MSG_SET_LENGTH)
+		return;
+	m->origin = origin;
+	key = session_key_of(m);
+	s = htab_find(c->sessions, &key);
+	if (s != NULL)
+		s->counts.malformed++;
+}
+
 void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 		       const struct origin *origin)
 {
@@ -535,8 +553,7 @@ void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 
 	verdict = gate_check(octets, bytes, &m, &frame);
 	if (verdict != COLLECTOR_STAT_COUNT) {
-		stat_inc(c->stat, STAT_MESSAGES);
-		stat_inc(c->stat, verdict);
+		refuse_message(c, &m, origin, verdict);
 		return;
 	}
 	m.origin = origin;

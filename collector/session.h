@@ -47,7 +47,7 @@ struct session_key {
 struct session_counts {
 	uint64_t messages;
 	uint64_t octets;
-	uint64_t malformed;
+	uint64_t malformed; /* chain of sets broken; with a broken header no session can be told */
 	uint64_t flows;
 	uint64_t options;
 	uint64_t sets_refused;

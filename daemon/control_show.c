@@ -143,6 +143,7 @@ static bool show_session(void *ctx, struct session *session)
 	json_u64(out, "domain", session->key.domain);
 	json_u64(out, "messages", c->messages);
 	json_u64(out, "octets", c->octets);
+	json_u64(out, "malformed", c->malformed);
 	json_u64(out, "flows", c->flows);
 	json_u64(out, "options", c->options);
 	json_u64(out, "templates", session->tmpl_count);

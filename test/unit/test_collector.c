@@ -484,6 +484,31 @@ static void test_lifetimes(void **state)
 	close_bench(&b);
 }
 
+static bool sum_malformed(void *ctx, struct session *s)
+{
+	*(uint64_t *)ctx += s->counts.malformed;
+	return true;
+}
+
+/* A broken chain of sets is charged to the session that sent it, and makes none. */
+static void test_malformed(void **state)
+{
+	static const struct row row = { "", { IPFIX("0014", "00000000") "01000003", IPFIX("0020", "00000000") T256,
+					      IPFIX("0014", "00000000") "01000003",
+					      IPFIX("0015", "00000000") "01000003" }, { { 0, 0 } }, 0, 0 };
+	uint64_t malformed = 0;
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	check_ledger(&b, run_row(&b, &row));
+	collector_each_session(b.collector, sum_malformed, &malformed);
+	assert_int_equal(malformed, 1);
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_NEW), 1);
+	assert_int_equal(sum_of(&b, "messages_malformed"), 3);
+	close_bench(&b);
+}
+
 struct step {
 	uint32_t sequence;
 	uint32_t uptime_ms;
@@ -632,7 +657,7 @@ int main(void)
 		cmocka_unit_test(test_rows),	      cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_v9_identity),   cmocka_unit_test(test_session_limit),
 		cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_tmpl_lifetime),
-		cmocka_unit_test(test_sequence),
+		cmocka_unit_test(test_sequence),      cmocka_unit_test(test_malformed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
