@@ -11,23 +11,12 @@
 #include "collector/define.h"
 #include "collector/frame.h"
 #include "collector/gate.h"
+#include "collector/walk.h"
 
-/* The largest message holds no more records (of one octet), sets and definitions than this. */
-#define RECORDS_MAX 65536u
-#define SETS_MAX 16384u
-#define NF9_PADDING_MAX 3
 /* Definitions nearer to each other than this are copies of one. */
 #define REFRESH_MS_MIN 1000
 /* A template outlives that many of its exporter's refreshes (RFC 7011, 8.4: at least three). */
 #define REFRESHES_MISSED_MAX 3
-
-/* The records of one data set. */
-struct set_run {
-	struct tmpl *tmpl;
-	uint32_t first;
-	uint32_t count;
-	const uint8_t *end; /* of the set */
-};
 
 struct collector {
 	struct collector_limits limits;
@@ -40,10 +29,7 @@ struct collector {
 	size_t entry_count;
 	uint64_t generation;
 	/* Of the message under way. */
-	struct record *records;
-	uint32_t record_count;
-	struct set_run *runs;
-	uint32_t run_count;
+	struct walk walk;
 	struct tmpl **gone; /* replaced by this message; freed when it is done */
 	uint32_t gone_count;
 	bool is_overrun;
@@ -71,10 +57,10 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	c->ops = ops;
 	c->ctx = ctx;
 	c->stat = stat;
-	c->records = malloc(RECORDS_MAX * sizeof(*c->records));
-	c->runs = malloc(SETS_MAX * sizeof(*c->runs));
-	c->gone = malloc(SETS_MAX * sizeof(struct tmpl *));
-	if (c->records == NULL || c->runs == NULL || c->gone == NULL ||
+	c->walk.records = malloc(WALK_RECORDS_MAX * sizeof(*c->walk.records));
+	c->walk.runs = malloc(WALK_SETS_MAX * sizeof(*c->walk.runs));
+	c->gone = malloc(WALK_SETS_MAX * sizeof(struct tmpl *));
+	if (c->walk.records == NULL || c->walk.runs == NULL || c->gone == NULL ||
 	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK) {
 		collector_free(c);
 		return ERR_NOMEM;
@@ -111,8 +97,8 @@ void collector_free(struct collector *c)
 	while (c->sessions != NULL && htab_next(c->sessions, &it, NULL, &s))
 		drop_session(c, s);
 	htab_free(c->sessions);
-	free(c->records);
-	free(c->runs);
+	free(c->walk.records);
+	free(c->walk.runs);
 	free(c->gone);
 	free(c);
 }
@@ -205,7 +191,7 @@ static void refuse_tmpl(struct collector *c, struct session *s, enum collector_s
 /* Out of force, but records of this message may still be read by it. */
 static void retire_tmpl(struct collector *c, struct tmpl *t)
 {
-	must(c->gone_count < SETS_MAX);
+	must(c->gone_count < WALK_SETS_MAX);
 	c->gone[c->gone_count++] = t;
 }
 
@@ -295,31 +281,6 @@ static void take_definitions(struct collector *c, const struct message *m, struc
 		refuse_definition(c, s, d.id, STAT_TMPL_OVERRUN);
 }
 
-/* Finds the records of a data set; false when one runs over it. */
-static bool walk(struct collector *c, const struct message *m, struct tmpl *t, struct rd body)
-{
-	uint32_t first = c->record_count;
-
-	while (rd_left(&body) >= t->min_bytes) {
-		size_t bytes = tmpl_record_bytes(t, body.at, rd_left(&body));
-		struct record *r = &c->records[c->record_count];
-
-		if (bytes == 0)
-			return false;
-		must(c->record_count < RECORDS_MAX);
-		r->octets = body.at;
-		r->bytes = (uint32_t)bytes;
-		r->offset = (uint32_t)(body.at - m->octets);
-		c->record_count++;
-		body.at += bytes;
-	}
-	c->runs[c->run_count].tmpl = t;
-	c->runs[c->run_count].first = first;
-	c->runs[c->run_count].end = body.end;
-	c->runs[c->run_count].count = c->record_count - first;
-	return true;
-}
-
 static void refuse_set(struct collector *c, struct session *s, enum collector_stat reason)
 {
 	stat_inc(c->stat, reason);
@@ -330,11 +291,11 @@ static void refuse_set(struct collector *c, struct session *s, enum collector_st
 /* One record lied: nothing of the message's data is used. */
 static void overrun(struct collector *c, struct session *s)
 {
-	for (uint32_t i = 0; i < c->run_count; i++)
+	for (uint32_t i = 0; i < c->walk.run_count; i++)
 		refuse_set(c, s, STAT_SET_OVERRUN);
 	refuse_set(c, s, STAT_SET_OVERRUN);
-	c->run_count = 0;
-	c->record_count = 0;
+	c->walk.run_count = 0;
+	c->walk.record_count = 0;
 	c->is_overrun = true;
 }
 
@@ -348,13 +309,13 @@ static void take_data(struct collector *c, const struct message *m, struct sessi
 		refuse_set(c, s, STAT_SET_OVERRUN);
 	} else if (t == NULL) {
 		refuse_set(c, s, STAT_SET_NO_TEMPLATE);
-	} else if (!walk(c, m, t, body)) {
+	} else if (!walk_set(&c->walk, m, t, body)) {
 		overrun(c, s);
-	} else if (c->runs[c->run_count].count == 0) {
+	} else if (c->walk.runs[c->walk.run_count].count == 0) {
 		refuse_set(c, s, STAT_SET_SHORT);
 	} else {
-		must(c->run_count < SETS_MAX - 1);
-		c->run_count++;
+		must(c->walk.run_count < WALK_SETS_MAX - 1);
+		c->walk.run_count++;
 	}
 }
 
@@ -382,7 +343,7 @@ static void take_sets(struct collector *c, const struct message *m, const struct
 static void hand_on_run(struct collector *c, const struct message *m, struct session *s,
 			const struct set_run *run)
 {
-	const struct record *records = &c->records[run->first];
+	const struct record *records = &c->walk.records[run->first];
 	enum collector_stat reason = STAT_REC_PLAN;
 	size_t undecodable;
 
@@ -404,13 +365,13 @@ static void hand_on_run(struct collector *c, const struct message *m, struct ses
 /* Options data first: it speaks of the flows beside it, too (softflowd's boot time stands behind them). */
 static void hand_on(struct collector *c, const struct message *m, struct session *s)
 {
-	if (c->run_count == 0)
+	if (c->walk.run_count == 0)
 		return;
 	c->ops->message_begin(c->ctx, m, s);
 	for (int turn = 0; turn < 2; turn++) {
-		for (uint32_t i = 0; i < c->run_count; i++) {
-			if (c->runs[i].tmpl->is_options == (turn == 0))
-				hand_on_run(c, m, s, &c->runs[i]);
+		for (uint32_t i = 0; i < c->walk.run_count; i++) {
+			if (c->walk.runs[i].tmpl->is_options == (turn == 0))
+				hand_on_run(c, m, s, &c->walk.runs[i]);
 		}
 	}
 	c->ops->message_end(c->ctx, m, s);
@@ -419,7 +380,7 @@ static void hand_on(struct collector *c, const struct message *m, struct session
 /* IPFIX counts data records, v9 messages, v5 flows. */
 static void account_sequence(struct collector *c, const struct message *m, struct session *s)
 {
-	uint32_t units = m->version == VERSION_NF9 ? 1 : c->record_count;
+	uint32_t units = m->version == VERSION_NF9 ? 1 : c->walk.record_count;
 	struct sequence_account account = session_sequence(s, m, units);
 
 	stat_add(c->stat, STAT_SEQUENCE_MISSED, account.missed);
@@ -435,69 +396,9 @@ static uint32_t nf9_count(const struct message *m)
 	return be16(m->octets + 2);
 }
 
-/* Records at the end of the set that may be its padding: zeros, and no more than bring it to 4 octets. */
-static uint32_t padding_records(const struct collector *c, const struct set_run *run)
-{
-	const uint8_t *p = run->end;
-	uint32_t record_bytes = run->tmpl->min_bytes;
-	uint32_t spare;
-	uint32_t zeros = 0;
-
-	if (!run->tmpl->is_fixed || (run->end - c->records[run->first].octets) % 4 != 0)
-		return 0;
-	while (zeros < NF9_PADDING_MAX && p[-1] == 0) {
-		zeros++;
-		p--;
-	}
-	/* Octets behind the last whole record are padding already, as far as it goes. */
-	spare = (uint32_t)(run->end - c->records[run->first].octets) % record_bytes;
-	return zeros < spare ? 0 : (zeros - spare) / record_bytes;
-}
-
-static uint32_t all_padding_records(const struct collector *c, uint32_t *run_count)
-{
-	uint32_t sum = 0;
-
-	*run_count = 0;
-	for (uint32_t i = 0; i < c->run_count; i++) {
-		uint32_t count = padding_records(c, &c->runs[i]);
-
-		sum += count;
-		*run_count += count != 0;
-	}
-	return sum;
-}
-
-/*
- * v9 pads sets to 4 octets (RFC 3954, 5.3), and a record of 3 octets or fewer can look like padding.
- * The header's count decides: the records that it does not know of are padding when they can be, and when
- * there is no doubt which they are.
- */
-static void trim_nf9_padding(struct collector *c, const struct message *m)
-{
-	uint32_t excess = c->definition_count + c->record_count - nf9_count(m);
-	uint32_t run_count;
-	uint32_t sum;
-
-	if (m->version != VERSION_NF9 || c->is_units_unknown || excess == 0)
-		return;
-	sum = all_padding_records(c, &run_count);
-	if (excess != sum && (run_count != 1 || excess > sum))
-		return;
-	for (uint32_t i = 0; i < c->run_count; i++) {
-		uint32_t count = padding_records(c, &c->runs[i]);
-
-		count = count < excess ? count : excess;
-		c->runs[i].count -= count;
-		c->record_count -= count;
-		excess -= count;
-	}
-	must(excess == 0);
-}
-
 static void check_nf9_count(struct collector *c, const struct message *m)
 {
-	uint32_t count = c->definition_count + c->record_count;
+	uint32_t count = c->definition_count + c->walk.record_count;
 
 	if (m->version == VERSION_NF9 && !c->is_units_unknown && nf9_count(m) != count)
 		stat_inc(c->stat, STAT_NF9_COUNT_WRONG);
@@ -506,8 +407,8 @@ static void check_nf9_count(struct collector *c, const struct message *m)
 static void read_message(struct collector *c, const struct message *m, const struct frame *frame,
 			 struct session *s)
 {
-	c->record_count = 0;
-	c->run_count = 0;
+	c->walk.record_count = 0;
+	c->walk.run_count = 0;
 	c->gone_count = 0;
 	c->definition_count = 0;
 	c->is_overrun = false;
@@ -517,7 +418,8 @@ static void read_message(struct collector *c, const struct message *m, const str
 	s->last_ms = m->origin->receive_ms;
 	s->idle_since_ms = clock_mono_ms();
 	take_sets(c, m, frame, s);
-	trim_nf9_padding(c, m);
+	if (m->version == VERSION_NF9 && !c->is_units_unknown)
+		walk_trim_nf9(&c->walk, nf9_count(m) - c->definition_count);
 	account_sequence(c, m, s);
 	check_nf9_count(c, m);
 	hand_on(c, m, s);
