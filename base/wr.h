@@ -54,10 +54,8 @@ static inline uint8_t *wr_take(struct wr *w, size_t count)
 
 static inline void wr_bytes(struct wr *w, const void *octets, size_t count)
 {
-	uint8_t *p = wr_take(w, count);
-
-	if (p != NULL && count > 0)
-		memcpy(p, octets, count);
+	if (wr_take(w, count) != NULL && count > 0)
+		memcpy(w->at - count, octets, count);
 }
 
 static inline void wr_u8(struct wr *w, uint8_t v)
