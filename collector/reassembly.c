@@ -299,6 +299,7 @@ static bool insert(struct reassembly *r, struct set *s, const struct packet *p, 
 		return true;
 	if (s->range_count == REASSEMBLY_FRAGMENTS_MAX || !make_room(r, s, n.to, time_ms))
 		return false;
+	must(s->octets != NULL);
 	n.hash = XXH3_64bits(p->payload, p->payload_bytes);
 	memcpy(s->octets + n.from, p->payload, p->payload_bytes);
 	memmove(&s->ranges[at + 1], &s->ranges[at], (s->range_count - at) * sizeof(n));
