@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl.
+
+usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
+"""
+import os
+import struct
+
+CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+TIME = 1700000000
+
+
+def write(target, name, octets):
+    os.makedirs(os.path.join(CORPUS, target), exist_ok=True)
+    with open(os.path.join(CORPUS, target, name), "wb") as f:
+        f.write(octets)
+
+
+# Messages.
+
+def v5(count, sequence=0):
+    head = struct.pack(">HHIIIIBBH", 5, count, 60000, TIME, 0, sequence, 0, 1, 0x4064)
+    record = struct.pack(">IIIHHIIIIHHBBBBHHBBH", 0x0A000001, 0x0A000002, 0, 1, 2, 3, 180, 1000, 2000, 1234, 53, 0, 0x1B, 17, 0,
+                         64512, 64513, 24, 16, 0)
+    return head + record * count
+
+
+def flowset(number, body):
+    body += bytes(-len(body) % 4)
+    return struct.pack(">HH", number, 4 + len(body)) + body
+
+
+def v9(count, *sets, sequence=0, domain=0):
+    return struct.pack(">HHIIII", 9, count, 60000, TIME, sequence, domain) + b"".join(sets)
+
+
+def ipfix(*sets, sequence=0, domain=0):
+    body = b"".join(struct.pack(">HH", n, 4 + len(b)) + b for n, b in sets)
+    return struct.pack(">HHIII", 10, 16 + len(body), TIME, sequence, domain) + body
+
+
+def specs(*fields):
+    """(element, length), or (element, length, enterprise)."""
+    return b"".join(struct.pack(">HH", f[0], f[1]) if len(f) == 2 else struct.pack(">HHI", f[0] | 0x8000, f[1], f[2]) for f in fields)
+
+
+def template(number, *fields):
+    return struct.pack(">HH", number, len(fields)) + specs(*fields)
+
+
+def v9_options(number, scope, options):
+    return struct.pack(">HHH", number, 4 * len(scope), 4 * len(options)) + specs(*scope) + specs(*options)
+
+
+def ipfix_options(number, scope, options):
+    return struct.pack(">HHH", number, len(scope) + len(options), len(scope)) + specs(*scope) + specs(*options)
+
+
+def units(*messages):
+    return b"".join(struct.pack(">HB", len(m), peer) + m for peer, m in messages)
+
+
+BASIC = [(8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 8), (2, 4), (22, 4), (21, 4)]
+BASIC_RECORD = struct.pack(">IIHHBQIII", 0x0A000001, 0x0A000002, 1234, 53, 17, 180, 3, 1000, 2000)
+# Lengths that are not the elements' own, repeats, zero octets, unknown elements and enterprises.
+ODD = [(8, 3), (1, 3), (1, 4), (27, 16), (152, 8), (154, 8), (32000, 5), (210, 1), (4, 2), (136, 1), (8, 4), (82, 0)]
+ODD_BYTES = sum(length for _, length in ODD)
+VARIABLE = [(82, 65535), (205, 65535, 35632), (77, 65535, 32473), (1, 8, 29305), (313, 65535), (291, 65535), (1, 4)]
+VARIABLE_RECORD = (b"\4eth0" + b"\xff\0\5a.org" + b"\0" + struct.pack(">Q", 9) + b"\3abc" + b"\6\3\0\10\0\4\1" + struct.pack(">I", 7))
+
+COLLECTOR = {
+    "v5": units((1, v5(2)), (1, v5(1, 2)), (2, v5(1, 9)), (1, v5(1, 4)[:-1])),
+    "v9": units((1, v9(3, flowset(0, template(256, *BASIC)), flowset(256, BASIC_RECORD * 2))),
+                (1, v9(1, flowset(256, BASIC_RECORD), sequence=1)), (2, v9(1, flowset(256, BASIC_RECORD)))),
+    "v9_options": units((1, v9(2, flowset(1, v9_options(257, [(1, 4)], [(34, 4), (35, 1), (160, 8)])),
+                                  flowset(257, struct.pack(">IIBQ", 1, 1000, 2, TIME * 1000)))),
+                        (1, v9(3, flowset(0, template(256, (22, 4), (21, 4), (57472 + 205, 8), (45004, 4))),
+                                  flowset(256, struct.pack(">II8sI", 1, 2, b"a.org", 7) * 2), sequence=1))),
+    "v9_odd": units((1, v9(2, flowset(0, template(300, *ODD)), flowset(300, bytes(range(ODD_BYTES)))))),
+    "v9_replaced": units((1, v9(6, flowset(0, template(256, *BASIC)), flowset(256, BASIC_RECORD), flowset(0, template(256, (1, 4))),
+                                   flowset(256, bytes(12)))), (1, v9(2, flowset(0, template(256, (1, 65535))), flowset(256, bytes(8))))),
+    "ipfix": units((1, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD * 2))), (1, ipfix((256, BASIC_RECORD), sequence=2)),
+                   (1, ipfix((256, BASIC_RECORD), sequence=1)), (3, ipfix((256, BASIC_RECORD)))),
+    "ipfix_variable": units((1, ipfix((2, template(260, *VARIABLE)), (260, VARIABLE_RECORD * 2))),
+                            (1, ipfix((260, VARIABLE_RECORD[:-1]), sequence=2))),
+    "ipfix_options": units((1, ipfix((3, ipfix_options(258, [(149, 4)], [(41, 8), (305, 4), (160, 8)])),
+                                     (258, struct.pack(">IQIQ", 1, 5, 1000, TIME * 1000)))),
+                           (1, ipfix((2, template(256, *BASIC) + template(259, (1, 4))), (259, bytes(8)), (256, BASIC_RECORD), sequence=1))),
+    "ipfix_odd": units((1, ipfix((2, template(300, *ODD)), (300, bytes(range(ODD_BYTES)) * 2)))),
+    "ipfix_withdrawal": units((1, ipfix((2, template(256, *BASIC)), (2, template(256)), (256, BASIC_RECORD), (2, template(2)))),),
+    "ipfix_refused": units((1, ipfix((2, template(256, *BASIC)), (2, template(256, *[(1, 1)] * 5)), (256, BASIC_RECORD))),
+                           (1, ipfix((2, template(255, (1, 4)) + template(270, (82, 0)) + template(271, *[(i + 1, 1) for i in range(65)]))))),
+    "many_sessions": units(*((i % 4, ipfix((2, template(256 + i, (1, 4))), (256 + i, bytes(4)), domain=i // 2)) for i in range(24))),
+    "wrong": units((1, v9(1, flowset(0, template(256, *BASIC)))[:-2]), (1, ipfix((2, template(256, *BASIC)))[:-1] + b"\0\0"),
+                   (1, b"\0\7" + bytes(30)), (1, b""), (1, struct.pack(">HHIIIHH", 10, 20, TIME, 0, 0, 256, 3))),
+}
+
+
+# Captures.
+
+def udp(payload, fragment, whole):
+    """`whole`: octets of the datagram's payload, when this is a part of it."""
+    if fragment:
+        return payload
+    return struct.pack(">HHHH", 40000, 4739, 8 + (whole or len(payload)), 0) + payload
+
+
+def udp4(payload, source=0x0A000001, fragment=0, more=False, number=7, whole=0):
+    body = udp(payload, fragment, whole)
+    return struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(body), number, fragment // 8 | (0x2000 if more else 0), 64, 17, 0, source,
+                       0x0A0000FE) + body
+
+
+def udp6(payload, fragment=None, more=False, whole=0):
+    body = udp(payload, fragment, whole)
+    if fragment is not None:
+        body = struct.pack(">BBHI", 17, 0, fragment | more, 9) + body
+    next_header = 17 if fragment is None else 44
+    return struct.pack(">IHBB", 0x60000000, len(body), next_header, 64) + bytes(15) + b"\1" + bytes(15) + b"\2" + body
+
+
+def ethernet(packet, vlans=()):
+    tags = b"".join(struct.pack(">HH", t, i + 1) for i, t in enumerate(vlans))
+    return bytes(12) + tags + struct.pack(">H", 0x86DD if packet[0] >> 4 == 6 else 0x0800) + packet
+
+
+def pcap(link, *frames, order="<", magic=0xA1B2C3D4):
+    head = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, link)
+    return head + b"".join(struct.pack(order + "IIII", TIME, 5, len(f), len(f)) + f for f in frames)
+
+
+def block(kind, body, order):
+    body += bytes(-len(body) % 4)
+    return struct.pack(order + "II", kind, 12 + len(body)) + body + struct.pack(order + "I", 12 + len(body))
+
+
+def pcapng(*frames, order="<", options=b""):
+    out = block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1), order)
+    out += block(1, struct.pack(order + "HHI", 1, 0, 65535) + options, order)
+    for f in frames:
+        stamp = TIME * 1000000
+        out += block(6, struct.pack(order + "IIIII", 0, stamp >> 32, stamp & 0xFFFFFFFF, len(f), len(f)) + f, order)
+    return out + block(3, struct.pack(order + "I", len(frames[0])) + frames[0], order)
+
+
+SHORT = v5(1)
+LONG = v5(4)
+REPLAY = {
+    "ethernet.pcap": pcap(1, ethernet(udp4(SHORT)), ethernet(udp6(SHORT))),
+    "vlan.pcap": pcap(1, ethernet(udp4(SHORT), [0x8100]), ethernet(udp4(SHORT), [0x88A8, 0x8100])),
+    "big_endian_ns.pcap": pcap(1, ethernet(udp4(SHORT)), order=">", magic=0xA1B23C4D),
+    "raw.pcap": pcap(101, udp4(SHORT), udp6(SHORT)),
+    "cooked.pcap": pcap(113, struct.pack(">HHH8sH", 0, 1, 6, bytes(8), 0x0800) + udp4(SHORT)),
+    "cooked2.pcap": pcap(276, struct.pack(">HHIHBB8s", 0x0800, 0, 1, 1, 0, 6, bytes(8)) + udp4(SHORT)),
+    "null.pcap": pcap(0, struct.pack("<I", 2) + udp4(SHORT)),
+    "fragments.pcap": pcap(1, ethernet(udp4(LONG[:96], more=True, whole=len(LONG))), ethernet(udp4(LONG[96:], fragment=104)),
+                           ethernet(udp4(SHORT[:40], more=True, number=8))),
+    "fragments6.pcap": pcap(1, ethernet(udp6(LONG[:96], 0, True, len(LONG))), ethernet(udp6(LONG[96:], 104))),
+    "cut.pcap": pcap(1, ethernet(udp4(SHORT)))[:-9],
+    "blocks.pcapng": pcapng(ethernet(udp4(SHORT)), ethernet(udp6(SHORT))),
+    "big_endian.pcapng": pcapng(ethernet(udp4(SHORT)), order=">", options=struct.pack(">HHB3xHH", 9, 1, 9, 0, 0)),
+}
+
+# The first octet is the length of pieces.
+CTL = {
+    "words": b"\1e one two\ne \"three\"\nfail it is so\n",
+    "unknown": b"\0nothing\n\n \n e\ne\r\n",
+    "no_end": b"\0e a",
+    "long": b"\4e " + b"x" * 5000 + b"\ne y\n",
+    "octets": b"\0e \0\xff\xc3\x28\x7f\x01\n\xf0\x9f\x8c\x8a\n",
+}
+
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL)):
+    for name, octets in seeds.items():
+        write(target, name, octets)
