@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/fuzz/alloc.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -24,9 +25,9 @@ static _Thread_local struct {
 	bool is_on;
 	bool is_paused;
 	bool is_lasting; /* those behind it fail too */
-	bool has_failed;
 	uint64_t count;
 	uint64_t fail_at; /* 0: none */
+	uint64_t failures;
 } state;
 
 static bool fails(void)
@@ -37,7 +38,7 @@ static bool fails(void)
 	if (state.fail_at == 0 || state.count < state.fail_at ||
 	    (state.count > state.fail_at && !state.is_lasting))
 		return false;
-	state.has_failed = true;
+	state.failures++;
 	return true;
 }
 
@@ -62,9 +63,9 @@ char *__wrap_strdup(const char *text)
 }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
-bool alloc_has_failed(void)
+uint64_t alloc_failures(void)
 {
-	return state.has_failed;
+	return state.failures;
 }
 
 void alloc_pause(void)
@@ -91,10 +92,10 @@ void alloc_turns(void (*once)(const uint8_t *octets, size_t bytes), const uint8_
 		state.fail_at = 1 + (hash >> (4 + 8 * i)) % count;
 		state.is_lasting = (hash >> 3 & 1) != 0;
 		state.count = 0;
-		state.has_failed = false;
+		state.failures = 0;
 		once(octets, bytes);
 		/* What is allocated does not depend on anything but the input. */
-		must(state.has_failed);
+		must(state.failures > 0);
 	}
 	state.is_on = false;
 }

@@ -4,7 +4,7 @@
  *
  *	alloc_turns(once, octets, bytes)	 once(); for one input in eight, once() again and again
  *						 with an allocation that fails
- *	alloc_has_failed()			 inside once(): it was refused one
+ *	alloc_failures()			 inside once(): how many were refused so far
  *
  * The linker puts alloc.c before malloc, calloc, realloc and strdup of our own objects: libfixbuf and glib,
  * which abort without memory, keep theirs.  Which one fails follows from the input's hash, so that an input
@@ -15,13 +15,12 @@
 #ifndef TEST_FUZZ_ALLOC_H
 #define TEST_FUZZ_ALLOC_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 void alloc_turns(void (*once)(const uint8_t *octets, size_t bytes), const uint8_t *octets,
 		 size_t bytes);
-bool alloc_has_failed(void);
+uint64_t alloc_failures(void);
 
 /* Around what the test allocates for itself, or what is made once and stays. */
 void alloc_pause(void);

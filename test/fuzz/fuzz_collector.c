@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX.
+ * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX; libfixbuf
+ * reads each record as we do; and where memory runs out, it is counted.
  * Method: the input is cut in units, each led by two octets of length and one that picks the peer; after
- * all of them the ledger's lines must hold.
+ * all of them the ledger's lines must hold.  One input in eight comes again with allocations that fail.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,13 +12,19 @@
 #include "base/must.h"
 #include "base/rd.h"
 #include "collector/collector.h"
+#include "collector/fixbuf_session.h"
+#include "test/fuzz/alloc.h"
 
 #define FIELDS_MAX 64
+#define COMPARED_MAX 16 /* records of a set that libfixbuf reads too: it is slow */
+
+static struct fixbuf *fixbuf;
 
 struct sink {
 	uint64_t flows;
 	uint64_t options;
 	int64_t tmpls;
+	uint64_t views_failed; /* for want of memory */
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -34,6 +41,8 @@ static void tmpl_gone_seen(void *ctx, struct tmpl *t)
 	struct sink *k = ctx;
 
 	k->tmpls -= t->version != VERSION_NF5;
+	fixbuf_tmpl_free(t->fixbuf);
+	t->fixbuf = NULL;
 }
 
 static void message_edge(void *ctx, const struct message *m, struct session *s)
@@ -43,8 +52,31 @@ static void message_edge(void *ctx, const struct message *m, struct session *s)
 	(void)s;
 }
 
+/* libfixbuf has octets of its own, so all of ours are read when they are compared. */
+static void compare(struct sink *k, struct tmpl *t, const struct record *r,
+		    const struct value *ours)
+{
+	struct value theirs[FIELDS_MAX];
+	enum err e = ERR_OK;
+
+	if (t->fixbuf == NULL)
+		e = fixbuf_tmpl_make(fixbuf, t, &t->fixbuf);
+	must(e == ERR_OK || (e == ERR_NOMEM && alloc_failures() > 0));
+	k->views_failed += e != ERR_OK;
+	if (e != ERR_OK)
+		return;
+	/* Its room grows once and stays. */
+	alloc_pause();
+	must(fixbuf_decode(t->fixbuf, r->octets, r->bytes, theirs) == ERR_OK);
+	alloc_resume();
+	for (uint16_t i = 0; i < t->field_count; i++) {
+		must(theirs[i].bytes == ours[i].bytes);
+		must(memcmp(theirs[i].octets, ours[i].octets, ours[i].bytes) == 0);
+	}
+}
+
 /* Every octet of every field is read, so that a sanitizer sees one too far. */
-static void cut_all(const struct tmpl *t, const struct record *records, size_t count)
+static void cut_all(struct sink *k, struct tmpl *t, const struct record *records, size_t count)
 {
 	struct value values[FIELDS_MAX];
 	volatile uint8_t sum = 0;
@@ -52,9 +84,11 @@ static void cut_all(const struct tmpl *t, const struct record *records, size_t c
 	for (size_t i = 0; i < count; i++) {
 		tmpl_cut(t, records[i].octets, records[i].bytes, values);
 		for (uint16_t f = 0; f < t->field_count; f++) {
-			for (uint32_t k = 0; k < values[f].bytes; k++)
-				sum = (uint8_t)(sum + values[f].octets[k]);
+			for (uint32_t n = 0; n < values[f].bytes; n++)
+				sum = (uint8_t)(sum + values[f].octets[n]);
 		}
+		if (i < COMPARED_MAX)
+			compare(k, t, &records[i], values);
 	}
 }
 
@@ -66,7 +100,7 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 	(void)m;
 	(void)s;
 	(void)reason;
-	cut_all(t, r, count);
+	cut_all(k, t, r, count);
 	k->flows += count;
 	return 0;
 }
@@ -78,7 +112,7 @@ static void options(void *ctx, const struct message *m, struct session *s, struc
 
 	(void)m;
 	(void)s;
-	cut_all(t, r, count);
+	cut_all(k, t, r, count);
 	k->options += count;
 }
 
@@ -113,35 +147,85 @@ static void check_ledger(const struct stat_set *stat, const struct sink *k, uint
 	must(k->options == sum_of(stat, "records_options"));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* What an allocation that failed cost is counted, and nothing else is. */
+static void check_memory(const struct stat_set *stat, const struct sink *k, uint64_t failures)
 {
-	struct sink sink = { 0 };
-	struct rd r = rd_of(data, size);
-	struct stat_set *stat;
-	struct collector *c;
+	uint64_t counted =
+		stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) + k->views_failed;
+
+	must((counted > 0) == (failures > 0));
+	must(counted <= failures);
+}
+
+static void receive(struct collector *c, struct rd *r)
+{
+	size_t bytes = rd_u16(r);
+	struct origin origin = { .peer = addr_of_v4(rd_u8(r) & 3), .port = 1 };
+	uint8_t *unit;
+
+	bytes = bytes < rd_left(r) ? bytes : rd_left(r);
+	/* In memory of its own size, so that a sanitizer sees reading behind it. */
+	alloc_pause();
+	unit = malloc(bytes == 0 ? 1 : bytes);
+	must(unit != NULL);
+	alloc_resume();
+	if (bytes > 0)
+		memcpy(unit, rd_take(r, bytes), bytes);
+	collector_receive(c, unit, bytes, &origin);
+	free(unit);
+}
+
+static void run(struct collector *c, struct sink *sink, const struct stat_set *stat, struct rd r)
+{
+	uint64_t failures = alloc_failures();
 	uint64_t units = 0;
 
-	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &stat) == ERR_OK);
-	must(collector_new(&limits, &ops, &sink, stat, &c) == ERR_OK);
-	while (rd_left(&r) > 3) {
-		size_t bytes = rd_u16(&r);
-		struct origin origin = { .peer = addr_of_v4(rd_u8(&r) & 3), .port = 1 };
-		uint8_t *unit;
-
-		bytes = bytes < rd_left(&r) ? bytes : rd_left(&r);
-		unit = malloc(bytes + 1);
-		must(unit != NULL);
-		memcpy(unit, rd_take(&r, bytes), bytes);
-		collector_receive(c, unit, bytes, &origin);
-		free(unit);
-		units++;
-	}
-	check_ledger(stat, &sink, units);
+	for (; rd_left(&r) > 3; units++)
+		receive(c, &r);
+	check_ledger(stat, sink, units);
+	check_memory(stat, sink, alloc_failures() - failures);
 	collector_tick(c, INT64_C(1) << 40);
-	collector_free(c);
+}
+
+static void once(const uint8_t *octets, size_t bytes)
+{
+	struct sink sink = { 0 };
+	struct stat_set *stat;
+	struct collector *c;
+	enum err e = stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &stat);
+
+	must((e == ERR_NOMEM) == (alloc_failures() > 0));
+	if (e != ERR_OK)
+		return;
+	e = collector_new(&limits, &ops, &sink, stat, &c);
+	must((e == ERR_NOMEM) == (alloc_failures() > 0));
+	if (e == ERR_OK) {
+		run(c, &sink, stat, rd_of(octets, bytes));
+		collector_free(c);
+	}
 	must(sink.tmpls == 0);
 	stat_set_free(stat);
+}
+
+static void stop(void)
+{
+	fixbuf_free(fixbuf);
+}
+
+static void start(void)
+{
+	struct why why = { "" };
+
+	must(fixbuf_new("templates/elements", &why, &fixbuf) == ERR_OK);
+	must(atexit(stop) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes)
+{
+	if (fixbuf == NULL)
+		start();
+	alloc_turns(once, octets, bytes);
 	return 0;
 }

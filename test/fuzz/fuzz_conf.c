@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: no text crashes the configuration reader, an override neither, and what it takes it
- * prints so that it reads back the same.
+ * prints so that it reads back the same; without memory it says so.
  * Method: the input as a file's text, then each line of it as an override; what is taken goes
- * through print, read, print again.
+ * through print, read, print again.  One input in eight is read again with allocations that fail.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +12,7 @@
 
 #include "base/conf.h"
 #include "base/must.h"
+#include "test/fuzz/alloc.h"
 
 struct net {
 	char *host;
@@ -118,6 +119,15 @@ static char *printed(const struct sample *s)
 	return text;
 }
 
+/* Memory is short when, and only when, an allocation failed since there were `failures`. */
+static bool is_taken(enum err e, const struct why *why, uint64_t failures)
+{
+	must(e == ERR_OK || e == ERR_CONF || e == ERR_NOMEM);
+	must((e == ERR_NOMEM) == (alloc_failures() > failures));
+	must(e == ERR_OK || why->text[0] != '\0');
+	return e == ERR_OK;
+}
+
 static void differs(void *ctx, const char *path, enum conf_reload reload)
 {
 	(void)ctx;
@@ -129,49 +139,70 @@ static void differs(void *ctx, const char *path, enum conf_reload reload)
 static void round_trip(const struct sample *s)
 {
 	char *once = printed(s);
+	uint64_t failures = alloc_failures();
 	struct why why = { "" };
 	struct sample again;
 	char *twice;
+	enum err e;
 
-	must(conf_load_text(table, once, &again, sizeof(again), &why) == ERR_OK);
-	twice = printed(&again);
-	must(strcmp(once, twice) == 0);
-	conf_diff(table, s, &again, differs, NULL);
-	conf_free(table, &again);
+	e = conf_load_text(table, once, &again, sizeof(again), &why);
+	must(e != ERR_CONF);
+	if (is_taken(e, &why, failures)) {
+		twice = printed(&again);
+		must(strcmp(once, twice) == 0);
+		conf_diff(table, s, &again, differs, NULL);
+		conf_free(table, &again);
+		free(twice);
+	}
 	free(once);
-	free(twice);
+}
+
+static void read_text(const char *text)
+{
+	uint64_t failures = alloc_failures();
+	struct why why = { "" };
+	struct sample s;
+
+	if (is_taken(conf_load_text(table, text, &s, sizeof(s), &why), &why, failures)) {
+		round_trip(&s);
+		conf_free(table, &s);
+	}
+}
+
+static void read_override(char *line)
+{
+	uint64_t failures = alloc_failures();
+	struct why why = { "" };
+	struct sample s;
+
+	if (is_taken(conf_load(table, NULL, &line, 1, &s, sizeof(s), &why), &why, failures)) {
+		round_trip(&s);
+		conf_free(table, &s);
+	}
+}
+
+static void once(const uint8_t *octets, size_t bytes)
+{
+	char *text;
+	char *rest;
+
+	alloc_pause();
+	text = malloc(bytes + 1);
+	must(text != NULL);
+	alloc_resume();
+	memcpy(text, octets, bytes);
+	text[bytes] = '\0';
+	read_text(text);
+	rest = text;
+	while (rest != NULL)
+		read_override(strsep(&rest, "\n"));
+	free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes)
 {
-	char *text = malloc(bytes + 1);
-	struct why why = { "" };
-	struct sample s;
-	char *rest;
-
-	must(text != NULL);
-	memcpy(text, octets, bytes);
-	text[bytes] = '\0';
 	/* A file of the fuzzer's choosing is not what is tested. */
-	if (strstr(text, "include") != NULL) {
-		free(text);
-		return 0;
-	}
-	if (conf_load_text(table, text, &s, sizeof(s), &why) == ERR_OK) {
-		round_trip(&s);
-		conf_free(table, &s);
-	} else {
-		must(why.text[0] != '\0');
-	}
-	rest = text;
-	while (rest != NULL) {
-		char *one[1] = { strsep(&rest, "\n") };
-
-		if (conf_load(table, NULL, one, 1, &s, sizeof(s), &why) != ERR_OK)
-			continue;
-		round_trip(&s);
-		conf_free(table, &s);
-	}
-	free(text);
+	if (memmem(octets, bytes, "include", 7) == NULL)
+		alloc_turns(once, octets, bytes);
 	return 0;
 }

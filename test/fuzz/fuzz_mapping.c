@@ -206,7 +206,7 @@ static void run_plan(const struct tmpl *t, bool is_forced)
 	if (is_forced)
 		profile = (UINT64_C(1) << catalog.mappings->count) - 1;
 	e = plan_compile(&catalog, t, profile, &p);
-	must(e == ERR_OK || (e == ERR_NOMEM && alloc_has_failed()));
+	must(e == ERR_OK || (e == ERR_NOMEM && alloc_failures() > 0));
 	if (e != ERR_OK)
 		return;
 	alloc_pause();
@@ -241,7 +241,7 @@ static void once(const uint8_t *octets, size_t bytes)
 	(void)bytes;
 	e = mapping_set_load(&src, &why, &catalog.mappings);
 	must(e == ERR_OK || e == ERR_CONF || e == ERR_NOMEM);
-	must((e == ERR_NOMEM) == alloc_has_failed());
+	must((e == ERR_NOMEM) == (alloc_failures() > 0));
 	if (e != ERR_OK) {
 		must(why.text[0] != '\0');
 		must(e == ERR_NOMEM || strstr(why.text, folder) != NULL);
