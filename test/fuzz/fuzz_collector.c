@@ -2,13 +2,15 @@
 /*
  * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX; libfixbuf
  * reads each record as we do; and where memory runs out, it is counted.
- * Method: the input is cut in units, each led by two octets of length and one that picks the peer; after
- * all of them the ledger's lines must hold.  One input in eight comes again with allocations that fail.
+ * Method: the input is cut in units, each led by two octets of length and one that picks the peer and what
+ * happens before (HOW_*); after all of them the ledger's lines must hold.  One input in eight comes again with
+ * allocations that fail.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "base/rd.h"
 #include "collector/collector.h"
@@ -17,6 +19,17 @@
 
 #define FIELDS_MAX 64
 #define COMPARED_MAX 16 /* records of a set that libfixbuf reads too: it is slow */
+
+/* Of the octet before a unit. */
+#define HOW_PEER 0x03
+#define HOW_IDLE 0x20	   /* all exporters have been silent for long */
+#define HOW_EXPIRE 0x40	   /* no template has been refreshed for long */
+#define HOW_EXPORTERS 0x80 /* another configuration */
+
+static const struct exporter_entry entries[] = {
+	{ .net = { { 0 }, 4 }, .prefix_bits = 31, .has_domain = true, .domain = 1, .name = "edge" },
+	{ .net = { { 0 }, 4 }, .prefix_bits = 0, .has_port = true, .port = 1 },
+};
 
 static struct fixbuf *fixbuf;
 
@@ -118,7 +131,7 @@ static void options(void *ctx, const struct message *m, struct session *s, struc
 
 static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, message_edge,
 					  records,	 options,	 message_edge };
-static const struct collector_limits limits = { .sessions_max = 16,
+static const struct collector_limits limits = { .sessions_max = 64,
 						.templates_max = 8,
 						.fields_max = FIELDS_MAX,
 						.repeats_max = 4,
@@ -157,10 +170,21 @@ static void check_memory(const struct stat_set *stat, const struct sink *k, uint
 	must(counted <= failures);
 }
 
-static void receive(struct collector *c, struct rd *r)
+static void before(struct collector *c, uint8_t how, uint64_t generation)
 {
-	size_t bytes = rd_u16(r);
-	struct origin origin = { .peer = addr_of_v4(rd_u8(r) & 3), .port = 1 };
+	int64_t past_ms = 1000 * (int64_t)limits.template_lifetime_s + 1000;
+
+	if ((how & HOW_EXPIRE) != 0)
+		collector_tick(c, clock_mono_ms() + past_ms);
+	if ((how & HOW_IDLE) != 0)
+		collector_tick(c, INT64_C(1) << 40);
+	if ((how & HOW_EXPORTERS) != 0)
+		collector_set_exporters(c, entries, generation % 3, generation);
+}
+
+static void receive(struct collector *c, struct rd *r, uint8_t how, size_t bytes)
+{
+	struct origin origin = { .peer = addr_of_v4(how & HOW_PEER), .port = 1 };
 	uint8_t *unit;
 
 	bytes = bytes < rd_left(r) ? bytes : rd_left(r);
@@ -175,16 +199,31 @@ static void receive(struct collector *c, struct rd *r)
 	free(unit);
 }
 
+static bool count_session(void *ctx, struct session *s)
+{
+	int64_t *tmpls = ctx;
+
+	*tmpls += (int64_t)s->tmpl_count;
+	return true;
+}
+
 static void run(struct collector *c, struct sink *sink, const struct stat_set *stat, struct rd r)
 {
 	uint64_t failures = alloc_failures();
 	uint64_t units = 0;
+	int64_t tmpls = 0;
 
-	for (; rd_left(&r) > 3; units++)
-		receive(c, &r);
+	for (; rd_left(&r) > 3; units++) {
+		size_t bytes = rd_u16(&r);
+		uint8_t how = rd_u8(&r);
+
+		before(c, how, units + 1);
+		receive(c, &r, how, bytes);
+	}
 	check_ledger(stat, sink, units);
 	check_memory(stat, sink, alloc_failures() - failures);
-	collector_tick(c, INT64_C(1) << 40);
+	collector_each_session(c, count_session, &tmpls);
+	must(tmpls == sink->tmpls);
 }
 
 static void once(const uint8_t *octets, size_t bytes)

@@ -57,7 +57,11 @@ def ipfix_options(number, scope, options):
     return struct.pack(">HHH", number, len(scope) + len(options), len(scope)) + specs(*scope) + specs(*options)
 
 
+EXPIRE, IDLE, EXPORTERS = 0x40, 0x20, 0x80  # as fuzz_collector has them
+
+
 def units(*messages):
+    """Each with its peer, 0 to 3, and what happens before it."""
     return b"".join(struct.pack(">HB", len(m), peer) + m for peer, m in messages)
 
 
@@ -91,7 +95,13 @@ COLLECTOR = {
     "ipfix_withdrawal": units((1, ipfix((2, template(256, *BASIC)), (2, template(256)), (256, BASIC_RECORD), (2, template(2)))),),
     "ipfix_refused": units((1, ipfix((2, template(256, *BASIC)), (2, template(256, *[(1, 1)] * 5)), (256, BASIC_RECORD))),
                            (1, ipfix((2, template(255, (1, 4)) + template(270, (82, 0)) + template(271, *[(i + 1, 1) for i in range(65)]))))),
-    "many_sessions": units(*((i % 4, ipfix((2, template(256 + i, (1, 4))), (256 + i, bytes(4)), domain=i // 2)) for i in range(24))),
+    "ipfix_overrun": units((1, ipfix((2, template(260, *VARIABLE)), (260, VARIABLE_RECORD))),
+                           (1, ipfix((260, VARIABLE_RECORD), (260, VARIABLE_RECORD[:9] + b"\xff"), (260, VARIABLE_RECORD), sequence=1))),
+    "many_sessions": units(*((i % 4, ipfix((2, template(256 + i, (1, 4))), (256 + i, bytes(4)), domain=i // 2)) for i in range(70))),
+    "expired": units((1, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD))), (1 | EXPIRE, ipfix((256, BASIC_RECORD), sequence=1)),
+                     (2, v5(1)), (1, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD))), (1 | IDLE, ipfix((256, BASIC_RECORD), sequence=1))),
+    "exporters": units((1, v5(1)), (1 | EXPORTERS, v5(1)), (1 | EXPORTERS, ipfix((2, template(256, (1, 4))), (256, bytes(4)), domain=1)),
+                       (2, v5(1)), (1 | EXPORTERS, v5(1))),
     "wrong": units((1, v9(1, flowset(0, template(256, *BASIC)))[:-2]), (1, ipfix((2, template(256, *BASIC)))[:-1] + b"\0\0"),
                    (1, b"\0\7" + bytes(30)), (1, b""), (1, struct.pack(">HHIIIHH", 10, 20, TIME, 0, 0, 256, 3))),
 }
