@@ -52,11 +52,21 @@ static inline uint8_t *wr_take(struct wr *w, size_t count)
 	return p;
 }
 
+/* gcc 14 takes the path on which there is no room for one that writes. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstringop-overflow"
+#endif
 static inline void wr_bytes(struct wr *w, const void *octets, size_t count)
 {
-	if (wr_take(w, count) != NULL && count > 0)
-		memcpy(w->at - count, octets, count);
+	uint8_t *p = wr_take(w, count);
+
+	if (p != NULL && count > 0)
+		memcpy(p, octets, count);
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 static inline void wr_u8(struct wr *w, uint8_t v)
 {
