@@ -14,6 +14,7 @@
 
 struct row {
 	uint32_t number;
+	uint32_t line;
 	struct text name;
 };
 
@@ -35,7 +36,8 @@ void table_free(struct table *t)
 	free(t);
 }
 
-static enum err add_row(struct table *t, uint32_t number, const char *name, size_t bytes)
+static enum err add_row(struct table *t, uint32_t number, unsigned line, const char *name,
+			size_t bytes)
 {
 	char *copy;
 
@@ -56,6 +58,7 @@ static enum err add_row(struct table *t, uint32_t number, const char *name, size
 	memcpy(copy, name, bytes);
 	copy[bytes] = '\0';
 	t->rows[t->row_count].number = number;
+	t->rows[t->row_count].line = line;
 	t->rows[t->row_count].name.octets = copy;
 	t->rows[t->row_count].name.bytes = (uint32_t)bytes;
 	t->row_count++;
@@ -84,7 +87,7 @@ static enum err read_row(struct table *t, char *line, const char *path, unsigned
 	if (bytes == 0 || !utf8_is_valid((const uint8_t *)name, bytes))
 		return why_set(why, ERR_CONF, "%s:%u: no name, or one that is not UTF-8", path,
 			       number);
-	e = add_row(t, (uint32_t)value, name, bytes);
+	e = add_row(t, (uint32_t)value, number, name, bytes);
 	if (e == ERR_LIMIT)
 		return why_set(why, ERR_CONF, "%s:%u: more than %u rows", path, number, ROWS_MAX);
 	return e;
@@ -95,7 +98,9 @@ static int compare_rows(const void *a, const void *b)
 	const struct row *x = a;
 	const struct row *y = b;
 
-	return x->number < y->number ? -1 : x->number > y->number;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return x->line < y->line ? -1 : x->line > y->line;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -133,8 +138,9 @@ static enum err settle(struct table *t, const char *path, struct why *why)
 		qsort(t->rows, t->row_count, sizeof(t->rows[0]), compare_rows);
 	for (size_t i = 0; i < t->row_count; i++) {
 		if (i > 0 && t->rows[i].number == t->rows[i - 1].number)
-			return why_set(why, ERR_CONF, "%s: number %u stands twice", path,
-				       t->rows[i].number);
+			return why_set(why, ERR_CONF, "%s:%u: number %u stands in line %u too",
+				       path, t->rows[i].line, t->rows[i].number,
+				       t->rows[i - 1].line);
 		if (t->rows[i].number < DENSE_MAX)
 			t->dense[t->rows[i].number] = &t->rows[i].name;
 	}

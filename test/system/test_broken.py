@@ -6,11 +6,12 @@ Method: tables of texts; each goes into a file of a copy of what is shipped, and
 """
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
 
-from conftest import BUILD, ROOT, Sluiced, files_sink
+from conftest import BUILD, ROOT, Sluiced, files_sink, wait_for
 
 CONFIGURATIONS = [  # name, text, line, words that are said
     ("unknown option", 'stat = "run";', 1, ["unknown key `stat'", "`state'"]),
@@ -19,6 +20,8 @@ CONFIGURATIONS = [  # name, text, line, words that are said
     ("unknown option of a sink", 'sinks = ( { name = "f"; type = "file";\n rotate = 60; } );', 2, ["unknown key `rotate'", "`rotate_s'"]),
     ("unknown type of sink", 'sinks = ( { name = "f"; type = "kafak"; } );', 1, ["unknown type `kafak'", "`kafka'"]),
     ("unknown word", '\nnormalizer: { raw = "unpromotd"; };', 2, ["`raw'", "unpromotd", "`unpromoted'"]),
+    ("unknown decoder", 'collector: { decoder = "fixbuff"; };', 1, ["`decoder'", "fixbuff", "`fixbuf'"]),
+    ("unknown transport", 'listen = (\n { transport = "upd"; } );', 2, ["`transport'", "upd", "`udp'"]),
     ("unknown enricher", 'normalizer: {\n\n enrich = ( "netwrok" ); };', 3, ["unknown enricher `netwrok'", "`network'"]),
     ("unknown mapping of an exporter", 'exporters = (\n { address = "10.0.0.0/8"; mapping = "nprob"; } );', 2, ["unknown mapping `nprob'", "`nprobe'"]),
     ("text for a number", '\nshutdown_s = "soon";', 2, ["`shutdown_s'", "soon"]),
@@ -48,6 +51,7 @@ def promote(line):
 MAPPINGS = [
     ("unknown element", promote('{ element = "octetDeltaCuont"; field = "bytes"; }'), 5, ["unknown element `octetDeltaCuont'", "`octetDeltaCount'"]),
     ("unknown element of a vendor", promote('{ element = "ntop.DNS_QUERRY"; field = "dns_query"; }'), 5, ["`ntop.DNS_QUERY'"]),
+    ("name with a line's end", promote('{ element = "octet\\nDeltaCount"; field = "bytes"; }'), 5, ["`octet?DeltaCount'", "`octetDeltaCount'"]),
     ("unknown field", promote('{ element = "octetDeltaCount"; field = "byts"; }'), 5, ["unknown field `byts'", "`bytes'"]),
     ("enriched field", promote('{ element = "octetDeltaCount"; field = "total_bytes"; }'), 5, ["enriched field `total_bytes'"]),
     ("unknown conversion", promote('{ element = "octetDeltaCount"; field = "bytes"; as = "unix_mss"; }'), 5, ["`unix_mss'", "`unix_ms'"]),
@@ -65,6 +69,8 @@ MAPPINGS = [
 REGISTRIES = [
     ("not XML", "elements/zz.xml", "<registry>\n <record>\n</registry>\n", ["zz.xml:3"]),
     ("table of a wrong shape", "tables/ip_protocols.tsv", "6\ttcp\nseventeen\tudp\n", ["ip_protocols.tsv:2"]),
+    ("number twice in a table", "tables/ip_protocols.tsv", "6\ttcp\n17\tudp\n6\ttcp\n", ["ip_protocols.tsv:3", "number 6", "line 1"]),
+    ("row without a name", "tables/ip_protocols.tsv", "# numbers\n6\t\n", ["ip_protocols.tsv:2", "no name"]),
 ]
 
 
@@ -162,8 +168,18 @@ def test_a_broken_reload_changes_nothing(start, folder):
         assert all(word in answer["error"] for word in words), answer
     assert s.ctl("status")["generation"] == 1
     assert "reload.refused" in s.log()
+    refused = s.log().count("reload.refused")
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write("\nshutdown = 8;\n")
+    s.process.send_signal(signal.SIGHUP)
+    assert wait_for(lambda: s.log().count("reload.refused") > refused)
+    said = s.log().splitlines()[-1]
+    assert f"{conf}:2: unknown key `shutdown'" in said and "`shutdown_s'" in said, said
+    assert s.ctl("status")["generation"] == 1
     with open(conf, "w", encoding="utf-8") as f:
         f.write("shutdown_s = 8;\n")
     answer = s.ctl("reload")
     assert answer["ok"] and answer["changed"] == ["shutdown_s"]
+    s.process.send_signal(signal.SIGHUP)
+    assert wait_for(lambda: s.ctl("status")["generation"] == 3)
     s.stop()
