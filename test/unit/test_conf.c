@@ -327,7 +327,7 @@ static const struct {
 	{ "limits = { rate = 4294967297; };", ":1: 4294967297: a number above 2147483647 needs" },
 	{ "limits = { rate = 2147483648; };", ":1: 2147483648: a number above" },
 	{ "limits = { rate = 0x80000000; };", ":1: 0x80000000: a number above" },
-	{ "limits = { rate = 99999999999999999999; };", ":1: 99999999999999999999: a number" },
+	{ "limits = { rate = 99999999999999999999; };", ":1: " }, /* newer ones: a syntax error */
 	{ "limits = { skew = -2147483649; };", ":1: 2147483649: a number above" },
 	{ "/* \n */ # 9999999999\n state = \"\\\"9999999999\";\n// \"\nworkers = 9999999999;",
 	  ":5: 9999999999: a number above" },
