@@ -292,7 +292,6 @@ static void fail(struct file *f)
 		f->retry_ms = RETRY_MAX_MS;
 	f->retry_at_ms = clock_mono_ms() + f->retry_ms;
 	f->is_waiting = true;
-	stat_inc(f->env.stat, SINK_STAT_ERRORS);
 	if (strcmp(f->said, error) != 0)
 		log_error("sink.file_failed sink=%s path=%s why=\"%s\" retry=until_it_works",
 			  f->env.name, log_quote(f->path, strlen(f->path), quoted, sizeof(quoted)),
@@ -303,6 +302,7 @@ static void fail(struct file *f)
 	f->view.open_records = 0;
 	memcpy(f->view.error, error, sizeof(f->view.error));
 	(void)pthread_mutex_unlock(&f->lock);
+	stat_inc(f->env.stat, SINK_STAT_ERRORS); /* whoever sees it sees the state too */
 }
 
 /* "worker:lsn" of the first record of each log that may be in the file. */

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+import conftest
 from conftest import BUILD, ROOT
 
 NTP_1970 = 2208988800
@@ -230,5 +231,8 @@ def test_capture(path):
     if len(theirs) == len(ours):
         for i, (a, b) in enumerate(zip(theirs, ours)):
             compared += compare_flow(a, b, f"flow {i}")
+    conftest.GOLDEN["captures"] += 1
+    conftest.GOLDEN["flows"] += len(ours)
+    conftest.GOLDEN["fields"] += compared
     print(f"golden {os.path.basename(path)}: {len(ours)} flows, tshark {len(theirs)}, {compared} fields equal")
     assert len(theirs) == len(ours)
