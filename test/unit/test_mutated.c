@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "test/unit/road.h"
 
-#define QUICK_BYTES 300 /* of one message, and messages of one capture: all of them with */
+#define QUICK_BYTES 200 /* of one message, and messages of one capture: all of them with */
 #define QUICK_MESSAGES 2 /* SLUICE_MUTATE=all in the environment */
 #define MESSAGE_MS_MAX 1000    /* a hang, not a speed */
 
