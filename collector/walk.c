@@ -37,7 +37,8 @@ static uint32_t padding_records(const struct walk *w, const struct set_run *run)
 	uint32_t spare;
 	uint32_t zeros = 0;
 
-	if (run->count == 0 || !run->tmpl->is_fixed || (run->end - w->records[run->first].octets) % 4 != 0)
+	if (run->count == 0 || !run->tmpl->is_fixed ||
+	    (run->end - w->records[run->first].octets) % 4 != 0)
 		return 0;
 	while (zeros < NF9_PADDING_MAX && p[-1] == 0) {
 		zeros++;
