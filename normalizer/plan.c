@@ -293,10 +293,54 @@ static void make_steps(struct draft *d)
 			skip += step->bytes;
 			continue;
 		}
-		step->skip = (uint16_t)skip;
+		step->offset = skip;
 		skip = 0;
 		p->step_count++;
 	}
+}
+
+/* Steps of one kind together, otherwise in their order. */
+static void sort_runs(struct plan *p, const struct step *from)
+{
+	uint32_t n = 0;
+
+	for (uint8_t op = 0; op < STEP_OPS; op++) {
+		uint32_t first = n;
+
+		for (uint32_t i = 0; i < p->run_steps; i++) {
+			if (from[i].op == op)
+				p->steps[n++] = from[i];
+		}
+		if (n > first)
+			p->runs[p->run_count++] = (struct run){ op, (uint16_t)first, (uint16_t)n };
+	}
+}
+
+/* Where raw = "full" every step keeps its octets, in the order of the wire: there are no runs then. */
+static enum err make_runs(struct draft *d)
+{
+	struct plan *p = d->plan;
+	struct step *copy;
+	uint32_t offset = 0;
+
+	if (d->catalog->raw == RAW_MODE_FULL)
+		return ERR_OK;
+	for (; p->run_steps < p->step_count; p->run_steps++) {
+		struct step *step = &p->steps[p->run_steps];
+
+		if ((step->flags & STEP_VARIABLE) != 0)
+			break;
+		step->offset += offset;
+		offset = step->offset + step->bytes;
+	}
+	p->run_bytes = offset;
+	copy = malloc((p->run_steps + 1) * sizeof(*copy));
+	if (copy == NULL)
+		return ERR_NOMEM;
+	memcpy(copy, p->steps, p->run_steps * sizeof(*copy));
+	sort_runs(p, copy);
+	free(copy);
+	return ERR_OK;
 }
 
 static int compare_targets(const void *a, const void *b)
@@ -445,6 +489,7 @@ static enum err compile(struct draft *d)
 		find_targets(d, i);
 	}
 	make_steps(d);
+	TRY(make_runs(d));
 	make_groups(d);
 	return make_statics(d);
 }

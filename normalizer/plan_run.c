@@ -102,6 +102,7 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 		f->tracked[step->at] = v;
 		return;
 	case STEP_SKIP:
+	case STEP_OPS:
 		return;
 	}
 	if (xform_run(&p->xforms[step->at], env, v.octets, v.bytes, f) == XFORM_FAILED &&
@@ -223,27 +224,76 @@ static inline void mark_always(const struct plan *p, struct flow *f)
 		f->has[i] |= p->always[i];
 }
 
+/* Those that stand at the same place in every record. */
+static void do_run(const struct plan *p, const struct run *run, const struct xform_env *env,
+		   const uint8_t *record, struct flow *f)
+{
+	const struct step *step = p->steps + run->first;
+	const struct step *end = p->steps + run->end;
+
+	switch ((enum step_op)run->op) {
+	case STEP_U8:
+		for (; step < end; step++)
+			f->slots[step->field].i64 = record[step->offset];
+		return;
+	case STEP_U16:
+		for (; step < end; step++)
+			f->slots[step->field].i64 = be16(record + step->offset);
+		return;
+	case STEP_U32:
+		for (; step < end; step++)
+			f->slots[step->field].i64 = be32(record + step->offset);
+		return;
+	case STEP_V4:
+		for (; step < end; step++) {
+			f->slots[step->field].octets = record + step->offset;
+			f->slots[step->field].bytes = 4;
+		}
+		return;
+	case STEP_TRACK:
+		for (; step < end; step++)
+			f->tracked[step->at] = (struct value){ record + step->offset, step->bytes };
+		return;
+	case STEP_U64:
+	case STEP_MS:
+	case STEP_MAC:
+	case STEP_V6:
+	case STEP_STR:
+	case STEP_XFORM:
+	case STEP_RAW:
+	case STEP_PADDING:
+	case STEP_SKIP:
+	case STEP_OPS:
+		break;
+	}
+	for (; step < end; step++) {
+		struct value v = { record + step->offset, step->bytes };
+
+		run_step(p, step, env, v, f);
+	}
+}
+
 void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,
 	      struct flow *f)
 {
 	const struct step *end = p->steps + p->step_count;
-	const uint8_t *at = record;
+	const uint8_t *at = record + p->run_bytes;
 
 	mark_always(p, f);
-	for (const struct step *step = p->steps; step < end; step++) {
-		struct value v = { at + step->skip, step->bytes };
+	for (uint32_t i = 0; i < p->run_count; i++)
+		do_run(p, &p->runs[i], env, record, f);
+	for (const struct step *step = p->steps + p->run_steps; step < end; step++) {
+		struct value v = { at + step->offset, step->bytes };
 
-		if (__builtin_expect(step->flags != 0, 0)) {
-			if ((step->flags & STEP_VARIABLE) != 0) {
-				v.bytes = *v.octets++;
-				if (v.bytes == 255) {
-					v.bytes = be16(v.octets);
-					v.octets += 2;
-				}
+		if ((step->flags & STEP_VARIABLE) != 0) {
+			v.bytes = *v.octets++;
+			if (v.bytes == 255) {
+				v.bytes = be16(v.octets);
+				v.octets += 2;
 			}
-			if ((step->flags & STEP_KEEPS) != 0)
-				keep_raw(f, step->key, step->form, v);
 		}
+		if ((step->flags & STEP_KEEPS) != 0)
+			keep_raw(f, step->key, step->form, v);
 		at = v.octets + v.bytes;
 		run_step(p, step, env, v, f);
 	}

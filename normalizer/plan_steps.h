@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * plan_steps.h - what plan.c compiles and plan_run.c runs; nobody else includes it.
+ *
+ *	record | srcIPv4 | octets | port | port | name (variable) | octets |
+ *	runs	 U16: port port   U64: octets   V4: srcIPv4		 each at its offset
+ *	steps						    STR	    U64	 one behind the other
+ *
+ * Fields before the first of variable length stand at the same place in every record: steps that do the same
+ * are done together.
  */
 #ifndef NORMALIZER_PLAN_STEPS_H
 #define NORMALIZER_PLAN_STEPS_H
@@ -21,23 +28,32 @@ enum step_op {
 	STEP_RAW,     /* no target */
 	STEP_PADDING, /* in raw only when it is not all zero: then somebody says something with it */
 	STEP_TRACK,   /* its octets are wanted when the walk is over */
-	STEP_SKIP     /* nothing is wanted, but its length is in the record */
+	STEP_SKIP,    /* nothing is wanted, but its length is in the record */
+	STEP_OPS
 };
 
 #define STEP_VARIABLE 1u /* its length is in the record */
 #define STEP_KEEPS 2u	 /* raw = "full": stands in raw whatever happens */
 
-/* One field of the template, in wire order. */
+/* One field of the template. */
 struct step {
 	uint8_t op;
-	uint8_t form;		   /* enum raw_form */
-	uint8_t flags;		   /* STEP_VARIABLE, STEP_KEEPS: seldom both, mostly neither */
-	uint16_t skip;		   /* octets before it that nobody wants */
+	uint8_t form;  /* enum raw_form */
+	uint8_t flags; /* STEP_VARIABLE, STEP_KEEPS: seldom both, mostly neither */
+	uint32_t
+		offset; /* in a run: from the record's first octet; else octets before it that nobody wants */
 	uint16_t bytes;		   /* fixed length */
 	uint16_t index;		   /* of the template's field */
 	uint16_t field;		   /* STEP_U8 ... STEP_V6 */
 	uint16_t at;		   /* STEP_TRACK: number in tracked; else in xforms */
 	const struct raw_key *key; /* NULL: never in raw */
+};
+
+/* Steps that do the same. */
+struct run {
+	uint8_t op;
+	uint16_t first;
+	uint16_t end;
 };
 
 struct tracked {
@@ -64,6 +80,9 @@ struct plan {
 	uint64_t profile;
 	uint16_t field_count;
 	uint32_t step_count;
+	uint32_t run_count;
+	uint32_t run_steps; /* the first of the steps are in runs */
+	uint32_t run_bytes; /* where the others begin in the record */
 	uint32_t xform_count;
 	uint32_t tracked_count;
 	uint32_t group_count;
@@ -72,6 +91,7 @@ struct plan {
 	uint64_t always[FIELD_WORDS]; /* fields of the steps that cannot fail */
 	int32_t boot_at;	      /* tracked systemInitTimeMilliseconds, or -1 */
 	struct step *steps;
+	struct run runs[STEP_OPS];
 	struct xform *xforms;
 	struct tracked *tracked;
 	struct group *groups;

@@ -15,11 +15,18 @@
 
 static bool is_zero(const uint8_t *octets, uint32_t bytes)
 {
-	for (uint32_t i = 0; i < bytes; i++) {
-		if (octets[i] != 0)
-			return false;
+	uint64_t all = 0;
+	uint32_t i = 0;
+
+	for (; i + 8 <= bytes; i += 8)
+		all |= be64(octets + i);
+	if (i + 4 <= bytes) {
+		all |= be32(octets + i);
+		i += 4;
 	}
-	return true;
+	for (; i < bytes; i++)
+		all |= octets[i];
+	return all == 0;
 }
 
 static enum xform_result take_uint(const struct xform *x, uint64_t v, struct flow *f)
