@@ -304,7 +304,7 @@ static void sort_runs(struct plan *p, const struct step *from)
 {
 	uint32_t n = 0;
 
-	for (uint8_t op = 0; op < STEP_OPS; op++) {
+	for (unsigned op = 0; op < STEP_OPS; op++) {
 		uint32_t first = n;
 
 		for (uint32_t i = 0; i < p->run_steps; i++) {
@@ -312,7 +312,8 @@ static void sort_runs(struct plan *p, const struct step *from)
 				p->steps[n++] = from[i];
 		}
 		if (n > first)
-			p->runs[p->run_count++] = (struct run){ op, (uint16_t)first, (uint16_t)n };
+			p->runs[p->run_count++] =
+				(struct run){ (uint8_t)op, (uint16_t)first, (uint16_t)n };
 	}
 }
 
@@ -398,6 +399,7 @@ static bool may_apply(const struct draft *d, const struct static_value *s)
 	bool can_hold = s->if_present < 0 || d->per_field[s->if_present] > 0;
 
 	for (uint32_t i = 0; i < p->static_count; i++) {
+		must(p->statics[i] != NULL);
 		if (p->statics[i]->field == s->field && p->statics[i]->if_present < 0)
 			return false;
 		can_hold = can_hold || p->statics[i]->field == s->if_present;

@@ -70,12 +70,9 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 		slot->bytes = 6;
 		return;
 	case STEP_V4:
-		slot->octets = v.octets;
-		slot->bytes = 4;
-		return;
 	case STEP_V6:
 		slot->octets = v.octets;
-		slot->bytes = 16;
+		slot->bytes = step->op == STEP_V4 ? 4 : 16;
 		return;
 	case STEP_STR:
 		bytes = utf8_trim(v.octets, v.bytes, &is_ascii);
