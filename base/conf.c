@@ -349,7 +349,7 @@ static enum err read_secret(const char *path, struct why *why, char **out)
 	ssize_t n;
 
 	if (fd < 0)
-		return why_set(why, ERR_CONF, "%s: %s", path, strerror(errno));
+		return why_errno(why, ERR_CONF, path);
 	if (fstat(fd, &st) != 0 || (st.st_mode & S_IROTH) != 0) {
 		(void)close(fd);
 		return why_set(why, ERR_CONF, "%s: others may read it; chmod o-r", path);

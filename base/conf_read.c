@@ -324,9 +324,10 @@ enum err conf_read_error(const config_t *config, const char *path, struct why *w
 {
 	const char *file = config_error_file(config);
 
+	if (config_error_type(config) == CONFIG_ERR_FILE_IO && errno == 0)
+		return why_set(why, ERR_CONF, "%s: cannot be read", path);
 	if (config_error_type(config) == CONFIG_ERR_FILE_IO)
-		return why_set(why, errno == EACCES ? ERR_PERM : ERR_CONF, "%s: %s", path,
-			       errno == 0 ? "cannot be read" : strerror(errno));
+		return why_errno(why, ERR_CONF, path);
 	return why_set(why, ERR_CONF, "%s:%d: %s", file == NULL ? path : file,
 		       config_error_line(config), config_error_text(config));
 }

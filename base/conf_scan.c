@@ -108,7 +108,7 @@ static enum err scan_file(const char *folder, const char *name, struct why *why)
 	FILE *f = open_file(folder, name);
 
 	if (f == NULL)
-		return why_set(why, ERR_CONF, "%s: %s", name, strerror(errno));
+		return why_errno(why, ERR_CONF, name);
 	/* The whole file in one go: up to a NUL, where libconfig's text ends too. */
 	if (getdelim(&text, &room, '\0', f) > 0)
 		e = conf_scan_text(text, name, why);

@@ -102,8 +102,7 @@ static enum err listen_at(struct ctl *ctl, struct why *why)
 		ctl->file_ino = st.st_ino;
 	}
 	if (rc != 0 || listen(ctl->fd, BACKLOG) != 0)
-		return why_set(why, errno == EACCES ? ERR_PERM : ERR_IO, "%s: %s", ctl->path,
-			       strerror(errno));
+		return why_errno(why, ERR_IO, ctl->path);
 	return ERR_OK;
 }
 

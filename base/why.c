@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/why.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +27,13 @@ enum err why_set(struct why *why, enum err e, const char *format, ...)
 	va_end(ap);
 	make_line(why);
 	return e;
+}
+
+enum err why_errno(struct why *why, enum err otherwise, const char *what)
+{
+	bool is_forbidden = errno == EACCES || errno == EPERM || errno == EROFS;
+
+	return why_set(why, is_forbidden ? ERR_PERM : otherwise, "%s: %s", what, strerror(errno));
 }
 
 void why_prefix(struct why *why, const char *format, ...)

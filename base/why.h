@@ -21,6 +21,9 @@ struct why {
 enum err why_set(struct why *why, enum err e, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* "<what>: " and what errno says: ERR_PERM when it is a matter of permission, else `otherwise`. */
+enum err why_errno(struct why *why, enum err otherwise, const char *what);
+
 /* Puts "<context>: " before the text. */
 void why_prefix(struct why *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -210,12 +210,12 @@ static enum err read_file(struct loading *l, uint16_t file)
 	enum err e = ERR_OK;
 
 	if (f == NULL)
-		return why_set(l->why, ERR_IO, "%s: %s", path, strerror(errno));
+		return why_errno(l->why, ERR_IO, path);
 	text = g_string_new(NULL);
 	while ((bytes = fread(piece, 1, sizeof(piece), f)) > 0 && text->len <= FILE_BYTES_MAX)
 		g_string_append_len(text, piece, (gssize)bytes);
 	if (ferror(f))
-		e = why_set(l->why, ERR_IO, "%s: %s", path, strerror(errno));
+		e = why_errno(l->why, ERR_IO, path);
 	else if (text->len > FILE_BYTES_MAX)
 		e = why_set(l->why, ERR_CONF, "%s: longer than %u octets", path, FILE_BYTES_MAX);
 	(void)fclose(f);
@@ -244,7 +244,7 @@ static enum err list_files(struct loading *l, const char *dir)
 	enum err e = ERR_OK;
 
 	if (count < 0)
-		return why_set(l->why, ERR_IO, "element directory %s: %s", dir, strerror(errno));
+		return why_errno(l->why, ERR_IO, dir);
 	if (count == 0)
 		e = why_set(l->why, ERR_CONF, "element directory %s: no *.xml in it", dir);
 	else if (count > FILES_MAX)

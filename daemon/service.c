@@ -27,13 +27,6 @@ const struct options *service_options(struct service *s)
 	return reload_newest(&s->reload)->options;
 }
 
-static enum err dir_error(const char *path, struct why *why)
-{
-	bool is_forbidden = errno == EACCES || errno == EPERM || errno == EROFS;
-
-	return why_set(why, is_forbidden ? ERR_PERM : ERR_IO, "%s: %s", path, strerror(errno));
-}
-
 /* Makes a folder and those above it; it must take files. */
 static enum err make_dirs(const char *path, struct why *why)
 {
@@ -49,16 +42,16 @@ static enum err make_dirs(const char *path, struct why *why)
 			continue;
 		*p = '\0';
 		if (mkdir(part, 0755) != 0 && errno != EEXIST)
-			return dir_error(part, why);
+			return why_errno(why, ERR_IO, part);
 		*p = was;
 		if (was == '\0')
 			break;
 	}
 	if (stat(path, &st) != 0)
-		return dir_error(path, why);
+		return why_errno(why, ERR_IO, path);
 	if (!S_ISDIR(st.st_mode))
 		return why_set(why, ERR_IO, "%s: not a folder", path);
-	return access(path, W_OK | X_OK) == 0 ? ERR_OK : dir_error(path, why);
+	return access(path, W_OK | X_OK) == 0 ? ERR_OK : why_errno(why, ERR_IO, path);
 }
 
 /* One service for each folder of state: two would write over each other. */
@@ -72,7 +65,7 @@ static enum err lock_state(struct service *s, const char *state, struct why *why
 		return why_set(why, ERR_CONF, "%s: path too long", state);
 	s->state_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (s->state_lock < 0)
-		return dir_error(path, why);
+		return why_errno(why, ERR_IO, path);
 	if (flock(s->state_lock, LOCK_EX | LOCK_NB) != 0) {
 		(void)!read(s->state_lock, pid, sizeof(pid) - 1);
 		pid[strcspn(pid, "\n")] = '\0';

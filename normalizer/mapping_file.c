@@ -150,7 +150,7 @@ static enum err get_table(struct reading *r, const config_setting_t *s, const ch
 	if (e != ERR_OK) {
 		why_prefix(r->why, "%s:%u: table `%s'", r->file, config_setting_source_line(s),
 			   name);
-		return e == ERR_NOMEM ? e : ERR_CONF;
+		return e == ERR_NOMEM || e == ERR_PERM ? e : ERR_CONF;
 	}
 	*out = set->tables[set->table_count].table;
 	set->tables[set->table_count].name = strdup(name);
@@ -504,7 +504,7 @@ enum err mapping_files_read(const struct mapping_source *src, struct mapping_set
 	enum err e = ERR_OK;
 
 	if (count < 0)
-		return why_set(why, ERR_CONF, "%s: %s", src->mappings_dir, strerror(errno));
+		return why_errno(why, ERR_CONF, src->mappings_dir);
 	for (int i = 0; i < count; i++) {
 		char path[PATH_BYTES];
 

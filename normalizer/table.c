@@ -157,14 +157,14 @@ enum err table_load(const char *path, struct why *why, struct table **out)
 	FILE *file = fopen(path, "re");
 
 	if (file == NULL)
-		return why_set(why, ERR_ABSENT, "%s: %s", path, strerror(errno));
+		return why_errno(why, ERR_ABSENT, path);
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		e = ERR_NOMEM;
 	while (e == ERR_OK && getline(&line, &room, file) >= 0)
 		e = read_row(t, line, path, ++number, why);
 	if (e == ERR_OK && ferror(file))
-		e = why_set(why, ERR_IO, "%s: %s", path, strerror(errno));
+		e = why_errno(why, ERR_IO, path);
 	if (e == ERR_OK)
 		e = settle(t, path, why);
 	free(line);

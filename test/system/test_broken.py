@@ -141,6 +141,17 @@ def test_files_that_cannot_be_read(folder):
     assert code == 77 and "Permission denied" in err
 
 
+@pytest.mark.parametrize("name", ["mappings", "elements", "tables", "mappings/nprobe.conf", "elements/ntop.xml", "tables/ip_protocols.tsv"])
+def test_templates_that_may_not_be_read(folder, name):
+    options = with_templates(folder)
+    os.chmod(folder, 0o755)
+    os.chmod(f"{folder}/templates/{name}", 0)
+    user = ["setpriv", "--reuid=65534", "--clear-groups"] if os.getuid() == 0 else []
+    code, out, err = run_check(*options, user=user)
+    os.chmod(f"{folder}/templates/{name}", 0o755)
+    assert code == 77 and out == "" and name in err and "Permission denied" in err, err
+
+
 def test_what_is_right_passes(folder):
     code, out, err = run_check("-c", "etc/sluice.conf")
     assert code == 0 and out.startswith("ok: ") and err == ""
