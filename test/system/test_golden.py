@@ -140,9 +140,9 @@ CAPTURES = sorted(p for d in (os.path.join(ROOT, "test/corpus"), os.path.join(RO
                   if os.path.exists(p[:-5] + ".tshark.json") and "sflow" not in p)
 
 
-def replay(path, decoder):
+def replay(path, decoder, raw="full"):
     done = subprocess.run([os.path.join(BUILD, "sluiced"), "-o", 'sinks=({ name = "out"; type = "stdout"; })',
-                           "-o", f"collector.decoder={decoder}", "-o", "normalizer.raw=full", "-o", "state=/tmp/sluice-golden-state",
+                           "-o", f"collector.decoder={decoder}", "-o", f"normalizer.raw={raw}", "-o", "state=/tmp/sluice-golden-state",
                            "-o", "normalizer.enrich=()", "-o", "collector.selfcheck=1", "--replay", path],
                           capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
     flows, ledger = done.stdout.splitlines(), done.stderr.splitlines()
@@ -236,3 +236,18 @@ def test_capture(path):
     conftest.GOLDEN["fields"] += compared
     print(f"golden {os.path.basename(path)}: {len(ours)} flows, tshark {len(theirs)}, {compared} fields equal")
     assert len(theirs) == len(ours)
+
+
+@pytest.mark.parametrize("path", CAPTURES, ids=lambda p: os.path.basename(p)[:-5])
+def test_wire(path):
+    """Each record's octets stand in the datagrams as tshark cuts them, one behind the other."""
+    done = subprocess.run(["tshark", "-r", path, "-T", "fields", "-e", "udp.payload"], capture_output=True, text=True, check=True)
+    octets = done.stdout.replace("\n", "|").replace(":", "")
+    at = 0
+    flows = [json.loads(line) for line in replay(path, "plan", "wire")]
+    for i, f in enumerate(flows):
+        wire = f["raw"]["wire"]
+        found = octets.find(wire, at)
+        assert wire and found >= 0, f"the octets of flow {i} are not behind those of the one before"
+        at = found + len(wire)
+    assert len(flows) == len(replay(path, "plan"))
