@@ -8,6 +8,50 @@
 #define COLUMNS_MAX 24
 #define CELL_BYTES 256
 
+/* C0, DEL, and C1 as UTF-8 has it. */
+static bool is_control(const char *p)
+{
+	unsigned char c = (unsigned char)p[0];
+	unsigned char next = c == 0 ? 0 : (unsigned char)p[1];
+
+	return (c < ' ' && c != 0) || c == 0x7f || (c == 0xc2 && next >= 0x80 && next <= 0x9f);
+}
+
+static void clean_text(json_t *v)
+{
+	char *copy = strdup(json_string_value(v));
+
+	for (char *p = copy; p != NULL && *p != '\0'; p++) {
+		if (!is_control(p))
+			continue;
+		if ((unsigned char)*p == 0xc2)
+			*p++ = '?';
+		*p = '?';
+	}
+	if (copy == NULL || json_string_set(v, copy) != 0)
+		(void)json_string_set(v, "");
+	free(copy);
+}
+
+/* What exporters say goes to a terminal: nothing in it may steer one. */
+static void make_plain(json_t *v)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_string(v))
+		clean_text(v);
+	json_object_foreach(v, key, member)
+	{
+		make_plain(member);
+	}
+	json_array_foreach(v, i, member)
+	{
+		make_plain(member);
+	}
+}
+
 /* One value as text of one cell. */
 static const char *cell_text(json_t *v, char out[CELL_BYTES])
 {
@@ -154,8 +198,10 @@ static void show_schema(json_t *answer, FILE *out)
 
 void ctl_show(const char *verb, json_t *answer, FILE *out)
 {
-	const char *error = json_string_value(json_object_get(answer, "error"));
+	const char *error;
 
+	make_plain(answer);
+	error = json_string_value(json_object_get(answer, "error"));
 	if (error != NULL) {
 		(void)fprintf(stderr, "sluicectl: %s\n", error);
 		return;

@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -368,6 +370,25 @@ def test_tail(start, folder):
     lines = [json.loads(line) for line in out.splitlines()]
     assert len(lines) == 6 and lines[-1]["events"] == 5
     assert all(line["event"]["normalized"]["source"] == "ipfix" for line in lines[:-1])
+    s.stop()
+
+
+def test_nothing_steers_a_terminal(start, folder):
+    """What an exporter says comes to the terminal without control characters; with --json as JSON says them."""
+    s = start(Sluiced, files_sink(folder))
+    words = [os.path.join(BUILD, "sluicectl"), "-s", s.socket]
+    tails = [subprocess.Popen([*words, *more, "tail", "-n", "1"], stdout=subprocess.PIPE) for more in ([], ["--json"])]
+    time.sleep(0.5)
+    template = struct.pack(">HHHHHHHH", 2, 16, 256, 2, 371, 65535, 1, 4)
+    name = "a\x1b[31m\x07\x7f\u009b2Jé".encode()
+    data = bytes([len(name)]) + name + struct.pack(">I", 7)
+    body = template + struct.pack(">HH", 256, 4 + len(data)) + data
+    message = struct.pack(">HHIII", 10, 16 + len(body), 1790000000, 1, 1) + body
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(message, ("127.0.0.1", s.port))
+    people, machine = (t.communicate(timeout=20)[0] for t in tails)
+    assert "a?[31m????2Jé".encode() in people and not any(c < 32 and c != 10 or c == 127 for c in people)
+    assert json.loads(machine.splitlines()[0])["event"]["normalized"]["user_name"] == name.decode()
     s.stop()
 
 
