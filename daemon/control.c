@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "daemon/control_show.h"
+#include "daemon/fields.h"
 #include "daemon/ledger.h"
 #include "daemon/service.h"
 #include "daemon/tail.h"
@@ -57,6 +58,16 @@ static enum err cmd_mappings(void *ctx, struct ctl_call *call, struct why *why)
 		return why_set(why, ERR_FORMAT, "usage: mappings [list]");
 	show_mappings(ctx, call->out);
 	return ERR_OK;
+}
+
+static enum err cmd_fields(void *ctx, struct ctl_call *call, struct why *why)
+{
+	struct service *s = ctx;
+
+	if (call->word_count > 2)
+		return why_set(why, ERR_FORMAT, "usage: fields [NAME]");
+	return fields_json(reload_newest(&s->reload)->catalog,
+			   call->word_count == 2 ? call->words[1] : NULL, call->out, why);
 }
 
 static enum err cmd_schema(void *ctx, struct ctl_call *call, struct why *why)
@@ -258,6 +269,9 @@ const struct ctl_command control_commands[] = {
 	  cmd_templates },
 	{ "mappings", "mappings [list]", "Mapping files of the running generation.", false,
 	  cmd_mappings },
+	{ "fields", "fields [NAME]",
+	  "Canonical fields: type, unit, meaning, and which elements feed them.", false,
+	  cmd_fields },
 	{ "schema", "schema", "The Avro schema that is written.", false, cmd_schema },
 	{ "sinks", "sinks", "Each sink's state and position.", false, cmd_sinks },
 	{ "log", "log", "The log's size and positions.", false, cmd_log },

@@ -6,6 +6,7 @@
 
 #include "base/ctl.h"
 #include "daemon/control.h"
+#include "daemon/fields.h"
 #include "daemon/options.h"
 #include "daemon/pipeline.h"
 #include "normalizer/enrich.h"
@@ -14,43 +15,57 @@
 #include "sink/log.h"
 #include "sink/sink.h"
 
-static void print_layer(const struct field_set *fields, enum field_layer layer, const char *title,
+static void print_layer(const struct catalog *c, enum field_layer layer, const char *title,
 			FILE *out)
 {
+	const struct field_set *fields = &c->fields;
 	size_t first;
 	size_t end = field_layer_end(fields, layer, &first);
+	bool is_fed = layer == LAYER_normalized;
 
-	(void)fprintf(out, "\n## %s\n\n| field | Avro type | unit | meaning |\n|---|---|---|---|\n",
-		      title);
+	(void)fprintf(out,
+		      "\n## %s\n\n| field | Avro type | unit | meaning |%s\n|---|---|---|---|%s\n",
+		      title, is_fed ? " fed by |" : "", is_fed ? "---|" : "");
 	for (size_t i = first; i < end; i++) {
 		const struct field *f = &fields->fields[i];
 
-		(void)fprintf(out, "| `%s`%s | %s%s | %s | %s |\n", f->name,
+		(void)fprintf(out, "| `%s`%s | %s%s | %s | %s |", f->name,
 			      f->is_required ? " (always)" : "", field_type_text(f->type),
 			      f->type == FIELD_MS     ? ", timestamp-millis"
 			      : f->type == FIELD_DATE ? ", date"
 						      : "",
 			      f->unit, f->doc);
+		if (is_fed) {
+			(void)fputc(' ', out);
+			fields_print_sources(c, (unsigned)i, out);
+			(void)fputs(" |", out);
+		}
+		(void)fputc('\n', out);
 	}
 }
 
-static void print_fields(FILE *out)
+/* The elements are those of the mapping files in the folder of the project. */
+static bool print_fields(FILE *out)
 {
-	struct field_set *fields = malloc(sizeof(*fields));
+	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables",
+				     RAW_MODE_UNPROMOTED };
+	struct why why = { "" };
+	struct catalog *c;
 
-	if (fields == NULL)
-		return;
-	field_set_init(fields);
+	if (catalog_load(&conf, 1, &why, &c) != ERR_OK) {
+		(void)fprintf(stderr, "sluiced: %s\n", why.text);
+		return false;
+	}
 	(void)fputs(
-		"# Fields\n\nGenerated from `normalizer/fields.def`. One Avro record `sluice.Flow`: "
-		"`record_id`, `normalized`, `enriched`, `raw`.\n\n"
+		"# Fields\n\nGenerated from `normalizer/fields.def` and the files of `templates/mappings`. One "
+		"Avro record `sluice.Flow`: `record_id`, `normalized`, `enriched`, `raw`.\n\n"
 		"`record_id` is 16 octets, XXH3-128 of the record's wire content and origin: the same "
 		"on replay and on a second collector. A field is null when the record does not tell it, or no "
 		"mapping or enricher that is on gives it: see [OPTIONS.md](OPTIONS.md) for the enrichers "
 		"there are. The schema has fields of enrichers that this version does not have yet.\n",
 		out);
-	print_layer(fields, LAYER_normalized, "normalized: what the exporter said", out);
-	print_layer(fields, LAYER_enriched, "enriched: what was derived or joined", out);
+	print_layer(c, LAYER_normalized, "normalized: what the exporter said", out);
+	print_layer(c, LAYER_enriched, "enriched: what was derived or joined", out);
 	(void)fputs(
 		"\n## raw: what the exporter sent and nothing else says\n\n"
 		"| field | Avro type | meaning |\n|---|---|---|\n"
@@ -64,10 +79,11 @@ static void print_fields(FILE *out)
 		out);
 	for (size_t i = 0; i < NOTE_COUNT; i++)
 		(void)fprintf(out, "| `%s` | %s |\n", note_texts[i], note_docs[i]);
-	free(fields);
+	catalog_free(c);
+	return true;
 }
 
-static void print_options(FILE *out)
+static bool print_options(FILE *out)
 {
 	(void)fputs(
 		"# Options\n\nGenerated from the tables that the parser uses. Syntax is libconfig's; "
@@ -93,6 +109,7 @@ static void print_options(FILE *out)
 			(void)fprintf(out, "%s%c", *p == '|' ? "\\" : "", *p);
 		(void)fprintf(out, "` | %s |\n", c->doc);
 	}
+	return true;
 }
 
 static void print_counters(const char *title, const struct stat_desc *descs, size_t count,
@@ -105,7 +122,7 @@ static void print_counters(const char *title, const struct stat_desc *descs, siz
 			      descs[i].unit, descs[i].doc);
 }
 
-static void print_all_counters(FILE *out)
+static bool print_all_counters(FILE *out)
 {
 	(void)fputs(
 		"# Counters\n\nGenerated from the tables of each room. All but `data_sets_held_now` only grow, "
@@ -117,11 +134,12 @@ static void print_all_counters(FILE *out)
 	print_counters("Pipeline", pipeline_stat_descs, PIPE_STAT_COUNT, out);
 	print_counters("Log", log_stat_descs, LOG_STAT_COUNT, out);
 	print_counters("Each sink", sink_stat_descs, SINK_STAT_COUNT, out);
+	return true;
 }
 
 static const struct {
 	const char *name;
-	void (*print)(FILE *out);
+	bool (*print)(FILE *out);
 } pages[] = { { "fields", print_fields },
 	      { "options", print_options },
 	      { "counters", print_all_counters } };
@@ -130,8 +148,7 @@ bool docs_print(const char *page, FILE *out)
 {
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(pages[i].name, page) == 0) {
-			pages[i].print(out);
-			return true;
+			return pages[i].print(out);
 		}
 	}
 	return false;

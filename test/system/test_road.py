@@ -402,6 +402,10 @@ def test_control_socket(start, folder):
     assert s.ctl("exporters")["exporters"][0]["flows"] == 100
     templates = s.ctl("templates")["templates"]
     assert any(e["fields"] == ["bytes"] for t in templates for e in t["elements"])
+    field = s.ctl("fields", "flow_id")["fields"][0]
+    assert field["type"] == "string" and {"mapping": "iana", "element": "flowId", "as": "decimal"}.items() <= field["fed_by"][-1].items()
+    assert len(s.ctl("fields")["fields"]) > 250
+    assert "`src_port'" in s.ctl("fields", "src_prot")["error"]
     unmapped = s.ctl("templates", "--unmapped")["templates"]
     assert unmapped and all(e["in_raw"] and not e["fields"] for t in unmapped for e in t["elements"])
     assert not s.ctl("statsu")["ok"] and "status" in s.ctl("statsu")["error"]
