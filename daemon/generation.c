@@ -64,15 +64,28 @@ static enum err make_exporters(struct generation *g, struct why *why)
 	return ERR_OK;
 }
 
+/* The group of that name under `normalizer`; NULL: it has none. */
+static const void *enricher_conf(const struct normalizer_options *o, const char *name)
+{
+	const struct {
+		const char *name;
+		const void *conf;
+	} groups[] = { { "network", &o->network }, { "derived", &o->derived } };
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		if (strcmp(groups[i].name, name) == 0)
+			return groups[i].conf;
+	}
+	return NULL;
+}
+
 static enum err make_enrichers(struct generation *g, struct why *why)
 {
 	const void *confs[ENRICHERS_MAX] = { NULL };
 	const struct options *o = g->options;
 
-	for (size_t i = 0; enrichers[i].name != NULL; i++) {
-		if (strcmp(enrichers[i].name, "network") == 0)
-			confs[i] = &o->normalizer.network;
-	}
+	for (size_t i = 0; enrichers[i].name != NULL; i++)
+		confs[i] = enricher_conf(&o->normalizer, enrichers[i].name);
 	return enrich_load(o->normalizer.enrich, o->normalizer.enrich_count, confs, why,
 			   &g->enrich);
 }

@@ -209,11 +209,13 @@ static const struct conf_opt normalizer_table[] = {
 	  .reload = CONF_LIVE,
 	  .at = AT(enrich),
 	  .preset = "network",
-	  .doc = "Enrichers: network, time.",
+	  .doc = "Enrichers: network, derived, totals, time; they run in this order.",
 	  .count_at = AT(enrich_count),
 	  .check = enrich_check },
 	{ "network", CONF_GROUP, CONF_LIVE, AT(network), 0, 0, NULL,
 	  "Options of the enricher network.", 0, NULL, enrich_network_options, 0, NULL },
+	{ "derived", CONF_GROUP, CONF_LIVE, AT(derived), 0, 0, NULL,
+	  "Options of the enricher derived.", 0, NULL, enrich_derived_options, 0, NULL },
 	{ 0 },
 };
 #undef AT

@@ -13,6 +13,7 @@
 #include "base/conf.h"
 #include "base/why.h"
 #include "normalizer/catalog.h"
+#include "normalizer/enrich_derived.h"
 #include "normalizer/enrich_network.h"
 
 struct listen_options {
@@ -67,6 +68,7 @@ struct normalizer_options {
 	char **enrich;
 	size_t enrich_count;
 	struct enrich_network_conf network;
+	struct enrich_derived_conf derived;
 };
 
 struct log_options {

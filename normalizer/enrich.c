@@ -5,13 +5,22 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "normalizer/enrich_derived.h"
 #include "normalizer/enrich_network.h"
 #include "normalizer/enrich_time.h"
+#include "normalizer/enrich_totals.h"
 
 const struct enricher enrichers[] = {
 	{ "network", "Private, scope and direction of the addresses; exporter's name and site.",
 	  enrich_network_options, sizeof(struct enrich_network_conf), enrich_network_load,
 	  enrich_network_run, enrich_network_free },
+	{ "derived",
+	  "Duration, counters corrected for sampling, TCP flags and state, ICMP by name, latencies, clock "
+	  "skew, a key to find duplicates.",
+	  enrich_derived_options, sizeof(struct enrich_derived_conf), enrich_derived_load,
+	  enrich_derived_run, enrich_derived_free },
+	{ "totals", "Sums, rates and ratios of the counters; address family.", NULL, 0,
+	  enrich_totals_load, enrich_totals_run, enrich_totals_free },
 	{ "time", "Calendar parts of event_time, UTC.", NULL, 0, enrich_time_load, enrich_time_run,
 	  enrich_time_free },
 	{ 0 },
