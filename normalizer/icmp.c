@@ -16,7 +16,7 @@ static const struct {
 	bool is_code;
 	uint8_t code;
 } rows[ROW_COUNT + 1] = {
-	/* one more, which is no code: a walk over codes ends there */
+/* one more, which is no code: a walk over codes ends there */
 #define ICMP_TYPE(family, type, name) { { (name), sizeof(name) - 1 }, false, 0 },
 #define ICMP_CODE(family, type, code, name) { { (name), sizeof(name) - 1 }, true, (code) },
 #include "normalizer/icmp.def"
