@@ -70,7 +70,9 @@ static const void *enricher_conf(const struct normalizer_options *o, const char 
 	const struct {
 		const char *name;
 		const void *conf;
-	} groups[] = { { "network", &o->network }, { "derived", &o->derived } };
+	} groups[] = { { "network", &o->network },
+		       { "community_id", &o->community_id },
+		       { "derived", &o->derived } };
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		if (strcmp(groups[i].name, name) == 0)

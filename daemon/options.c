@@ -209,13 +209,15 @@ static const struct conf_opt normalizer_table[] = {
 	  .reload = CONF_LIVE,
 	  .at = AT(enrich),
 	  .preset = "network",
-	  .doc = "Enrichers: network, derived, totals, time; they run in this order.",
+	  .doc = "Enrichers: network, community_id, derived, totals, time; they run in this order.",
 	  .count_at = AT(enrich_count),
 	  .check = enrich_check },
 	{ "network", CONF_GROUP, CONF_LIVE, AT(network), 0, 0, NULL,
 	  "Options of the enricher network.", 0, NULL, enrich_network_options, 0, NULL },
 	{ "derived", CONF_GROUP, CONF_LIVE, AT(derived), 0, 0, NULL,
 	  "Options of the enricher derived.", 0, NULL, enrich_derived_options, 0, NULL },
+	{ "community_id", CONF_GROUP, CONF_LIVE, AT(community_id), 0, 0, NULL,
+	  "Options of the enricher community_id.", 0, NULL, enrich_community_id_options, 0, NULL },
 	{ 0 },
 };
 #undef AT

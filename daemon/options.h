@@ -14,6 +14,7 @@
 #include "base/why.h"
 #include "normalizer/catalog.h"
 #include "normalizer/enrich_derived.h"
+#include "normalizer/enrich_community_id.h"
 #include "normalizer/enrich_network.h"
 
 struct listen_options {
@@ -69,6 +70,7 @@ struct normalizer_options {
 	size_t enrich_count;
 	struct enrich_network_conf network;
 	struct enrich_derived_conf derived;
+	struct enrich_community_id_conf community_id;
 };
 
 struct log_options {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "normalizer/enrich_community_id.h"
 #include "normalizer/enrich_derived.h"
 #include "normalizer/enrich_network.h"
 #include "normalizer/enrich_time.h"
@@ -14,6 +15,9 @@ const struct enricher enrichers[] = {
 	{ "network", "Private, scope and direction of the addresses; exporter's name and site.",
 	  enrich_network_options, sizeof(struct enrich_network_conf), enrich_network_load,
 	  enrich_network_run, enrich_network_free },
+	{ "community_id", "Community ID, version 1: a name for both directions of a flow.",
+	  enrich_community_id_options, sizeof(struct enrich_community_id_conf),
+	  enrich_community_id_load, enrich_community_id_run, enrich_community_id_free },
 	{ "derived",
 	  "Duration, counters corrected for sampling, TCP flags and state, ICMP by name, latencies, clock "
 	  "skew, a key to find duplicates.",
