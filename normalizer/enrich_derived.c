@@ -6,6 +6,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/rd.h"
 #include "base/text.h"
 #include "normalizer/icmp.h"
 
@@ -213,25 +214,24 @@ static const unsigned dedup_numbers[] = { F_protocol_number, F_src_port,      F_
 					  F_packets,	     F_reverse_bytes, F_reverse_packets };
 #define DEDUP_NUMBERS (sizeof(dedup_numbers) / sizeof(dedup_numbers[0]))
 
-static void mapped(uint8_t out[16], const struct slot *slot)
+/* Big endian, in whole words: octets stored one by one would stall the hash's loads. */
+static uint64_t *put_word(uint64_t *out, uint64_t v)
 {
-	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+	*out = __builtin_bswap64(v);
+	return out + 1;
+}
 
-	if (slot->bytes == 16) {
-		memcpy(out, slot->octets, 16);
-		return;
-	}
-	memcpy(out, prefix, 12);
-	memcpy(out + 12, slot->octets, 4);
+static uint64_t *put_mapped(uint64_t *out, const struct slot *slot)
+{
+	if (slot->bytes == 4)
+		return put_word(put_word(out, 0), UINT64_C(0xffff00000000) | be32(slot->octets));
+	return put_word(put_word(out, be64(slot->octets)), be64(slot->octets + 8));
 }
 
 static void put_dedup_key(struct flow *f)
 {
-	struct {
-		uint8_t src[16];
-		uint8_t dst[16];
-		uint64_t numbers[DEDUP_NUMBERS];
-	} in;
+	uint64_t in[4 + DEDUP_NUMBERS];
+	uint64_t *end = in;
 	XXH128_canonical_t canonical;
 	uint8_t *text;
 
@@ -242,11 +242,11 @@ static void put_dedup_key(struct flow *f)
 	text = flow_scratch(f, 2 * DEDUP_OCTETS);
 	if (text == NULL)
 		return;
-	mapped(in.src, &f->slots[F_src_ip]);
-	mapped(in.dst, &f->slots[F_dst_ip]);
+	end = put_mapped(end, &f->slots[F_src_ip]);
+	end = put_mapped(end, &f->slots[F_dst_ip]);
 	for (size_t i = 0; i < DEDUP_NUMBERS; i++)
-		in.numbers[i] = __builtin_bswap64((uint64_t)number_or(f, dedup_numbers[i], -1));
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits(&in, sizeof(in)));
+		end = put_word(end, (uint64_t)number_or(f, dedup_numbers[i], -1));
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(in, sizeof(in)));
 	(void)text_put_hex(text, canonical.digest, DEDUP_OCTETS);
 	flow_set_octets(f, F_dedup_key, text, 2 * DEDUP_OCTETS);
 }
