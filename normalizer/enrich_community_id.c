@@ -234,6 +234,8 @@ static void enrich_some(const struct enrich_community_id *self, struct flow *flo
 		if (make_block(self, &flows[i], &blocks[n]))
 			named[n++] = &flows[i];
 	}
+	if (n == 0)
+		return;
 	self->sha1(blocks, digests, n);
 	for (size_t i = 0; i < n; i++) {
 		uint8_t *text = flow_scratch(named[i], COMMUNITY_ID_BYTES);
