@@ -158,7 +158,7 @@ static bool is_candidate_absent(const struct candidate *c, const struct flow *f)
 
 /*
  * A list, where positions mean something: counts by size are all there, or stay in raw; a label stack ends with
- * its last entry that is not all zero, since exporters fill up with zeros.
+ * its last entry that is not all zero, since exporters fill up with zeros; those stand in raw.
  */
 static void run_list(const struct plan *p, const struct group *g, const struct xform_env *env,
 		     struct flow *f)
@@ -167,8 +167,8 @@ static void run_list(const struct plan *p, const struct group *g, const struct x
 	uint16_t count = g->count;
 	bool is_stack = first->xform.op == XFORM_MPLS_LABEL;
 
-	for (; is_stack && count > 0 && is_candidate_absent(&first[count - 1], f); count--)
-		f->carried[first[count - 1].tracked] = CARRY_ALL;
+	while (is_stack && count > 0 && is_candidate_absent(&first[count - 1], f))
+		count--;
 	for (uint16_t i = 0; !is_stack && i < count; i++) {
 		if (is_candidate_absent(&first[i], f))
 			return;

@@ -73,7 +73,7 @@ static const struct row {
 	  "00000001" "00000002" "00000003", { "\"ntop.NUM_PKTS_256_TO_512_BYTES\":\"1\"", "\"ntop.NUM_PKTS_OVER_1514_BYTES\":\"3\"" },
 	  { "size_histogram" } },
 	{ "label stack, zeros above and behind", VERSION_IPFIX, { { 0, 70, 3, 0 }, { 0, 71, 3, 0 }, { 0, 72, 3, 0 } },
-	  "000000" "000101" "000000", { "\"mpls_labels\":[0,16]" }, { "mplsLabelStackSection3" } },
+	  "000000" "000101" "000000", { "\"mpls_labels\":[0,16]", "\"mplsLabelStackSection3\":\"000000\"" }, { NULL } },
 	{ "wrong length", VERSION_IPFIX, { { 0, 8, 3, 0 }, { 0, 1, 4, 0 } }, "0a0000" "00000007",
 	  { "\"sourceIPv4Address\":\"0a0000\"", "\"contract\"", "\"bytes\":7" }, { "\"src_ip\"" } },
 	{ "saturated", VERSION_IPFIX, { { 0, 1, 8, 0 } }, "ffffffffffffffff",
