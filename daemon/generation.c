@@ -6,6 +6,7 @@
 
 #include "base/must.h"
 #include "base/nearest.h"
+#include "normalizer/enrich_service.h"
 #include "sink/null.h"
 #include "sink/schema.h"
 
@@ -64,13 +65,15 @@ static enum err make_exporters(struct generation *g, struct why *why)
 	return ERR_OK;
 }
 
-/* The group of that name under `normalizer`; NULL: it has none. */
-static const void *enricher_conf(const struct normalizer_options *o, const char *name)
+/* What the enricher of that name is made from; NULL: nothing. */
+static const void *enricher_conf(const struct normalizer_options *o,
+				 const struct enrich_service_conf *service, const char *name)
 {
 	const struct {
 		const char *name;
 		const void *conf;
 	} groups[] = { { "network", &o->network },
+		       { "service", service },
 		       { "community_id", &o->community_id },
 		       { "derived", &o->derived } };
 
@@ -85,9 +88,10 @@ static enum err make_enrichers(struct generation *g, struct why *why)
 {
 	const void *confs[ENRICHERS_MAX] = { NULL };
 	const struct options *o = g->options;
+	const struct enrich_service_conf service = { o->normalizer.tables };
 
 	for (size_t i = 0; enrichers[i].name != NULL; i++)
-		confs[i] = enricher_conf(&o->normalizer, enrichers[i].name);
+		confs[i] = enricher_conf(&o->normalizer, &service, enrichers[i].name);
 	return enrich_load(o->normalizer.enrich, o->normalizer.enrich_count, confs, why,
 			   &g->enrich);
 }

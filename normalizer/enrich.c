@@ -8,6 +8,7 @@
 #include "normalizer/enrich_community_id.h"
 #include "normalizer/enrich_derived.h"
 #include "normalizer/enrich_network.h"
+#include "normalizer/enrich_service.h"
 #include "normalizer/enrich_time.h"
 #include "normalizer/enrich_totals.h"
 
@@ -15,6 +16,9 @@ const struct enricher enrichers[] = {
 	{ "network", "Private, scope and direction of the addresses; exporter's name and site.",
 	  enrich_network_options, sizeof(struct enrich_network_conf), enrich_network_load,
 	  enrich_network_run, enrich_network_free },
+	{ "service", "Which side is the server, and the name of its service.", NULL,
+	  sizeof(struct enrich_service_conf), enrich_service_load, enrich_service_run,
+	  enrich_service_free },
 	{ "community_id", "Community ID, version 1: a name for both directions of a flow.",
 	  enrich_community_id_options, sizeof(struct enrich_community_id_conf),
 	  enrich_community_id_load, enrich_community_id_run, enrich_community_id_free },

@@ -65,14 +65,37 @@ static enum err add_row(struct table *t, uint32_t number, unsigned line, const c
 	return ERR_OK;
 }
 
-static enum err read_row(struct table *t, char *line, const char *path, unsigned number,
+size_t table_name(const char *rest, const struct table_place *place, struct why *why)
+{
+	size_t bytes = strcspn(rest, "\t");
+
+	if (bytes > 0 && utf8_is_valid((const uint8_t *)rest, bytes))
+		return bytes;
+	(void)why_set(why, ERR_CONF, "%s:%u: no name, or one that is not UTF-8", place->path,
+		      place->line);
+	return 0;
+}
+
+static enum err take_row(void *ctx, uint32_t number, const char *rest,
+			 const struct table_place *place, struct why *why)
+{
+	size_t bytes = table_name(rest, place, why);
+	enum err e;
+
+	if (bytes == 0)
+		return ERR_CONF;
+	e = add_row(ctx, number, place->line, rest, bytes);
+	if (e == ERR_LIMIT)
+		return why_set(why, ERR_CONF, "%s:%u: more than %u rows", place->path, place->line,
+			       ROWS_MAX);
+	return e;
+}
+
+static enum err read_row(char *line, const struct table_place *place, table_row_fn *row, void *ctx,
 			 struct why *why)
 {
 	char *end;
 	unsigned long long value;
-	char *name;
-	size_t bytes;
-	enum err e;
 
 	line[strcspn(line, "\r\n")] = '\0';
 	if (line[0] == '\0' || line[0] == '#')
@@ -80,16 +103,31 @@ static enum err read_row(struct table *t, char *line, const char *path, unsigned
 	errno = 0;
 	value = strtoull(line, &end, 10);
 	if (line[0] < '0' || line[0] > '9' || *end != '\t' || errno != 0 || value > NUMBER_MAX)
-		return why_set(why, ERR_CONF, "%s:%u: a row is a number, a tab and a name", path,
-			       number);
-	name = end + 1;
-	bytes = strcspn(name, "\t");
-	if (bytes == 0 || !utf8_is_valid((const uint8_t *)name, bytes))
-		return why_set(why, ERR_CONF, "%s:%u: no name, or one that is not UTF-8", path,
-			       number);
-	e = add_row(t, (uint32_t)value, number, name, bytes);
-	if (e == ERR_LIMIT)
-		return why_set(why, ERR_CONF, "%s:%u: more than %u rows", path, number, ROWS_MAX);
+		return why_set(why, ERR_CONF, "%s:%u: a row is a number, a tab and a name",
+			       place->path, place->line);
+	return row(ctx, (uint32_t)value, end + 1, place, why);
+}
+
+enum err table_each(const char *path, table_row_fn *row, void *ctx, struct why *why)
+{
+	struct table_place place = { path, 0 };
+	char *line = NULL;
+	size_t room = 0;
+	enum err e = ERR_OK;
+	FILE *file = fopen(path, "re");
+
+	if (file == NULL)
+		return why_errno(why, ERR_ABSENT, path);
+	while (e == ERR_OK && getline(&line, &room, file) >= 0) {
+		place.line++;
+		e = read_row(line, &place, row, ctx, why);
+	}
+	if (e == ERR_OK && ferror(file))
+		e = why_errno(why, ERR_IO, path);
+	free(line);
+	(void)fclose(file);
+	if (e == ERR_NOMEM)
+		(void)why_set(why, e, "no memory for %s", path);
 	return e;
 }
 
@@ -111,12 +149,12 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(x->name.octets, y->name.octets);
 }
 
-static enum err find_invertible(struct table *t)
+static enum err find_invertible(struct table *t, const char *path, struct why *why)
 {
 	const struct row **rows = calloc(t->row_count + 1, sizeof(*rows));
 
 	if (rows == NULL)
-		return ERR_NOMEM;
+		return why_set(why, ERR_NOMEM, "no memory for %s", path);
 	for (size_t i = 0; i < t->row_count; i++)
 		rows[i] = &t->rows[i];
 	qsort(rows, t->row_count, sizeof(*rows), compare_names);
@@ -144,33 +182,19 @@ static enum err settle(struct table *t, const char *path, struct why *why)
 		if (t->rows[i].number < DENSE_MAX)
 			t->dense[t->rows[i].number] = &t->rows[i].name;
 	}
-	return find_invertible(t);
+	return find_invertible(t, path, why);
 }
 
 enum err table_load(const char *path, struct why *why, struct table **out)
 {
-	struct table *t = NULL;
-	char *line = NULL;
-	size_t room = 0;
-	unsigned number = 0;
-	enum err e = ERR_OK;
-	FILE *file = fopen(path, "re");
+	struct table *t = calloc(1, sizeof(*t));
+	enum err e;
 
-	if (file == NULL)
-		return why_errno(why, ERR_ABSENT, path);
-	t = calloc(1, sizeof(*t));
 	if (t == NULL)
-		e = ERR_NOMEM;
-	while (e == ERR_OK && getline(&line, &room, file) >= 0)
-		e = read_row(t, line, path, ++number, why);
-	if (e == ERR_OK && ferror(file))
-		e = why_errno(why, ERR_IO, path);
+		return why_set(why, ERR_NOMEM, "no memory for %s", path);
+	e = table_each(path, take_row, t, why);
 	if (e == ERR_OK)
 		e = settle(t, path, why);
-	free(line);
-	(void)fclose(file);
-	if (e == ERR_NOMEM)
-		(void)why_set(why, e, "no memory for %s", path);
 	if (e != ERR_OK) {
 		table_free(t);
 		return e;

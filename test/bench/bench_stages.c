@@ -27,7 +27,7 @@ struct capture {
 
 enum stage { STAGE_WALK, STAGE_PLAN, STAGE_ENRICH, STAGE_LOG, STAGES };
 static const char *const names[STAGES] = { "gate, walk, session", "+ plan, envelope, record_id",
-					   "+ enrich (network)", "+ encode, log" };
+					   "+ enrich (defaults)", "+ encode, log" };
 
 static void keep(void *ctx, const uint8_t *octets, size_t bytes, const struct origin *origin)
 {
@@ -136,7 +136,8 @@ static double run_pipeline(const struct capture *c, enum stage stage)
 				     RAW_MODE_UNPROMOTED };
 	struct log_conf log_conf = { 256u << 20, LOG_BLOCK, false };
 	struct generation g = { .number = 1, .encodes = stage == STAGE_LOG };
-	char *enrich[1] = { (char *)"network" };
+	char *enrich[] = { (char *)"network", (char *)"service", (char *)"community_id",
+			   (char *)"derived" };
 	struct pipeline_setup setup = { .limits = &limits,
 					.generation = &g,
 					.elements_dir = conf.elements_dir };
@@ -146,7 +147,7 @@ static double run_pipeline(const struct capture *c, enum stage stage)
 	double ns;
 
 	must(catalog_load(&conf, 1, &why, &g.catalog) == ERR_OK);
-	must(enrich_load(enrich, stage == STAGE_PLAN ? 0 : 1, NULL, &why, &g.enrich) == ERR_OK);
+	must(enrich_load(enrich, stage == STAGE_PLAN ? 0 : 4, NULL, &why, &g.enrich) == ERR_OK);
 	avro_encoder_init(&g.encoder, &g.catalog->fields);
 	must(log_hub_open(&log_conf, &why, &hub) == ERR_OK);
 	must(log_open(hub, 0, &why, &setup.log) == ERR_OK);
