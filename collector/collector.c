@@ -421,6 +421,7 @@ static void read_message(struct collector *c, const struct message *m, const str
 	if (m->version == VERSION_NF9 && !c->is_units_unknown)
 		walk_trim_nf9(&c->walk, nf9_count(m) - c->definition_count);
 	account_sequence(c, m, s);
+	session_skew(s, m);
 	check_nf9_count(c, m);
 	hand_on(c, m, s);
 	for (uint32_t i = 0; i < c->gone_count; i++)

@@ -40,6 +40,7 @@ enum err session_new(const struct session_key *key, const struct addr *peer, str
 	s->key = *key;
 	s->peer = *peer;
 	s->exporter_number = SESSION_NUMBER_NONE;
+	s->gap = SESSION_GAP_UNKNOWN;
 	if (key->version == VERSION_NF5 && tmpl_new_v5(&s->v5) != ERR_OK) {
 		free(s);
 		return ERR_NOMEM;
@@ -228,8 +229,11 @@ struct sequence_account session_sequence(struct session *s, const struct message
 {
 	struct sequence_account account = { 0 };
 
+	s->gap = SESSION_GAP_UNKNOWN;
 	if (s->has_sequence)
 		account = judge(s, m, units);
+	if (s->has_sequence && !account.is_restart)
+		s->gap = account.missed;
 	if (account.missed != 0)
 		add_gap(s, s->next_sequence, account.missed, s->last_ms);
 	if (account.is_restart)
@@ -246,6 +250,29 @@ struct sequence_account session_sequence(struct session *s, const struct message
 	s->uptime_ms = m->uptime_ms;
 	s->export_ms = m->export_ms;
 	return account;
+}
+
+void session_skew(struct session *s, const struct message *m)
+{
+	int64_t sorted[SESSION_SKEWS] = { 0 };
+	uint32_t count = 0;
+
+	if (m->export_ms == 0 ||
+	    __builtin_sub_overflow(m->export_ms, m->origin->receive_ms,
+				   &s->skews_ms[s->skew_count % SESSION_SKEWS]))
+		return;
+	s->skew_count++;
+	for (; count < SESSION_SKEWS && count < s->skew_count; count++) {
+		uint32_t at = count;
+
+		for (; at > 0 && sorted[at - 1] > s->skews_ms[count]; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = s->skews_ms[count];
+	}
+	s->skew_ms = sorted[count / 2];
+	/* The ring starts afresh before its count would wrap. */
+	if (s->skew_count == UINT32_MAX - UINT32_MAX % SESSION_SKEWS)
+		s->skew_count = SESSION_SKEWS;
 }
 
 void session_sequence_lost(struct session *s)

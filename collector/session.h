@@ -21,6 +21,8 @@
 
 #define SESSION_IDENTITY_BYTES 64
 #define SESSION_NUMBER_NONE 0xFFFFFFFFu
+#define SESSION_GAP_UNKNOWN (-1)
+#define SESSION_SKEWS 9 /* messages whose median is the clock's skew: odd */
 
 /* One entry of the option `exporters`. */
 struct exporter_entry {
@@ -90,10 +92,14 @@ struct session {
 	uint32_t uptime_ms; /* of the last message in order, with the export time it stands for */
 	int64_t export_ms;
 	struct sequence_gap gaps[SEQUENCE_GAPS_MAX];
-	int64_t system_init_ms; /* element 160 from options data, UTC; 0 when not said */
-	int64_t first_ms;	/* UTC */
-	int64_t last_ms;	/* UTC, last message */
-	int64_t idle_since_ms;	/* monotonic, last message */
+	int64_t gap; /* units missing before the message at hand, or SESSION_GAP_UNKNOWN */
+	int64_t skews_ms[SESSION_SKEWS]; /* a ring: export time less receive time */
+	uint32_t skew_count;		 /* messages that said their export time */
+	int64_t skew_ms;		 /* median of the ring; when skew_count is not 0 */
+	int64_t system_init_ms;		 /* element 160 from options data, UTC; 0 when not said */
+	int64_t first_ms;		 /* UTC */
+	int64_t last_ms;		 /* UTC, last message */
+	int64_t idle_since_ms;		 /* monotonic, last message */
 	struct session_counts counts;
 };
 
@@ -124,5 +130,9 @@ struct sequence_account session_sequence(struct session *s, const struct message
 					 uint32_t units);
 /* The next number cannot be told (a set without template): start afresh at the next message. */
 void session_sequence_lost(struct session *s);
+
+/* Takes the message's export time into skew_ms, the median of the last SESSION_SKEWS messages: a datagram
+ * that waited somewhere, or a clock read in whole seconds, moves it little. */
+void session_skew(struct session *s, const struct message *m);
 
 #endif

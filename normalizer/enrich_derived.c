@@ -87,11 +87,11 @@ static int64_t number_or(const struct flow *f, unsigned field, int64_t absent)
 
 /* ---- times ---- */
 
-static void put_clock(const struct enrich_derived *d, struct flow *f)
+static void put_clock(const struct enrich_derived *d, const struct session *s, struct flow *f)
 {
-	int64_t skew;
+	int64_t skew = s->skew_ms;
 	int64_t ahead;
-	bool has_skew = derived_span(f, F_export_time, F_ingest_time, &skew);
+	bool has_skew = s->skew_count > 0;
 	bool has_ahead = derived_span(f, F_flow_end_time, F_ingest_time, &ahead);
 
 	if (has_skew)
@@ -102,7 +102,7 @@ static void put_clock(const struct enrich_derived *d, struct flow *f)
 				     (has_ahead && ahead > d->skew_ms));
 }
 
-static void put_times(const struct enrich_derived *d, struct flow *f)
+static void put_times(const struct enrich_derived *d, const struct session *s, struct flow *f)
 {
 	int64_t ms;
 
@@ -112,7 +112,9 @@ static void put_times(const struct enrich_derived *d, struct flow *f)
 		flow_set_i64(f, F_ingest_latency_ms, ms);
 	if (derived_span(f, F_export_time, F_flow_end_time, &ms))
 		flow_set_i64(f, F_export_delay_ms, ms);
-	put_clock(d, f);
+	if (s->gap != SESSION_GAP_UNKNOWN)
+		flow_set_i64(f, F_sequence_gap, s->gap);
+	put_clock(d, s, f);
 }
 
 /* ---- counters ---- */
@@ -209,9 +211,10 @@ static void put_engine(struct flow *f)
 
 /* ---- dedup_key ---- */
 
-static const unsigned dedup_numbers[] = { F_protocol_number, F_src_port,      F_dst_port,
-					  F_flow_start_time, F_flow_end_time, F_bytes,
-					  F_packets,	     F_reverse_bytes, F_reverse_packets };
+static const unsigned dedup_numbers[] = {
+	F_observation_domain_id, F_protocol_number, F_src_port, F_dst_port,
+	F_flow_start_time,	 F_flow_end_time
+};
 #define DEDUP_NUMBERS (sizeof(dedup_numbers) / sizeof(dedup_numbers[0]))
 
 /* Big endian, in whole words: octets stored one by one would stall the hash's loads. */
@@ -230,18 +233,19 @@ static uint64_t *put_mapped(uint64_t *out, const struct slot *slot)
 
 static void put_dedup_key(struct flow *f)
 {
-	uint64_t in[4 + DEDUP_NUMBERS];
+	uint64_t in[6 + DEDUP_NUMBERS];
 	uint64_t *end = in;
 	XXH128_canonical_t canonical;
 	uint8_t *text;
 
 	/* Without its times a flow is like the next one between the same ports. */
-	if (!flow_has(f, F_src_ip) || !flow_has(f, F_dst_ip) || !flow_has(f, F_flow_start_time) ||
-	    !flow_has(f, F_flow_end_time))
+	if (!flow_has(f, F_exporter_ip) || !flow_has(f, F_src_ip) || !flow_has(f, F_dst_ip) ||
+	    !flow_has(f, F_flow_start_time) || !flow_has(f, F_flow_end_time))
 		return;
 	text = flow_scratch(f, 2 * DEDUP_OCTETS);
 	if (text == NULL)
 		return;
+	end = put_mapped(end, &f->slots[F_exporter_ip]);
 	end = put_mapped(end, &f->slots[F_src_ip]);
 	end = put_mapped(end, &f->slots[F_dst_ip]);
 	for (size_t i = 0; i < DEDUP_NUMBERS; i++)
@@ -254,9 +258,8 @@ static void put_dedup_key(struct flow *f)
 void enrich_derived_run(const void *self, const struct enrich_context *context, struct flow *flows,
 			size_t count)
 {
-	(void)context;
 	for (size_t i = 0; i < count; i++) {
-		put_times(self, &flows[i]);
+		put_times(self, context->session, &flows[i]);
 		put_counters(&flows[i]);
 		put_tcp(self, &flows[i]);
 		put_icmp(&flows[i]);

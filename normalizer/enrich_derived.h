@@ -4,10 +4,11 @@
  * flags and state as text, the ICMP message by name, latencies, clock skew, dedup_key.  A row of
  * enrich.c's table.
  *
- * dedup_key is XXH3-128 without a seed, big endian, in hex, over 104 octets: source and destination, 16
- * octets each, IPv4 as ::ffff:a.b.c.d; then as 64 bits, big endian, with -1 for what is absent:
- * protocol_number, src_port, dst_port, flow_start_time, flow_end_time, bytes, packets, reverse_bytes,
- * reverse_packets.
+ * dedup_key is XXH3-128 without a seed, big endian, in hex, over 96 octets: exporter, source and
+ * destination, 16 octets each, IPv4 as ::ffff:a.b.c.d; then as 64 bits, big endian, with -1 for what is
+ * absent: observation_domain_id, protocol_number, src_port, dst_port, flow_start_time, flow_end_time.
+ *
+ * Skew and sequence gap are the session's, as of the message that brought the flow.
  */
 #ifndef NORMALIZER_ENRICH_DERIVED_H
 #define NORMALIZER_ENRICH_DERIVED_H

@@ -54,15 +54,16 @@ static void put_family(struct flow *f)
 
 static void enrich_one(struct flow *f)
 {
-	int64_t ms = 0;
+	int64_t ms;
+	bool has_ms = derived_duration(f, &ms);
 	bool has_bytes = put_total(f, F_total_bytes, F_bytes, F_reverse_bytes);
 	bool has_packets = put_total(f, F_total_packets, F_packets, F_reverse_packets);
 
-	if (!derived_duration(f, &ms))
-		ms = 0;
-	if (has_bytes)
+	if (has_ms && ms == 0)
+		ms = 1;
+	if (has_ms && has_bytes)
 		put_ratio(f, F_bytes_per_second, F_total_bytes, (double)ms / 1000);
-	if (has_packets)
+	if (has_ms && has_packets)
 		put_ratio(f, F_packets_per_second, F_total_packets, (double)ms / 1000);
 	if (has_bytes && has_packets && is_even(f))
 		put_ratio(f, F_bytes_per_packet, F_total_bytes,

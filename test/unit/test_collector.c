@@ -589,6 +589,66 @@ static void test_sequence(void **state)
 	}
 }
 
+/* The gap before the message at hand: known from the second message on, and never after a restart. */
+static void test_gap(void **state)
+{
+	static const struct {
+		uint32_t sequence;
+		uint32_t uptime_ms;
+		int64_t gap;
+	} steps[] = {
+		{ 100, 500000, SESSION_GAP_UNKNOWN }, { 101, 501000, 0 }, { 105, 502000, 3 },
+		{ 104, 502000, 0 },		      { 106, 503000, 0 }, { 1, 1000, SESSION_GAP_UNKNOWN },
+		{ 2, 2000, 0 },
+	};
+	const struct session_key key = { .version = VERSION_NF9 };
+	const struct addr peer = { .bytes = 4 };
+	struct session *s;
+
+	(void)state;
+	must(session_new(&key, &peer, &s) == ERR_OK);
+	assert_int_equal(s->gap, SESSION_GAP_UNKNOWN);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct message m = { .sequence = steps[i].sequence,
+				     .uptime_ms = steps[i].uptime_ms,
+				     .has_uptime = true,
+				     .export_ms = INT64_C(1700000000000) + steps[i].uptime_ms };
+
+		(void)session_sequence(s, &m, 1);
+		if (s->gap != steps[i].gap)
+			fail_msg("step %zu: gap %lld", i, (long long)s->gap);
+	}
+	session_sequence_lost(s);
+	(void)session_sequence(s, &(struct message){ .sequence = 50 }, 1);
+	assert_int_equal(s->gap, SESSION_GAP_UNKNOWN);
+	session_free(s);
+}
+
+/* The median of the last nine: what one message says is believed when there is no other. */
+static void test_skew(void **state)
+{
+	static const int64_t skews[] = { 700, -300, 100, 90000, 100, 100, -300, -300, -300, -300, -300, 5, 6, 7, 8 };
+	static const int64_t medians[] = { 700, 700, 100, 700, 100, 100, 100, 100, 100, -300, -300, -300, -300, -300, -300 };
+	const struct session_key key = { .version = VERSION_IPFIX };
+	const struct addr peer = { .bytes = 4 };
+	struct origin origin = { .receive_ms = INT64_C(1700000000000) };
+	struct session *s;
+
+	(void)state;
+	must(session_new(&key, &peer, &s) == ERR_OK);
+	session_skew(s, &(struct message){ .origin = &origin });
+	assert_int_equal(s->skew_count, 0);
+	for (size_t i = 0; i < sizeof(skews) / sizeof(skews[0]); i++) {
+		struct message m = { .export_ms = origin.receive_ms + skews[i], .origin = &origin };
+
+		session_skew(s, &m);
+		if (s->skew_ms != medians[i])
+			fail_msg("message %zu: median %lld", i, (long long)s->skew_ms);
+	}
+	assert_int_equal(s->skew_count, sizeof(skews) / sizeof(skews[0]));
+	session_free(s);
+}
+
 /* Moves what a session knows of its templates into the past, as if time went on. */
 static bool age_tmpls(void *ctx, struct session *s)
 {
@@ -658,6 +718,7 @@ int main(void)
 		cmocka_unit_test(test_v9_identity),   cmocka_unit_test(test_session_limit),
 		cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_tmpl_lifetime),
 		cmocka_unit_test(test_sequence),      cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_gap),	      cmocka_unit_test(test_skew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,7 @@ static const struct row {
 	{ "the reverse alone", { I(reverse_bytes, 100), I(reverse_packets, 2) },
 	  { N(total_bytes, 100), N(total_packets, 2), R(bytes_per_packet, 50) } },
 	{ "a millisecond", { I(bytes, 7), I(flow_start_time, T), I(flow_end_time, T + 1) }, { N(total_bytes, 7), R(bytes_per_second, 7000) } },
-	{ "no duration", { I(bytes, 7), I(packets, 1), SECONDS(0) }, { N(total_bytes, 7), N(total_packets, 1), R(bytes_per_packet, 7) } },
+	{ "no duration", { I(bytes, 7), I(packets, 1), SECONDS(0) }, { N(total_bytes, 7), N(total_packets, 1), R(bytes_per_second, 7000), R(packets_per_second, 1000), R(bytes_per_packet, 7) } },
 	{ "ends before it starts", { I(bytes, 7), SECONDS(-1) }, { N(total_bytes, 7) } },
 	{ "no start", { I(bytes, 7), I(flow_end_time, T) }, { N(total_bytes, 7) } },
 	{ "zeros", { I(bytes, 0), I(packets, 0), I(reverse_bytes, 0), I(reverse_packets, 0), SECONDS(1) },
@@ -149,7 +149,8 @@ static void in_the_set(void **state)
 {
 	char *names[] = { (char *)"totals", (char *)"derived" };
 	struct flow *flows = calloc(2, sizeof(*flows));
-	struct enrich_context context = { NULL };
+	const struct session session = { .gap = SESSION_GAP_UNKNOWN };
+	const struct enrich_context context = { &session };
 	struct enrich_set *set;
 	struct why why = { "" };
 
