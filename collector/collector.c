@@ -82,6 +82,7 @@ static void drop_session(struct collector *c, struct session *s)
 	s->tmpl_count = 0;
 	if (s->v5 != NULL)
 		c->ops->tmpl_gone(c->ctx, s->v5);
+	c->ops->session_gone(c->ctx, s);
 	if (c->last == s)
 		c->last = NULL;
 	session_free(s);
@@ -444,6 +445,11 @@ static void refuse_message(struct collector *c, struct message *m, const struct 
 	s = htab_find(c->sessions, &key);
 	if (s != NULL)
 		s->counts.malformed++;
+}
+
+struct session *collector_session(const struct collector *c, const struct session_key *key)
+{
+	return htab_find(c->sessions, key);
 }
 
 void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,

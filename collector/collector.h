@@ -40,6 +40,8 @@ struct collector_ops {
 	void (*tmpl_new)(void *ctx, struct session *s, struct tmpl *t);
 	/* It is about to be freed. */
 	void (*tmpl_gone)(void *ctx, struct tmpl *t);
+	/* The session is about to be freed; its templates are gone. */
+	void (*session_gone)(void *ctx, struct session *s);
 	void (*message_begin)(void *ctx, const struct message *m, struct session *s);
 	/* Data records of a template that is not an options template.  Returns how many of them could
 	 * not be decoded, and why in *reason, a row of drops.def. */
@@ -70,6 +72,9 @@ void collector_free(struct collector *c);
  * entry up again at their next message. */
 void collector_set_exporters(struct collector *c, const struct exporter_entry *entries,
 			     size_t count, uint64_t generation);
+
+/* The session of that key, or NULL. */
+struct session *collector_session(const struct collector *c, const struct session_key *key);
 
 void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 		       const struct origin *origin);

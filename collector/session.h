@@ -24,6 +24,8 @@
 #define SESSION_GAP_UNKNOWN (-1)
 #define SESSION_SKEWS 9 /* messages whose median is the clock's skew: odd */
 
+struct join;
+
 /* One entry of the option `exporters`. */
 struct exporter_entry {
 	struct addr net;
@@ -81,6 +83,8 @@ struct session {
 	uint64_t profile; /* the normalizer's: mappings that held for a template */
 	uint64_t profile_generation;
 	uint64_t entry_generation;
+	struct join *
+		join; /* the normalizer's, from options data; freed through collector_ops.session_gone */
 	struct tmpl **tmpls; /* sorted by id */
 	size_t tmpl_count;
 	size_t tmpls_room;

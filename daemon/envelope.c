@@ -10,6 +10,12 @@
 #define SMALL_RECORD_BYTES 1024
 #define ROUTE_ALL UINT64_MAX
 
+void envelope_boot(struct envelope *e, int64_t boot_ms)
+{
+	e->env.boot_ms = boot_ms;
+	e->env.has_boot = boot_ms != 0;
+}
+
 void envelope_begin(struct envelope *e, const struct message *m, const struct session *s)
 {
 	const struct frame *frame = frame_find(m->version);
@@ -24,8 +30,6 @@ void envelope_begin(struct envelope *e, const struct message *m, const struct se
 	e->env.export_ms = m->export_ms;
 	e->env.uptime_ms = m->uptime_ms;
 	e->env.has_uptime = m->has_uptime;
-	e->env.boot_ms = s->system_init_ms;
-	e->env.has_boot = s->system_init_ms != 0;
 	/* A v5 header with interval 0 says: not sampled. */
 	e->sampling_rate = 0;
 	if (m->has_sampling && m->sampling_interval > 0)

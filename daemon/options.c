@@ -204,6 +204,9 @@ static const struct conf_opt normalizer_table[] = {
 	  "What the raw layer holds: elements that no field carries, all elements, those that no "
 	  "field carries and the record's octets, or nothing.",
 	  0, raw_modes, NULL, 0, NULL },
+	{ "joins_max", CONF_U32, CONF_LIVE, AT(joins_max), 0, 10000000, "65536",
+	  "Interfaces, applications, samplers and VRFs that options data of one observation domain may name, for "
+	  "flows to take up." },
 	{ .key = "enrich",
 	  .type = CONF_STRINGS,
 	  .reload = CONF_LIVE,

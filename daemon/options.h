@@ -66,6 +66,7 @@ struct normalizer_options {
 	char *mappings;
 	char *tables;
 	int raw;
+	uint32_t joins_max;
 	char **enrich;
 	size_t enrich_count;
 	struct enrich_network_conf network;

@@ -16,7 +16,6 @@
 #define BATCH_ROOM (PIPELINE_SLICE_BYTES + (1u << 20))
 #define FIXED_BYTES_MAX 24576u /* an encoded event without its strings */
 #define RAW_ENTRY_BYTES_MAX 200u
-#define ELEMENT_BOOT 160
 #define TMPL_VALUES_MAX 1024
 
 struct pipeline {
@@ -35,6 +34,7 @@ struct pipeline {
 	uint32_t selfcheck;
 	uint32_t selfcheck_in; /* records until the next one */
 	struct envelope envelope;
+	struct enrich_context context; /* of the message at hand */
 	struct value values[TMPL_VALUES_MAX];
 	struct flow flows[PIPELINE_FLOWS];
 	struct flow check_flow;
@@ -85,6 +85,13 @@ static void on_tmpl_gone(void *ctx, struct tmpl *t)
 	t->plan = NULL;
 	fixbuf_tmpl_free(t->fixbuf);
 	t->fixbuf = NULL;
+}
+
+static void on_session_gone(void *ctx, struct session *s)
+{
+	(void)ctx;
+	join_free(s->join);
+	s->join = NULL;
 }
 
 struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t)
@@ -220,7 +227,6 @@ static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *pl
 		       const struct record *r, const struct flow *by_plan)
 {
 	struct flow *f = &p->check_flow;
-	struct enrich_context context = { p->envelope.session };
 	struct log_batch *b = &p->check_batch;
 	size_t half;
 
@@ -230,8 +236,9 @@ static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *pl
 		stat_inc(p->stat, PIPE_STAT_SELFCHECK_SKIPPED);
 		return;
 	}
+	join_flow(p->context.joins, f);
 	envelope_put(&p->envelope, t, r, f);
-	enrich_run(p->generation->enrich, &context, f, 1);
+	enrich_run(p->generation->enrich, &p->context, f, 1);
 	log_batch_clear(b);
 	if (!encode(p, b, f, 0))
 		return;
@@ -257,7 +264,6 @@ static bool is_check_due(struct pipeline *p)
 static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan *plan,
 			  const struct record *records, size_t count)
 {
-	struct enrich_context context = { p->envelope.session };
 	bool by_fixbuf = p->is_fixbuf && t->version != VERSION_NF5;
 	const struct record *of[PIPELINE_FLOWS];
 	size_t n = 0;
@@ -270,11 +276,12 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 			plan_run(plan, &p->envelope.env, records[i].octets, f);
 		else if (!decode_by_fixbuf(p, t, plan, &records[i], f))
 			continue;
+		join_flow(p->context.joins, f);
 		envelope_put(&p->envelope, t, &records[i], f);
 		f->has_wire = p->generation->catalog->raw == RAW_MODE_WIRE;
 		of[n++] = &records[i];
 	}
-	enrich_run(p->generation->enrich, &context, p->flows, n);
+	enrich_run(p->generation->enrich, &p->context, p->flows, n);
 	for (size_t i = 0; i < n; i++) {
 		if (t->version != VERSION_NF5 && is_check_due(p))
 			self_check(p, t, plan, of[i], &p->flows[i]);
@@ -306,25 +313,40 @@ static size_t on_records(void *ctx, const struct message *m, struct session *s, 
 	return undecodable;
 }
 
-/* Options data feeds what later flows join; systemInitTimeMilliseconds dates sysUpTime in IPFIX. */
+/* What flows of the session may take up: its own, and that of domain 0 of the same exporter. */
+static void settle_joins(struct pipeline *p, const struct session *s)
+{
+	struct session_key key = s->key;
+	const struct session *zero = NULL;
+
+	key.domain = 0;
+	if (s->key.domain != 0)
+		zero = collector_session(p->collector, &key);
+	p->context.session = s;
+	p->context.joins[0] = s->join;
+	p->context.joins[1] = zero == NULL ? NULL : zero->join;
+	envelope_boot(&p->envelope, s->system_init_ms != 0 || zero == NULL ? s->system_init_ms
+									   : zero->system_init_ms);
+}
+
+/* Options data becomes no flow: later flows take it up. */
 static void on_options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 		       const struct record *records, size_t count)
 {
 	struct pipeline *p = ctx;
 
 	(void)m;
-	for (uint16_t i = 0; i < t->field_count; i++) {
-		struct value v;
+	for (size_t i = 0; i < count; i++) {
+		struct join_learned learned;
 
-		if (t->fields[i].pen != PEN_IANA || t->fields[i].id != ELEMENT_BOOT ||
-		    t->fields[i].bytes != 8 || t->version != VERSION_IPFIX)
-			continue;
-		tmpl_cut(t, records[count - 1].octets, records[count - 1].bytes, p->values);
-		v = p->values[i];
-		s->system_init_ms = (int64_t)(be64(v.octets) & INT64_MAX);
-		p->envelope.env.boot_ms = s->system_init_ms;
-		p->envelope.env.has_boot = s->system_init_ms != 0;
+		tmpl_cut(t, records[i].octets, records[i].bytes, p->values);
+		join_learn(&s->join, t, p->values, p->generation->joins_max, &learned);
+		stat_add(p->stat, PIPE_STAT_JOINS_LEARNED, learned.entries);
+		stat_add(p->stat, PIPE_STAT_JOINS_REFUSED, learned.refused);
+		if (learned.boot_ms != 0)
+			s->system_init_ms = learned.boot_ms;
 	}
+	settle_joins(p, s);
 }
 
 static void on_message_begin(void *ctx, const struct message *m, struct session *s)
@@ -336,6 +358,7 @@ static void on_message_begin(void *ctx, const struct message *m, struct session 
 			 &s->exporter_number) != ERR_OK)
 		s->exporter_number = SESSION_NUMBER_NONE;
 	envelope_begin(&p->envelope, m, s);
+	settle_joins(p, s);
 	p->batch.schema = p->generation->schema;
 	p->check_batch.schema = p->generation->schema;
 }
@@ -352,6 +375,7 @@ static void on_message_end(void *ctx, const struct message *m, struct session *s
 static const struct collector_ops ops = {
 	.tmpl_new = on_tmpl_new,
 	.tmpl_gone = on_tmpl_gone,
+	.session_gone = on_session_gone,
 	.message_begin = on_message_begin,
 	.records = on_records,
 	.options = on_options,

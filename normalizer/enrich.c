@@ -13,7 +13,8 @@
 #include "normalizer/enrich_totals.h"
 
 const struct enricher enrichers[] = {
-	{ "network", "Private, scope and direction of the addresses; exporter's name and site.",
+	{ "network",
+	  "Private, scope and direction of the addresses; exporter's name and site; interfaces' aliases.",
 	  enrich_network_options, sizeof(struct enrich_network_conf), enrich_network_load,
 	  enrich_network_run, enrich_network_free },
 	{ "service", "Which side is the server, and the name of its service.", NULL,

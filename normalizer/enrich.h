@@ -18,11 +18,13 @@
 #include "base/why.h"
 #include "collector/session.h"
 #include "normalizer/flow.h"
+#include "normalizer/join.h"
 
 #define ENRICHERS_MAX 16
 
 struct enrich_context {
 	const struct session *session;
+	struct join *joins[JOINS]; /* what its options data said */
 };
 
 struct enricher {

@@ -33,10 +33,16 @@ static inline bool derived_span(const struct flow *f, unsigned later, unsigned e
 	       !__builtin_sub_overflow(f->slots[later].i64, f->slots[earlier].i64, out);
 }
 
-/* End less start; false when one is absent, or the end is before the start. */
+/* End less start, in milliseconds; where one is absent, what the exporter says.  False when nobody says, or
+ * the end is before the start. */
 static inline bool derived_duration(const struct flow *f, int64_t *out)
 {
-	return derived_span(f, F_flow_end_time, F_flow_start_time, out) && *out >= 0;
+	if (derived_span(f, F_flow_end_time, F_flow_start_time, out))
+		return *out >= 0;
+	if (!flow_has(f, F_duration_us))
+		return false;
+	*out = f->slots[F_duration_us].i64 / 1000;
+	return true;
 }
 
 #endif

@@ -207,11 +207,25 @@ static void enrich_exporter(const struct session *s, struct flow *f)
 				(uint32_t)strlen(s->entry->site));
 }
 
+/* What the exporter calls its interface besides its name (element 83). */
+static void set_alias(struct join *const joins[JOINS], struct flow *f, unsigned interface,
+		      unsigned alias)
+{
+	const struct join_entry *e = NULL;
+
+	if (flow_has(f, interface))
+		e = join_find_interface(joins, f->slots[interface].i64);
+	if (e != NULL && e->description.bytes != 0)
+		set_text(f, alias, &e->description);
+}
+
 void enrich_network_run(const void *self, const struct enrich_context *context, struct flow *flows,
 			size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		enrich_one(self, &flows[i]);
 		enrich_exporter(context->session, &flows[i]);
+		set_alias(context->joins, &flows[i], F_in_interface, F_in_interface_alias);
+		set_alias(context->joins, &flows[i], F_out_interface, F_out_interface_alias);
 	}
 }

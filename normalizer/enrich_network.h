@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * enrich_network.h - what the addresses alone tell: private, scope, direction; and the exporter's
- * configured name and site.  A row of enrich.c's table.
+ * enrich_network.h - what the addresses alone tell: private, scope, direction; the exporter's
+ * configured name and site, and its interfaces' aliases.  A row of enrich.c's table.
  */
 #ifndef NORMALIZER_ENRICH_NETWORK_H
 #define NORMALIZER_ENRICH_NETWORK_H

@@ -149,29 +149,37 @@ static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *
 	return XFORM_TAKEN;
 }
 
-/* RFC 6759: engine, then selector; engine 20 puts a 4-octet enterprise number before it. */
-static RARE enum xform_result run_app_id(const struct xform *x, const uint8_t *octets,
-					 uint32_t bytes, struct flow *f)
+uint32_t app_id_text(const uint8_t *octets, uint32_t bytes, uint8_t *out)
 {
-	uint8_t *text = flow_scratch(f, 48);
-	uint32_t head = octets[0] == APP_ENGINE_PEN ? 5 : 1;
+	uint32_t head = bytes > 0 && octets[0] == APP_ENGINE_PEN ? 5 : 1;
 	uint64_t selector;
 	uint8_t *end;
 
-	if (text == NULL) {
-		flow_note(f, NOTE_TRUNCATED);
-		return XFORM_FAILED;
-	}
 	if (bytes <= head || !read_uint(octets + head, bytes - head, &selector))
-		return contract(f);
-	end = text_put_u64(text, octets[0]);
+		return 0;
+	end = text_put_u64(out, octets[0]);
 	*end++ = ':';
 	if (head == 5) {
 		end = text_put_u64(end, be32(octets + 1));
 		*end++ = ':';
 	}
-	end = text_put_u64(end, selector);
-	flow_set_octets(f, x->field, text, (uint32_t)(end - text));
+	return (uint32_t)(text_put_u64(end, selector) - out);
+}
+
+static RARE enum xform_result run_app_id(const struct xform *x, const uint8_t *octets,
+					 uint32_t bytes, struct flow *f)
+{
+	uint8_t *text = flow_scratch(f, APP_ID_TEXT_MAX);
+	uint32_t used;
+
+	if (text == NULL) {
+		flow_note(f, NOTE_TRUNCATED);
+		return XFORM_FAILED;
+	}
+	used = app_id_text(octets, bytes, text);
+	if (used == 0)
+		return contract(f);
+	flow_set_octets(f, x->field, text, used);
 	return XFORM_TAKEN;
 }
 

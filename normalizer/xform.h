@@ -128,6 +128,11 @@ enum err xform_compile(const struct xform_how *how, struct xform *out, struct wh
 /* Would xform_run() answer ABSENT?  For candidates that came too late. */
 bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes);
 
+/* applicationId as text, "engine:selector", in APP_ID_TEXT_MAX octets at most; engine 20 has an enterprise
+ * number between the two (RFC 6759, 4).  Answers its length; 0: it is none. */
+#define APP_ID_TEXT_MAX 96
+uint32_t app_id_text(const uint8_t *octets, uint32_t bytes, uint8_t *out);
+
 enum xform_result xform_run(const struct xform *x, const struct xform_env *env,
 			    const uint8_t *octets, uint32_t bytes, struct flow *f);
 

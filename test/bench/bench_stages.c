@@ -84,7 +84,14 @@ static void take_options(void *ctx, const struct message *m, struct session *s, 
 	(void)take(ctx, m, s, t, r, count, &reason);
 }
 
-static const struct collector_ops bare = { tmpl_seen, tmpl_gone, edge, take, take_options, edge };
+static void session_gone(void *ctx, struct session *s)
+{
+	(void)ctx;
+	(void)s;
+}
+
+static const struct collector_ops bare = { tmpl_seen, tmpl_gone,    session_gone, edge,
+					   take,      take_options, edge };
 static const struct collector_limits limits = { 100000, 4096, 1024, 64, 1800, 7200 };
 
 /* Rounds over the capture until FLOWS flows have passed; ns a flow. */
@@ -135,7 +142,7 @@ static double run_pipeline(const struct capture *c, enum stage stage)
 	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables",
 				     RAW_MODE_UNPROMOTED };
 	struct log_conf log_conf = { 256u << 20, LOG_BLOCK, false };
-	struct generation g = { .number = 1, .encodes = stage == STAGE_LOG };
+	struct generation g = { .number = 1, .joins_max = 1000, .encodes = stage == STAGE_LOG };
 	char *enrich[] = { (char *)"network", (char *)"service", (char *)"community_id",
 			   (char *)"derived" };
 	struct pipeline_setup setup = { .limits = &limits,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX; libfixbuf
- * reads each record as we do; and where memory runs out, it is counted.
+ * reads each record as we do; what options data says is learned within its limit; and where memory runs out, it is counted.
  * Method: the input is cut in units, each led by two octets of length and one that picks the peer and what
  * happens before (HOW_*); after all of them the ledger's lines must hold.  One input in eight comes again with
  * allocations that fail.
@@ -13,11 +13,14 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "base/rd.h"
+#include "base/utf8.h"
 #include "collector/collector.h"
 #include "collector/fixbuf_session.h"
+#include "normalizer/join.h"
 #include "test/fuzz/alloc.h"
 
 #define FIELDS_MAX 64
+#define JOINS_MAX 8
 #define COMPARED_MAX 16 /* records of a set that libfixbuf reads too: it is slow */
 
 /* Of the octet before a unit. */
@@ -118,18 +121,51 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 	return 0;
 }
 
+/* What options data says, and a flow that takes all of it up. */
+static void learn(struct session *s, const struct tmpl *t, const struct record *r)
+{
+	static struct flow flow;
+	static const unsigned numbers[] = { F_sampler_id, F_in_interface, F_out_interface,
+					    F_ingress_vrf, F_egress_vrf };
+	struct join *joins[JOINS] = { 0 };
+	struct value values[FIELDS_MAX];
+	struct join_learned learned;
+
+	tmpl_cut(t, r->octets, r->bytes, values);
+	join_learn(&s->join, t, values, JOINS_MAX, &learned);
+	must(join_count(s->join) <= JOINS_MAX);
+	joins[0] = s->join;
+	flow_clear(&flow);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		flow_set_i64(&flow, numbers[i], values[0].bytes > 0 ? values[0].octets[0] : 0);
+	flow_set_octets(&flow, F_app_id, values[0].octets, values[0].bytes);
+	join_flow(joins, &flow);
+	must(!flow_has(&flow, F_sampling_rate) || flow.slots[F_sampling_rate].i64 > 0);
+	must(!flow_has(&flow, F_in_interface_name) ||
+	     utf8_is_valid(flow.slots[F_in_interface_name].octets,
+			   flow.slots[F_in_interface_name].bytes));
+}
+
 static void options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 		    const struct record *r, size_t count)
 {
 	struct sink *k = ctx;
 
 	(void)m;
-	(void)s;
 	cut_all(k, t, r, count);
+	for (size_t i = 0; i < count; i++)
+		learn(s, t, &r[i]);
 	k->options += count;
 }
 
-static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, message_edge,
+static void session_gone_seen(void *ctx, struct session *s)
+{
+	(void)ctx;
+	join_free(s->join);
+	s->join = NULL;
+}
+
+static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, session_gone_seen, message_edge,
 					  records,	 options,	 message_edge };
 static const struct collector_limits limits = { .sessions_max = 64,
 						.templates_max = 8,

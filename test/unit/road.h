@@ -84,6 +84,7 @@ static inline void road_open(struct road *r, const char *enrich, uint32_t selfch
 	memset(r, 0, sizeof(*r));
 	r->generation.number = 1;
 	r->generation.encodes = true;
+	r->generation.joins_max = 1000;
 	if (catalog_load(&conf, 1, &why, &r->generation.catalog) != ERR_OK)
 		fail_msg("%s", why.text);
 	must(enrich_load(names, 2, NULL, &why, &r->generation.enrich) == ERR_OK);

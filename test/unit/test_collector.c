@@ -105,7 +105,13 @@ static void options(void *ctx, const struct message *m, struct session *s, struc
 	k->options += count;
 }
 
-static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, begin,
+static void session_gone_seen(void *ctx, struct session *s)
+{
+	(void)ctx;
+	(void)s;
+}
+
+static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, session_gone_seen, begin,
 					  records,	 options,	 end };
 static const struct collector_limits limits = { .sessions_max = 100,
 						.templates_max = 8,
