@@ -342,7 +342,9 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 		tmpl_cut(t, records[i].octets, records[i].bytes, p->values);
 		join_learn(&s->join, t, p->values, p->generation->joins_max, &learned);
 		stat_add(p->stat, PIPE_STAT_JOINS_LEARNED, learned.entries);
-		stat_add(p->stat, PIPE_STAT_JOINS_REFUSED, learned.refused);
+		stat_add(p->stat, PIPE_STAT_JOINS_OVER, learned.over);
+		stat_add(p->stat, PIPE_STAT_JOINS_UTF8, learned.not_utf8);
+		stat_add(p->stat, PIPE_STAT_JOINS_NOMEM, learned.no_memory);
 		if (learned.boot_ms != 0)
 			s->system_init_ms = learned.boot_ms;
 	}

@@ -281,7 +281,7 @@ static bool put_text(struct text *to, struct value v, struct join_learned *out)
 	if (bytes == 0)
 		return false;
 	if (!is_ascii && !utf8_is_valid(v.octets, bytes)) {
-		out->refused++;
+		out->not_utf8++;
 		return false;
 	}
 	bytes = cut_bytes(v.octets, bytes);
@@ -289,7 +289,7 @@ static bool put_text(struct text *to, struct value v, struct join_learned *out)
 		return false;
 	copy = malloc(bytes);
 	if (copy == NULL) {
-		out->refused++;
+		out->no_memory++;
 		return false;
 	}
 	memcpy(copy, v.octets, bytes);
@@ -342,7 +342,10 @@ static void learn_kind(struct join **j, const struct said *said, enum kind kind,
 		return;
 	e = open_entry(j, &k, limit);
 	if (e == NULL) {
-		out->refused++;
+		if (join_count(*j) >= limit)
+			out->over++;
+		else
+			out->no_memory++;
 		return;
 	}
 	is_new = put_text(&e->name, said->texts[kind][PART_NAME], out);

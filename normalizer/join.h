@@ -35,9 +35,11 @@ struct join;
 
 /* What one record did. */
 struct join_learned {
-	uint32_t entries; /* new, or changed */
-	uint32_t refused; /* there was no room, or a name was not UTF-8 */
-	int64_t boot_ms;  /* systemInitTimeMilliseconds; 0 when not said */
+	uint32_t entries;  /* new, or changed */
+	uint32_t over;	   /* not taken: no room under the limit */
+	uint32_t not_utf8; /* not taken: the name */
+	uint32_t no_memory;
+	int64_t boot_ms; /* systemInitTimeMilliseconds; 0 when not said */
 };
 
 /* What is known of an interface, application, sampler or VRF; parts that nobody said have no octets. */

@@ -41,6 +41,7 @@ struct sink {
 	uint64_t options;
 	int64_t tmpls;
 	uint64_t views_failed; /* for want of memory */
+	uint64_t joins_failed; /* the same */
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -122,7 +123,7 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 }
 
 /* What options data says, and a flow that takes all of it up. */
-static void learn(struct session *s, const struct tmpl *t, const struct record *r)
+static void learn(struct sink *k, struct session *s, const struct tmpl *t, const struct record *r)
 {
 	static struct flow flow;
 	static const unsigned numbers[] = { F_sampler_id, F_in_interface, F_out_interface,
@@ -133,6 +134,7 @@ static void learn(struct session *s, const struct tmpl *t, const struct record *
 
 	tmpl_cut(t, r->octets, r->bytes, values);
 	join_learn(&s->join, t, values, JOINS_MAX, &learned);
+	k->joins_failed += learned.no_memory;
 	must(join_count(s->join) <= JOINS_MAX);
 	joins[0] = s->join;
 	flow_clear(&flow);
@@ -154,7 +156,7 @@ static void options(void *ctx, const struct message *m, struct session *s, struc
 	(void)m;
 	cut_all(k, t, r, count);
 	for (size_t i = 0; i < count; i++)
-		learn(s, t, &r[i]);
+		learn(k, s, t, &r[i]);
 	k->options += count;
 }
 
@@ -200,7 +202,8 @@ static void check_ledger(const struct stat_set *stat, const struct sink *k, uint
 static void check_memory(const struct stat_set *stat, const struct sink *k, uint64_t failures)
 {
 	uint64_t counted =
-		stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) + k->views_failed;
+		stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) + k->views_failed +
+		k->joins_failed;
 
 	must((counted > 0) == (failures > 0));
 	must(counted <= failures);

@@ -198,7 +198,7 @@ static void changes(void **state)
 	flow_set_i64(flow, F_in_interface, 5);
 	assert_int_equal(learn(&joins[0], empty, LIMIT).entries, 0);
 	learned = learn(&joins[0], wrong, LIMIT);
-	assert_int_equal(learned.refused, 1);
+	assert_int_equal(learned.not_utf8, 1);
 	assert_int_equal(learned.entries, 0);
 	join_flow(joins, flow);
 	check_text(F_in_interface_name, "eth0");
@@ -208,7 +208,7 @@ static void changes(void **state)
 	check_text(F_in_interface_name, "eth0.100");
 	/* No room: what is known stays, and may change. */
 	learned = learn(&joins[0], more, 1);
-	assert_int_equal(learned.refused, 1);
+	assert_int_equal(learned.over, 1);
 	assert_int_equal(join_count(joins[0]), 1);
 	assert_int_equal(learn(&joins[0], first, 1).entries, 1);
 	/* A long name ends with a whole character. */
