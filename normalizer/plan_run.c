@@ -126,22 +126,26 @@ static struct xform_env record_env(const struct plan *p, const struct xform_env 
 
 /*
  * The first candidate that is present wins; carried[] learns what the field holds of whom.  One that says
- * nothing is carried whole, whether it had its turn or not.
+ * nothing is carried whole, whether it had its turn or not.  Where the winner gives bits to be ORed, those of the
+ * others that do so are added.
  */
 static void run_group(const struct plan *p, const struct group *g, const struct xform_env *env,
 		      struct flow *f)
 {
+	bool gathers = false;
+
 	for (uint16_t i = g->first; i < g->first + g->count; i++) {
 		const struct candidate *c = &p->candidates[i];
 		struct value v = f->tracked[c->tracked];
 		enum xform_result result;
 
-		if (flow_has(f, g->field)) {
+		if (flow_has(f, g->field) && !(gathers && c->xform.op == XFORM_OR)) {
 			if (xform_is_absent(&c->xform, v.octets, v.bytes))
 				f->carried[c->tracked] = CARRY_ALL;
 			continue;
 		}
 		result = xform_run(&c->xform, env, v.octets, v.bytes, f);
+		gathers = gathers || (result == XFORM_TAKEN && c->xform.op == XFORM_OR);
 		if (result == XFORM_TAKEN)
 			f->carried[c->tracked] |= c->xform.carries;
 		else if (result == XFORM_ABSENT)

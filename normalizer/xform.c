@@ -149,6 +149,41 @@ static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *
 	return XFORM_TAKEN;
 }
 
+/* "404 Not Found" as 404: text that does not begin with a number says none. */
+static RARE enum xform_result run_text_number(const struct xform *x, const uint8_t *octets,
+					      uint32_t bytes, struct flow *f)
+{
+	uint64_t v = 0;
+	uint32_t i = 0;
+
+	for (; i < bytes && octets[i] >= '0' && octets[i] <= '9'; i++) {
+		v = v * 10 + (octets[i] - '0');
+		if (v > INT32_MAX)
+			return contract(f);
+	}
+	if (i == 0)
+		return XFORM_FAILED;
+	flow_set_i64(f, x->field, (int64_t)v);
+	return XFORM_TAKEN;
+}
+
+static RARE enum xform_result run_address(const struct xform *x, const uint8_t *octets,
+					  uint32_t bytes, struct flow *f)
+{
+	uint8_t *text = flow_scratch(f, TEXT_MAX);
+	uint8_t *end;
+
+	if (text == NULL) {
+		flow_note(f, NOTE_TRUNCATED);
+		return XFORM_FAILED;
+	}
+	if (bytes != 4 && bytes != 16)
+		return contract(f);
+	end = bytes == 4 ? text_put_ipv4(text, octets) : text_put_ipv6(text, octets);
+	flow_set_octets(f, x->field, text, (uint32_t)(end - text));
+	return XFORM_TAKEN;
+}
+
 uint32_t app_id_text(const uint8_t *octets, uint32_t bytes, uint8_t *out)
 {
 	uint32_t head = bytes > 0 && octets[0] == APP_ENGINE_PEN ? 5 : 1;
@@ -283,6 +318,21 @@ static enum xform_result append(const struct xform *x, struct flow *f, int64_t v
 	return XFORM_TAKEN;
 }
 
+/* Of a number, what is more than its value: bits to add, a truth, its low octets. */
+static RARE enum xform_result run_part(const struct xform *x, uint64_t v, struct flow *f)
+{
+	if (x->op == XFORM_LOW24)
+		v &= 0xffffff;
+	else if (x->op == XFORM_FLAG && v > 1)
+		return contract(f);
+	else if (x->op == XFORM_OR && flow_has(f, x->field))
+		v |= (uint64_t)f->slots[x->field].i64;
+	if (v > (x->is_i32 ? INT32_MAX : INT64_MAX))
+		return contract(f);
+	flow_set_i64(f, x->field, (int64_t)v);
+	return XFORM_TAKEN;
+}
+
 static enum xform_result run_number(const struct xform *x, uint64_t v, uint32_t bytes,
 				    struct flow *f)
 {
@@ -296,6 +346,10 @@ static enum xform_result run_number(const struct xform *x, uint64_t v, uint32_t 
 		flow_set_i64(f, x->field,
 			     x->op == XFORM_HIGH8 ? (int64_t)(v >> 8) : (int64_t)(v & 255));
 		return XFORM_TAKEN;
+	case XFORM_LOW24:
+	case XFORM_OR:
+	case XFORM_FLAG:
+		return run_part(x, v, f);
 	case XFORM_BITS:
 		flow_set_i64(f, x->field, (int64_t)v);
 		return XFORM_TAKEN;
@@ -394,6 +448,10 @@ enum xform_result xform_run(const struct xform *x, const struct xform_env *env,
 		return run_delta(x, env, octets, bytes, f);
 	case XFORM_UNIX:
 		return run_unix(x, octets, bytes, f);
+	case XFORM_NUMBER:
+		return run_text_number(x, octets, bytes, f);
+	case XFORM_ADDRESS:
+		return run_address(x, octets, bytes, f);
 	case XFORM_APP_ID:
 		return run_app_id(x, octets, bytes, f);
 	case XFORM_UINT:
@@ -403,7 +461,10 @@ enum xform_result xform_run(const struct xform *x, const struct xform_env *env,
 	case XFORM_U64:
 	case XFORM_HIGH8:
 	case XFORM_LOW8:
+	case XFORM_LOW24:
 	case XFORM_BITS:
+	case XFORM_OR:
+	case XFORM_FLAG:
 	case XFORM_TABLE:
 	case XFORM_APPEND:
 	case XFORM_MPLS_LABEL:

@@ -86,6 +86,20 @@ static const struct row {
 	{ "icmp without protocol", ELEMENT_UNSIGNED16, 2, AS_ICMP_HIGH8, FIELD_I32, "0801", XFORM_FAILED, 0, NULL, 1, NULL },
 	{ "decimal", ELEMENT_UNSIGNED64, 8, AS_DECIMAL, FIELD_STR, "ffffffffffffffff", XFORM_TAKEN, 0, "18446744073709551615", 1, NULL },
 	{ "bits", ELEMENT_UNSIGNED64, 8, AS_BITS, FIELD_I64, "ffffffffffffffff", XFORM_TAKEN, -1, NULL, 1, NULL },
+	{ "low24", ELEMENT_UNSIGNED64, 8, AS_LOW24, FIELD_I64, "0100000000abcdef", XFORM_TAKEN, 0xabcdef, NULL, 1, NULL },
+	{ "low24 of 4", ELEMENT_UNSIGNED64, 8, AS_LOW24, FIELD_I32, "01000007", XFORM_TAKEN, 7, NULL, 1, NULL },
+	{ "or", ELEMENT_UNSIGNED16, 2, AS_OR, FIELD_I32, "0112", XFORM_TAKEN, 0x112, NULL, 1, NULL },
+	{ "or over int", ELEMENT_UNSIGNED32, 4, AS_OR, FIELD_I32, "80000000", XFORM_FAILED, 0, NULL, 1, NULL },
+	{ "flag set", ELEMENT_UNSIGNED8, 1, AS_FLAG, FIELD_BOOL, "01", XFORM_TAKEN, 1, NULL, 1, NULL },
+	{ "flag not set", ELEMENT_UNSIGNED8, 1, AS_FLAG, FIELD_BOOL, "00", XFORM_TAKEN, 0, NULL, 1, NULL },
+	{ "flag of 2", ELEMENT_UNSIGNED8, 1, AS_FLAG, FIELD_BOOL, "02", XFORM_FAILED, 0, NULL, 1, NULL },
+	{ "number, then text", ELEMENT_STRING, 0, AS_NUMBER, FIELD_I32, "343034204e6f", XFORM_TAKEN, 404, NULL, 1, NULL },
+	{ "number alone", ELEMENT_STRING, 0, AS_NUMBER, FIELD_I32, "323030", XFORM_TAKEN, 200, NULL, 1, NULL },
+	{ "number behind text", ELEMENT_STRING, 0, AS_NUMBER, FIELD_I32, "4e6f20343034", XFORM_FAILED, 0, NULL, 1, NULL },
+	{ "number over int", ELEMENT_STRING, 0, AS_NUMBER, FIELD_I32, "32313437343833363438", XFORM_FAILED, 0, NULL, 1, NULL },
+	{ "address, IPv4", ELEMENT_IPV4, 4, AS_ADDRESS, FIELD_STR, "c0000207", XFORM_TAKEN, 0, "192.0.2.7", 1, NULL },
+	{ "address, IPv6", ELEMENT_IPV6, 16, AS_ADDRESS, FIELD_STR, "20010db8000000000000000000000007", XFORM_TAKEN, 0, "2001:db8::7", 1, NULL },
+	{ "address of 5", ELEMENT_IPV4, 4, AS_ADDRESS, FIELD_STR, "c000020700", XFORM_FAILED, 0, NULL, 1, NULL },
 	{ "app id", ELEMENT_OCTETS, 0, AS_APP_ID, FIELD_STR, "03000050", XFORM_TAKEN, 0, "3:80", 1, NULL },
 	{ "app id with enterprise", ELEMENT_OCTETS, 0, AS_APP_ID, FIELD_STR, "1400003044000001", XFORM_TAKEN, 0, "20:12356:1", 1, NULL },
 	{ "app id too short", ELEMENT_OCTETS, 0, AS_APP_ID, FIELD_STR, "1400003044", XFORM_FAILED, 0, NULL, 1, NULL },
@@ -190,6 +204,22 @@ static void test_lists(void **state)
 	free(f);
 }
 
+/* Bits of several elements come together in one field. */
+static void test_or(void **state)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+	const struct row row = { "or", ELEMENT_UNSIGNED8, 1, AS_OR, FIELD_I32, "", XFORM_TAKEN, 0, NULL, 1, NULL };
+	struct xform x = compile_row(&row, 1);
+	const uint8_t octets[2] = { 0x02, 0x11 };
+
+	(void)state;
+	must(f != NULL);
+	assert_int_equal(xform_run(&x, &ipfix_env, octets, 1, f), XFORM_TAKEN);
+	assert_int_equal(xform_run(&x, &ipfix_env, octets + 1, 1, f), XFORM_TAKEN);
+	assert_int_equal(f->slots[F_src_port].i64, 0x13);
+	free(f);
+}
+
 static void test_icmp(void **state)
 {
 	struct flow *f = calloc(1, sizeof(*f));
@@ -220,7 +250,9 @@ static void test_refused(void **state)
 		{ ELEMENT_STRING, AS_MS, FIELD_MS, 1 },		 { ELEMENT_SECONDS, AS_NS, FIELD_MS, 1 },
 		{ ELEMENT_UNSIGNED32, AS_UPTIME_MS, FIELD_I32, 1 }, { ELEMENT_STRING, AS_NATURAL, FIELD_STR, 10 },
 		{ ELEMENT_UNSIGNED16, AS_HIGH8, FIELD_STR, 1 },	 { ELEMENT_FLOAT64, AS_NATURAL, FIELD_I64, 1 },
-		{ ELEMENT_MAC, AS_NATURAL, FIELD_STR, 1 },
+		{ ELEMENT_MAC, AS_NATURAL, FIELD_STR, 1 },	 { ELEMENT_UNSIGNED8, AS_FLAG, FIELD_I32, 1 },
+		{ ELEMENT_STRING, AS_NUMBER, FIELD_STR, 1 },	 { ELEMENT_IPV4, AS_ADDRESS, FIELD_ADDR, 1 },
+		{ ELEMENT_UNSIGNED64, AS_LOW24, FIELD_STR, 1 },	 { ELEMENT_UNSIGNED8, AS_OR, FIELD_STR, 1 },
 	};
 
 	(void)state;
@@ -242,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_or),
 		cmocka_unit_test(test_icmp),
 		cmocka_unit_test(test_refused),
 	};
