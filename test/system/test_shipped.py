@@ -28,7 +28,7 @@ BOOT_MS = EXPORT_S * 1000 - UPTIME_MS
 BOOT, PADDING = (0, 160), (0, 210)
 
 Line = namedtuple("Line", "mapping element pen id field how scale also")
-Element = namedtuple("Element", "pen id name type")
+Element = namedtuple("Element", "pen id name type unit")
 
 
 def rows(name):
@@ -38,9 +38,9 @@ def rows(name):
 
 ELEMENTS = {}  # (pen, id) as their owners define them
 NAMES = {}     # the names that mappings use
-for pen_text, number, words, kind in rows("elements.tsv"):
+for pen_text, number, words, kind, *unit in rows("elements.tsv"):
     who = V9 if pen_text == "v9" else int(pen_text)
-    ELEMENTS[who, int(number)] = Element(who, int(number), words.split("|")[0], kind)
+    ELEMENTS[who, int(number)] = Element(who, int(number), words.split("|")[0], kind, "".join(unit))
     vendor = {v: k + "." for k, v in PREFIX.items()}.get(who, "")
     for word in words.split("|"):
         NAMES.setdefault(f"v9.{number}" if who == V9 else vendor + word, (who, int(number)))
@@ -50,7 +50,8 @@ for (who, number), one in list(ELEMENTS.items()):
         NAMES["reverse." + one.name] = (REVERSE, number)
 
 with open(os.path.join(ROOT, "normalizer", "fields.def"), encoding="utf-8") as fields_file:
-    FIELD_TYPES = dict(re.findall(r"^FIELD\(normalized, (\w+), +(\w+)", fields_file.read(), re.M))
+    found_fields = re.findall(r'^FIELD\(normalized, (\w+), +(\w+), +\w+, "([^"]*)"', fields_file.read(), re.M)
+    FIELD_TYPES, FIELD_UNITS = {f: t for f, t, _ in found_fields}, {f: u for f, _, u in found_fields}
 
 
 def read_mapping(name):
@@ -267,6 +268,52 @@ def lines_by_element(mapping):
     return out
 
 
+# What the element means, where type and unit do not say it.
+MEANS = {"icmpTypeCodeIPv4": {"icmp_type": "high8", "icmp_code": "low8"}, "icmpTypeCodeIPv6": {"icmp_type": "high8", "icmp_code": "low8"},
+         "layer2SegmentId": "low24", "applicationId": "app_id", "samplingInterval": "nonzero", "samplerRandomInterval": "nonzero",
+         "UPSTREAM_TUNNEL_ID": "nonzero", "DOWNSTREAM_TUNNEL_ID": "nonzero", "L7_PROTO_RISK": "bits", "initialTCPFlags": "or",
+         "unionTCPFlags": "or", "cert_rev_init_tcp_flags": "or", "cert_rev_union_tcp_flags": "or", "obsoleteReverseInitialTCPFlags": "or",
+         "obsoleteReverseUnionTCPFlags": "or", "CLIENT_TCP_FLAGS": {"tcp_flags": "or"}, "SERVER_TCP_FLAGS": {"tcp_flags": "or"},
+         "flowStartSysUpTime": "uptime_ms", "flowEndSysUpTime": "uptime_ms", "flowStartDeltaMicroseconds": "delta_us",
+         "flowEndDeltaMicroseconds": "delta_us"}
+# By the type of the element and of the field.
+CONVERTS = {("unsigned", "STR"): "decimal", ("octetArray", "STR"): "hex", ("octetArray", "LONGS"): "mpls_label", ("unsigned", "LONGS"): "append",
+            ("ipv4Address", "STR"): "address", ("ipv6Address", "STR"): "address", ("string", "I32"): "number", ("unsigned", "BOOL"): "flag"}
+
+
+def rule(line):
+    """The conversion and scale that the owner's definition asks for."""
+    e, unit = ELEMENTS[line.pen, line.id], FIELD_UNITS[line.field]
+    means = MEANS.get(e.name, "")
+    means = means.get(line.field, "") if isinstance(means, dict) else means
+    if line.element in TABLES and FIELD_TYPES[line.field] == "STR":
+        return "table", 1
+    if line.mapping == "v5":
+        return {"icmp_type": "icmp_high8", "icmp_code": "icmp_low8"}[line.field], 1
+    if e.type.startswith("dateTime"):
+        if line.mapping == "nprobe" and e.type == "dateTimeMicroseconds":  # not in NTP format
+            return "unix_us", 1
+        return {"ms": "ms", "ns": "ns"}[unit], 1
+    if means:
+        return means, 1
+    return (CONVERTS.get((re.sub(r"^unsigned\d+$", "unsigned", e.type), FIELD_TYPES[line.field]), "natural"),
+            1000 if (e.unit, unit) == ("milliseconds", "us") else 1)
+
+
+def test_conversions():
+    """Each line converts as type and unit of element and field ask for."""
+    lines = [line for m in MAPPINGS.values() for line in m]
+    wrong = [(line, rule(line)) for line in lines if (line.how.split(":")[0], line.scale) != rule(line)]
+    assert not wrong, "\n".join(map(str, wrong))
+    # No line moves one unit into another without a conversion.
+    kinds = {"octets": "octets", "packets": "packets", "frames": "packets", "flows": "flows", "hops": "hops", "microseconds": "us",
+             "milliseconds": "us ms", "nanoseconds": "ns ms", "seconds": "ms"}
+    for line in lines:
+        e = ELEMENTS[line.pen, line.id]
+        if e.unit in kinds and line.how == "natural":
+            assert FIELD_UNITS[line.field] in kinds[e.unit].split(), line
+
+
 def can_send(version, pen):
     return pen in ((0, NTOP, V9) if version == 9 else (0, NTOP, REVERSE, 9, 6871))
 
@@ -450,7 +497,7 @@ def test_registries(folder, capsys):
 def test_sources():
     """Each element that is known to feed a field has a line in that order, or a reason why not stands in sources.tsv."""
     where = {"iana_ie": ("iana", 0), "reverse_pen29305": ("iana", REVERSE), "ntop_35632": ("nprobe", NTOP), "cisco_9": ("cisco", 9),
-             "yaf_6871": ("cert", 6871)}
+             "yaf_6871": ("cert", 6871), "v9": ("v9", V9)}
     wanted, refused = defaultdict(list), []
     for row in rows("sources.tsv"):
         field, source, number, reason = (row + [""])[:4]
@@ -468,3 +515,8 @@ def test_sources():
             lines = [line.id - 32768 for line in MAPPINGS["v9"] if line.field == field and line.pen == V9]
             assert [i for i in lines if i in numbers] == numbers, f"v9.conf: {field} takes {lines}, not {numbers}"
     assert refused and len(wanted) > 150
+    # And nothing is promoted that is not there; a vendor's line of an element of IANA's goes where IANA's or nProbe's reading does.
+    known = {(field, pen, i) for (field, _, pen), numbers in wanted.items() for i in numbers}
+    known |= {(field, V9, i + 32768) for field, pen, i in known if pen == 9}
+    known |= {("reverse_bytes", 0, 23), ("reverse_packets", 0, 24), ("icmp_type", 0, 11), ("icmp_code", 0, 11)}
+    assert not [line for m in MAPPINGS.values() for line in m if (line.field, line.pen, line.id) not in known]
