@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Goal: every promote line that is shipped does what it says, and every element that is defined has its name and type.
 
-Method: one capture for each question, replayed once by sluiced.  Each line of each mapping gets a template with its element alone
-(and what `when` asks for), and a record with a value that is known here; the field, all other fields, the event type and what stands
-in raw are computed from what the elements' owners say (shipped/elements.tsv), not from sluice's code.  With SLUICE_COVERAGE=FILE
-every proven line is appended to FILE as `field<TAB>element`.
+Method: one capture for each question, replayed by sluiced through both decoders, which must read it alike.  Each line of each mapping
+gets a template with its element alone (and what `when` asks for), and a record with a value that is known here; the field, all other
+fields, the event type and what stands in raw are computed from what the elements' owners say (shipped/elements.tsv), not from sluice's
+code.  With SLUICE_COVERAGE=FILE every proven line is appended to FILE as `field<TAB>element`.
 """
 import ipaddress
 import json
@@ -243,6 +243,15 @@ class Capture:
         self.packet(address, header + sets)
         self.cases[address, number] = what
 
+    @staticmethod
+    def run(folder, path, raw, decoder):
+        done = subprocess.run([os.path.join(BUILD, "sluiced"), "-o", 'sinks=({ name = "out"; type = "stdout"; })',
+                               "-o", f"normalizer.raw={raw}", "-o", f"state={folder}/state", "-o", "normalizer.enrich=()",
+                               "-o", f"collector.decoder={decoder}", "--replay", path],
+                              capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
+        assert done.returncode == 0 and done.stderr.splitlines()[-1] == "balanced", done.stderr[-3000:]
+        return done.stdout
+
     def replay(self, folder, raw="unpromoted"):
         """[(what, flow)] of all records, in their order."""
         path = os.path.join(folder, "shipped.pcap")
@@ -250,12 +259,9 @@ class Capture:
             f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
             for p in self.packets:
                 f.write(struct.pack("<IIII", EXPORT_S, 0, len(p), len(p)) + p)
-        done = subprocess.run([os.path.join(BUILD, "sluiced"), "-o", 'sinks=({ name = "out"; type = "stdout"; })',
-                               "-o", f"normalizer.raw={raw}", "-o", f"state={folder}/state", "-o", "normalizer.enrich=()",
-                               "-o", "collector.selfcheck=1", "--replay", path],
-                              capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        flows = [json.loads(line) for line in done.stdout.splitlines()]
+        said = [self.run(folder, path, raw, decoder) for decoder in ("plan", "fixbuf")]
+        assert said[0] == said[1], "libfixbuf reads the capture otherwise"
+        flows = [json.loads(line) for line in said[0].splitlines()]
         out = [(self.cases.pop((f["normalized"]["exporter_ip"], f["raw"].get("template_id"))), f) for f in flows]
         assert not self.cases, f"{len(self.cases)} records did not come back"
         return out
@@ -277,8 +283,9 @@ MEANS = {"icmpTypeCodeIPv4": {"icmp_type": "high8", "icmp_code": "low8"}, "icmpT
          "flowStartSysUpTime": "uptime_ms", "flowEndSysUpTime": "uptime_ms", "flowStartDeltaMicroseconds": "delta_us",
          "flowEndDeltaMicroseconds": "delta_us"}
 # By the type of the element and of the field.
-CONVERTS = {("unsigned", "STR"): "decimal", ("octetArray", "STR"): "hex", ("octetArray", "LONGS"): "mpls_label", ("unsigned", "LONGS"): "append",
-            ("ipv4Address", "STR"): "address", ("ipv6Address", "STR"): "address", ("string", "I32"): "number", ("unsigned", "BOOL"): "flag"}
+CONVERTS = {("unsigned", "STR"): "decimal", ("octetArray", "STR"): "hex", ("octetArray", "LONGS"): "mpls_label",
+            ("unsigned", "LONGS"): "append", ("ipv4Address", "STR"): "address", ("ipv6Address", "STR"): "address",
+            ("string", "I32"): "number", ("unsigned", "BOOL"): "flag"}
 
 
 def rule(line):
