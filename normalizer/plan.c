@@ -88,16 +88,19 @@ static void add_target(struct draft *d, uint16_t index, const struct promote *li
 	d->per_field[line->field]++;
 }
 
-static bool has_element(const struct tmpl *t, struct element_id id)
+static bool has_element_once(const struct tmpl *t, struct element_id id)
 {
-	for (uint16_t i = 0; i < t->field_count; i++) {
-		if (t->fields[i].pen == id.pen && t->fields[i].id == id.id)
-			return true;
-	}
-	return false;
+	unsigned count = 0;
+
+	for (uint16_t i = 0; i < t->field_count; i++)
+		count += t->fields[i].pen == id.pen && t->fields[i].id == id.id;
+	return count == 1;
 }
 
-/* A line may be one of several that fill a list together: does the template have all their elements? */
+/*
+ * A line may be one of several that fill a list together: does the template have all their elements, and
+ * each once?  Otherwise nobody could tell from the list which number is whose.
+ */
 static bool is_list_whole(const struct draft *d, const struct mapping *m,
 			  const struct promote *line)
 {
@@ -105,7 +108,7 @@ static bool is_list_whole(const struct draft *d, const struct mapping *m,
 		const struct promote *other = &m->promotes[i];
 
 		if (other->as == AS_APPEND && other->field == line->field &&
-		    !has_element(d->tmpl, other->element))
+		    !has_element_once(d->tmpl, other->element))
 			return false;
 	}
 	return true;

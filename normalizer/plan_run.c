@@ -160,6 +160,17 @@ static bool is_candidate_absent(const struct candidate *c, const struct flow *f)
 	return xform_is_absent(&c->xform, v.octets, v.bytes);
 }
 
+/* One that did not come whole: its values stand in raw. */
+static void drop_list(const struct plan *p, const struct group *g, struct flow *f)
+{
+	if (flow_has(f, g->field)) {
+		f->long_count -= f->slots[g->field].bytes;
+		flow_unmark(f, g->field);
+	}
+	for (uint16_t i = g->first; i < g->first + g->count; i++)
+		f->carried[p->candidates[i].tracked] = 0;
+}
+
 /*
  * A list, where positions mean something: counts by size are all there, or stay in raw; a label stack ends with
  * its last entry that is not all zero, since exporters fill up with zeros; those stand in raw.
@@ -180,8 +191,12 @@ static void run_list(const struct plan *p, const struct group *g, const struct x
 	for (uint16_t i = 0; i < count; i++) {
 		struct value v = f->tracked[first[i].tracked];
 
-		if (xform_run(&first[i].xform, env, v.octets, v.bytes, f) == XFORM_TAKEN)
+		if (xform_run(&first[i].xform, env, v.octets, v.bytes, f) == XFORM_TAKEN) {
 			f->carried[first[i].tracked] |= first[i].xform.carries;
+		} else if (!is_stack) {
+			drop_list(p, g, f);
+			return;
+		}
 	}
 }
 

@@ -410,8 +410,11 @@ static bool is_icmp(const struct flow *f)
 
 bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes)
 {
-	bool is_zero_absent = x->zero_is_absent || x->op == XFORM_STR || x->op == XFORM_MPLS_LABEL;
+	bool is_zero_absent = x->op == XFORM_STR || x->op == XFORM_MPLS_LABEL;
 
+	/* Zeros of another length are no address. */
+	if (x->zero_is_absent && bytes == x->natural_bytes)
+		is_zero_absent = true;
 	return bytes == 0 || (is_zero_absent && is_zero(octets, bytes));
 }
 
