@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl.
+"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
+recipes for fuzz_oracle.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -181,6 +182,32 @@ CTL = {
     "octets": b"\0e \0\xff\xc3\x28\x7f\x01\n\xf0\x9f\x8c\x8a\n",
 }
 
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL)):
+
+def recipe(how, fields, values):
+    """As fuzz_oracle reads it: (source, index, length) of each field, then what the records hold."""
+    return bytes([how, len(fields) - 1]) + b"".join(struct.pack(">BHB", *f) for f in fields) + values
+
+
+RAW_FULL, RAW_WIRE, RAW_NONE, V9, BOOT, FORCED = 1, 2, 3, 4, 8, 16
+PROMOTED, NEXT, KNOWN, UNKNOWN, AGAIN = 0, 2, 3, 4, 5
+NATURAL, ANY = 128, 255  # of a field's length
+ORDINALS = bytes(range(1, 251))
+TEXTS = b"\7example\0\xfa\0\3abc\2\xff\xfe\5a\0\0\0\0"
+
+ORACLE = {
+    # Each line of the mapping files once, 48 at a time: candidates of one field stand together.
+    **{f"lines_{at}": recipe(at // 48 % 4 | BOOT, [(PROMOTED, at, NATURAL)] + [(NEXT, 0, NATURAL)] * 47, ORDINALS * 3) for at in range(0, 384, 48)},
+    **{f"lines_v9_{at}": recipe(at // 48 % 4 | V9, [(PROMOTED, at, NATURAL)] + [(NEXT, 0, NATURAL)] * 47, ORDINALS * 3) for at in range(0, 384, 48)},
+    "variable": recipe(0, [(PROMOTED, n * 7, ANY) for n in range(40)], TEXTS * 20),
+    "variable_full": recipe(RAW_FULL | FORCED, [(PROMOTED, n * 5, ANY) for n in range(48)], TEXTS * 20),
+    "short": recipe(0, [(PROMOTED, n * 3, n % 9) for n in range(48)], bytes(400) + ORDINALS),
+    "long": recipe(RAW_WIRE, [(PROMOTED, n * 11, 9 + n % 9) for n in range(30)], bytes(300) + ORDINALS * 2),
+    "known": recipe(0, [(KNOWN, n * 53, NATURAL) for n in range(48)], b"\xff" * 600),
+    "unknown": recipe(RAW_NONE, [(UNKNOWN, n * 1001, n % 12) for n in range(40)], ORDINALS * 2),
+    "again": recipe(0, [(PROMOTED, 40, NATURAL), (AGAIN, 0, NATURAL), (AGAIN, 1, ANY), (AGAIN, 2, 0)], ORDINALS),
+    "zeros": recipe(V9 | FORCED, [(PROMOTED, n, NATURAL) for n in range(48)], bytes(1200)),
+}
+
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE)):
     for name, octets in seeds.items():
         write(target, name, octets)
