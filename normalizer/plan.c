@@ -97,6 +97,13 @@ static bool has_element_once(const struct tmpl *t, struct element_id id)
 	return count == 1;
 }
 
+/* Also without `as`: a number into a list of numbers.  A stack of labels may be of any height. */
+static bool appends(const struct draft *d, const struct promote *line)
+{
+	return d->catalog->fields.fields[line->field].type == FIELD_LONGS &&
+	       line->as != AS_MPLS_LABEL;
+}
+
 /*
  * A line may be one of several that fill a list together: does the template have all their elements, and
  * each once?  Otherwise nobody could tell from the list which number is whose.
@@ -104,10 +111,10 @@ static bool has_element_once(const struct tmpl *t, struct element_id id)
 static bool is_list_whole(const struct draft *d, const struct mapping *m,
 			  const struct promote *line)
 {
-	for (size_t i = 0; line->as == AS_APPEND && i < m->promote_count; i++) {
+	for (size_t i = 0; appends(d, line) && i < m->promote_count; i++) {
 		const struct promote *other = &m->promotes[i];
 
-		if (other->as == AS_APPEND && other->field == line->field &&
+		if (appends(d, other) && other->field == line->field &&
 		    !has_element_once(d->tmpl, other->element))
 			return false;
 	}

@@ -46,6 +46,7 @@ def replay(folder, path, raw, selfcheck=0):
                            "-o", f"collector.selfcheck={selfcheck}", "--replay", path],
                           capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     assert done.returncode == 0 and done.stdout.endswith("\nbalanced\n"), done.stdout[-2000:] + done.stderr[-2000:]
+    assert "selfcheck.differs" not in done.stderr, done.stderr[-2000:]
     flows = read_flows(home)
     shutil.rmtree(home)
     return flows

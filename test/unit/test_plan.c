@@ -10,8 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "normalizer/plan.h"
@@ -230,36 +232,73 @@ static void check_words(const struct row *row, const char *text)
 	}
 }
 
+static void check_row(const struct catalog *c, struct flow *flow, const struct row *row)
+{
+	const struct xform_env env = { .export_ms = 1700000000000 };
+	struct tmpl *t = make_tmpl(row);
+	struct plan *p = plan_for(c, t);
+	struct value values[FIELDS_MAX];
+	uint8_t record[256];
+	size_t bytes = of_hex(row->record, record);
+	char *by_plan;
+	char *by_values;
+
+	assert_int_equal(tmpl_record_bytes(t, record, bytes), bytes);
+	flow_clear(flow);
+	plan_run(p, &env, record, flow);
+	by_plan = show(c, flow);
+	check_words(row, by_plan);
+	tmpl_cut(t, record, bytes, values);
+	flow_clear(flow);
+	plan_run_values(p, &env, values, flow);
+	by_values = show(c, flow);
+	assert_string_equal(by_plan, by_values);
+	free(by_plan);
+	free(by_values);
+	plan_free(p);
+	tmpl_free(t);
+}
+
 static void test_rows(void **state)
 {
 	const struct shared *s = *state;
-	const struct catalog *c = s->catalogs[RAW_MODE_UNPROMOTED];
-	const struct xform_env env = { .export_ms = 1700000000000 };
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct tmpl *t = make_tmpl(&rows[i]);
-		struct plan *p = plan_for(c, t);
-		struct value values[FIELDS_MAX];
-		uint8_t record[256];
-		size_t bytes = of_hex(rows[i].record, record);
-		char *by_plan;
-		char *by_values;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_row(s->catalogs[RAW_MODE_UNPROMOTED], s->flow, &rows[i]);
+}
 
-		assert_int_equal(tmpl_record_bytes(t, record, bytes), bytes);
-		flow_clear(s->flow);
-		plan_run(p, &env, record, s->flow);
-		by_plan = show(c, s->flow);
-		check_words(&rows[i], by_plan);
-		tmpl_cut(t, record, bytes, values);
-		flow_clear(s->flow);
-		plan_run_values(p, &env, values, s->flow);
-		by_values = show(c, s->flow);
-		assert_string_equal(by_plan, by_values);
-		free(by_plan);
-		free(by_values);
-		plan_free(p);
-		tmpl_free(t);
-	}
+/* A mapping of one's own whose lines into a list say no `as`. */
+static const char own_mapping[] = "mapping: { name = \"own\"; promote = (\n"
+				  "{ element = \"minimumTTL\"; field = \"size_histogram\"; },\n"
+				  "{ element = \"maximumTTL\"; field = \"size_histogram\"; } ); };\n";
+static const struct row own_rows[] = {
+	{ "both, as the mapping has them", VERSION_IPFIX, { { 0, 53, 1, 0 }, { 0, 52, 1, 0 } }, "0201", { "\"size_histogram\":[1,2]", "\"elements\":{}" }, { NULL } },
+	{ "one of both", VERSION_IPFIX, { { 0, 53, 1, 0 } }, "02", { "\"maximumTTL\":\"2\"" }, { "size_histogram" } },
+	{ "one of them twice", VERSION_IPFIX, { { 0, 53, 1, 0 }, { 0, 52, 1, 0 }, { 0, 52, 1, 0 } }, "020103",
+	  { "\"maximumTTL\":\"2\"", "\"minimumTTL\":\"1\"", "\"minimumTTL#2\":\"3\"" }, { "size_histogram" } },
+};
+
+static void test_own_mapping(void **state)
+{
+	const struct shared *s = *state;
+	char dir[] = "/tmp/sluice-plan-XXXXXX";
+	struct catalog_conf conf = { "templates/elements", dir, "templates/tables", RAW_MODE_UNPROMOTED };
+	struct why why = { "" };
+	struct catalog *c;
+	char path[64];
+	FILE *f;
+
+	must(mkdtemp(dir) != NULL);
+	(void)snprintf(path, sizeof(path), "%s/own.conf", dir);
+	f = fopen(path, "w");
+	must(f != NULL && fputs(own_mapping, f) >= 0 && fclose(f) == 0);
+	if (catalog_load(&conf, 9, &why, &c) != ERR_OK)
+		fail_msg("%s", why.text);
+	(void)unlink(path);
+	(void)rmdir(dir);
+	for (size_t i = 0; i < sizeof(own_rows) / sizeof(own_rows[0]); i++)
+		check_row(c, s->flow, &own_rows[i]);
+	catalog_free(c);
 }
 
 /* full: every element but padding stands in raw; none: no element does. */
@@ -310,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_own_mapping),
 		cmocka_unit_test(test_raw_modes),
 		cmocka_unit_test(test_current),
 	};
