@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An exporter that says anything: random templates and records, as IPFIX and NetFlow v9 in a capture.
+"""An exporter that says anything: random templates and records, as IPFIX, NetFlow v9 and v5 in a capture.
 
 Exporter(seed, registry, mappings).write(path, count) writes `count` sessions, a template and its records
 each, and gives what was said: a list of (fields, record octets) in order.  Every draw comes from the seed.
@@ -7,6 +7,7 @@ each, and gives what was said: a list of (fields, record octets) in order.  Ever
 import random
 import struct
 
+from cutter import V5
 from registry import IANA, NATURAL, NTOP, REVERSE, V9
 
 VARIABLE = 65535
@@ -155,13 +156,13 @@ class Exporter:
         content = struct.pack(">HH", number, len(fields)) + content
         return struct.pack(">HH", 0 if version == 9 else 2, 4 + len(content)) + content
 
-    @staticmethod
-    def options_sets(version):
-        """Statistics of the exporter, which are no flow."""
-        fields = struct.pack(">HHHHHH", 1 if version == 9 else 144, 4, 41, 8, 42, 8)
+    def options_sets(self, version):
+        """What the exporter says of itself, which is no flow: statistics, or when it started."""
+        numbers = (41, 42) if version == 9 or self.chance(0.5) else (160, 42)
+        fields = struct.pack(">HHHHHH", 1 if version == 9 else 144, 4, numbers[0], 8, numbers[1], 8)
         head = struct.pack(">HHH", 400, 4, 8) if version == 9 else struct.pack(">HHH", 400, 3, 1)
         definition = struct.pack(">HH", 1 if version == 9 else 3, 4 + len(head + fields) + 2) + head + fields + bytes(2)
-        record = struct.pack(">IQQ", 7, 1000, 2000)
+        record = struct.pack(">IQQ", 7, (TIME - 5000) * 1000, 2000)
         return definition + struct.pack(">HH", 400, 4 + 2 * len(record)) + 2 * record
 
     def data_set(self, number, fields, records):
@@ -188,12 +189,25 @@ class Exporter:
         records = [self.record(fields) for _ in range(self.random.randrange(1, 6))]
         while sum(len(octets) for _, octets in records) > 50000:
             records.pop()
-        sets = self.options_sets(version) if self.chance(0.1) else b""
+        sets = self.options_sets(version) if self.chance(0.15) else b""
         sets += self.template_set(version, number, fields) + self.data_set(number, fields, records)
         self.said += records
         return sets, len(records)
 
+    def v5(self):
+        """One message of NetFlow v5."""
+        octets = b""
+        count = self.random.randrange(1, 6)
+        for _ in range(count):
+            fields = [((IANA, number), self.octets(self.registry.type(IANA, number), size)) for number, size in V5]
+            record = b"".join(value for _, value in fields)
+            self.said.append((fields, record))
+            octets += record
+        return struct.pack(">HHIIIIBBH", 5, count, UPTIME_MS, TIME, 0, 1, 0, 0, 0) + octets
+
     def message(self, version, domain):
+        if version == 5:
+            return self.v5()
         sets, count = self.session(version)
         if version == 9:
             return struct.pack(">HHIIII", 9, count + 1, UPTIME_MS, TIME, 1, domain) + sets
@@ -203,7 +217,7 @@ class Exporter:
         with open(path, "wb") as f:
             f.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 101))
             for i in range(count):
-                payload = self.message(self.random.choice((9, 10)), i + 1)
+                payload = self.message(self.random.choice((9, 9, 9, 10, 10, 10, 10, 5)), i + 1)
                 udp = struct.pack(">HHHH", 1024 + i % 60000, 2055, 8 + len(payload), 0) + payload
                 ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, b"\xc0\0\2\1", b"\xc0\0\2\2")
                 f.write(struct.pack("<IIII", TIME + 1, 0, len(ip + udp), len(ip + udp)) + ip + udp)

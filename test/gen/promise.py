@@ -325,6 +325,18 @@ def is_text_of(kind, octets, text):
     return text == octets.hex()
 
 
+def note_of(kind, octets):
+    """What raw.notes must say where an element stands in raw as hex against its type."""
+    if kind == "string":
+        try:
+            octets.rstrip(b"\0").decode("utf-8")
+        except UnicodeDecodeError:
+            return "bad_utf8"
+        return ""
+    sizes = range(1, 9) if kind in NUMBERS else (4, 8) if kind.startswith("float") else (NATURAL.get(kind, 0),)
+    return "" if not octets or kind == "octetArray" or kind in NTP or len(octets) in sizes else "contract"
+
+
 Clock = namedtuple("Clock", "export_ms uptime_ms")
 
 
@@ -336,6 +348,7 @@ class Oracle:
         self.mappings = mappings(self.registry)
         normalized = next(f for f in schema["fields"] if f["name"] == "normalized")["type"]
         self.field_kinds = {f["name"]: kind_of(f["type"]) for f in normalized["fields"]}
+        self.mapped = {line["field"] for m in self.mappings for _, line in m.lines}
         self.tables = {}
         self.known = {}  # per template and profile: targets and names
 
@@ -401,7 +414,7 @@ class Oracle:
         silent = [not octets for _, octets in record.fields]
         complaints = []
         clock = self.clock(record)
-        for field in sorted(targets, key=lambda f: f != "protocol_number"):
+        for field in targets:
             candidates = self.candidates(record, field, targets[field], clock)
             settle = self.settle_list if self.field_kinds[field] == "list" else self.settle
             want = settle(candidates, flow["normalized"], told, silent)
@@ -411,12 +424,9 @@ class Oracle:
             if not same(want, got):
                 complaints.append(f"{field} is {got!r}, not {want!r}")
         for field, got in flow["normalized"].items():
-            if got is not None and field not in targets and field not in STATIC and self.is_mapped(field) and field not in ENVELOPE:
+            if got is not None and field not in targets and field not in STATIC and field in self.mapped and field not in ENVELOPE:
                 complaints.append(f"{field} is {got!r}, and no element says so")
         return complaints + self.check_raw(record, flow, raw, names, told, silent)
-
-    def is_mapped(self, field):
-        return any(line["field"] == field for m in self.mappings for _, line in m.lines)
 
     def settle(self, candidates, normalized, told, silent):
         """The first candidate that says something the field can hold."""
@@ -474,9 +484,8 @@ class Oracle:
             if name in elements:
                 if not is_text_of(kind, octets, elements[name]):
                     complaints.append(f"raw {name} ({kind}) {octets.hex()} is {elements[name]!r}")
-                elif elements[name] == octets.hex() != "" and kind in NATURAL and kind not in NTP and \
-                        len(octets) > 8 and "contract" not in flow["raw"]["notes"]:
-                    complaints.append(f"raw {name} ({kind}) is hex without a note")
+                elif note_of(kind, octets) not in flow["raw"]["notes"] + [""]:
+                    complaints.append(f"raw {name} ({kind}) {octets.hex()} is there without a note")
                 if raw != "full" and octets and (silent[at] or (is_told(told[at]) and "perhaps" not in told[at])):
                     complaints.append(f"raw {name} ({kind}) {octets.hex()} repeats what a field says")
             elif not is_padding and (raw == "full" or not (silent[at] or is_told(told[at]))):
