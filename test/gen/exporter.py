@@ -14,7 +14,6 @@ VARIABLE = 65535
 TIME = 1700000000
 UPTIME_MS = 0x80001234  # the signed difference of sysUpTimes wraps on both sides of it
 REPEATS_MAX = 64  # collector.repeats_max
-FEW_KINDS = ("string", "octetArray")
 NUMBERS = (0, 1, 2, 3, 6, 17, 58, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32,
            (1 << 63) - 1, 1 << 63, (1 << 64) - 1, TIME, TIME * 1000, TIME * 10**6)
 SINGLES = (0x00000000, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00001, 0x00000001, 0x7F7FFFFF, 0x3DCCCCCD, 0x3F800000)
