@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: what real exporters saw is what readers find: sums, and for each flow its counters, times, MACs, VLAN and flags.
+
+Method: a capture of our own making, whose flows are counted here from its octets, goes through softflowd, pmacctd
+and Open vSwitch to a running sluiced; fastavro reads what came out.  The exporters' habits are told where they are
+expected: when one of them changes its mind, the test says so.
+"""
+import collections
+import concurrent.futures
+import ipaddress
+import os
+import re
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+import traffic
+from conftest import Sluiced, files_sink, read_flows
+
+NS = 1000  # in a microsecond
+RICH = ("src_host,dst_host,src_port,dst_port,proto,tos,tcpflags,src_mac,dst_mac,vlan,src_as,dst_as,tag,label,in_iface,out_iface,"
+        "sampling_rate,mpls_label_top,flows,src_mask,dst_mask")
+
+
+# --- what flows are compared by --------------------------------------------------------
+
+def key_of_packet(p):
+    return (p.src, p.dst, p.proto, p.src_port, p.dst_port, p.icmp or (0, 0))
+
+
+def key_of_flow(f):
+    n = f["normalized"]
+    is_icmp = n["protocol_number"] in (traffic.ICMP, traffic.ICMP6)
+    return (n["src_ip"], n["dst_ip"], n["protocol_number"], 0 if is_icmp else n["src_port"], 0 if is_icmp else n["dst_port"],
+            (n["icmp_type"], n["icmp_code"]) if is_icmp else (0, 0))
+
+
+def turned(key):
+    return (key[1], key[0], key[2], key[4], key[3], key[5])
+
+
+def both_ways(truth, key):
+    """First and last packet time of a flow and its opposite: of a ping, request and reply are two flows."""
+    flows = [truth[k] for k in {key, turned(key)} if k in truth]
+    return min(f.start_us for f in flows), max(f.end_us for f in flows)
+
+
+def by_key(flows, key_of=key_of_flow):
+    found = {}
+    for f in flows:
+        key = key_of(f)
+        assert key not in found, f"twice: {key}"
+        found[key] = f
+    return found
+
+
+def totals(flows, *names):
+    return tuple(sum(f["normalized"][n] or 0 for f in flows) for n in names)
+
+
+def compare(flows, truth, times, check_time, key_of=key_of_flow):
+    """Each flow with its truth: counters and flags; its times as check_time says, which is told those of the packets."""
+    found = by_key(flows, key_of)
+    assert found.keys() == truth.keys()
+    for key, want in truth.items():
+        n = found[key]["normalized"]
+        assert (n["packets"], n["bytes"]) == (want.packets, want.octets), key
+        if key[2] == traffic.TCP:
+            assert n["tcp_flags"] == want.flags, key
+        assert n["ip_version"] in (None, 6 if ":" in key[0] else 4), key
+        check_time(n, *times(key), key)
+
+
+def same_milliseconds(n, start_us, end_us, where):
+    assert (n["flow_start_time"], n["flow_end_time"]) == (start_us // 1000, end_us // 1000), where
+    assert n["flow_start_ns"] is None and n["flow_end_ns"] is None, where
+
+
+def run_service(folder, export, *options):
+    """A service, what export(port) sends to it, and the flows that come out of it; with what export() returns."""
+    s = Sluiced(folder, files_sink(folder, codec="deflate"), ["normalizer.raw=full", *options])
+    try:
+        said = export(s.port)
+        s.settle(quiet_s=0.4)
+        s.drain()
+        ledger = s.ledger()
+        s.stop()
+    finally:
+        s.kill()
+    flows = read_flows(folder)
+    assert flows, s.log()
+    assert ledger["flows"]["left"]["flows"] == len(flows)
+    assert {f["normalized"]["exporter_ip"] for f in flows} == {"127.0.0.1"}
+    return flows, said
+
+
+@pytest.fixture(scope="module")
+def own():
+    """The capture without IPv6 fragments (softflowd 1.1.1 never returns from one), and its packets."""
+    with tempfile.TemporaryDirectory(prefix="sluice-own-") as folder:
+        path = os.path.join(folder, "own.pcap")
+        traffic.write_pcap(path, traffic.make(with_fragments6=False))
+        yield path, traffic.packets_of(traffic.read_pcap(path))
+
+
+# --- softflowd -------------------------------------------------------------------------
+
+def softflowd(path, *words):
+    """Runs it over the capture, by the capture's clock; returns (records, packets, octets) as it printed them."""
+    def export(port):
+        done = subprocess.run(["softflowd", "-r", path, "-n", f"127.0.0.1:{port}", "-a", "-d", "-c", "none", *words],
+                              capture_output=True, text=True, timeout=30, check=True)
+        text = done.stdout + done.stderr
+        counters = re.findall(r"^ *\S+ \(\d+\): +(\d+) +(\d+) ", text, re.M)
+        return (int(re.search(r"\((\d+) records\)", text).group(1)), sum(int(p) for _, p in counters),
+                sum(int(o) for o, _ in counters))
+    return export
+
+
+def flows_of_softflowd(packets):
+    """It remembers no ports for later fragments; those of ICMP count as echo replies."""
+    return traffic.flows_of(packets, key_of_packet)
+
+
+def check_softflowd(folder, path, packets, words, check_time, is_one_way=False):
+    """One run: sums as printed and as captured, then each flow.  Without VLANs both ways share their times."""
+    flows, (records, packet_sum, octet_sum) = run_service(folder, softflowd(path, *words))
+    assert len(flows) == records
+    assert totals(flows, "packets", "bytes") == (packet_sum, octet_sum) == traffic.sums(packets)
+    truth = flows_of_softflowd(packets)
+
+    def times(key):
+        if is_one_way and truth[key].vlan is not None:
+            return truth[key].start_us, truth[key].end_us
+        return both_ways(truth, key)
+    compare(flows, truth, times, check_time)
+    return flows, truth
+
+
+def test_softflowd_v5(folder, own):
+    """Times are by uptime: the boot time has lost its microseconds, so each may be a millisecond late."""
+    path, packets = own
+    v4 = [p for p in packets if ":" not in p.src]
+
+    def near(n, start_us, end_us, where):
+        for name, want_us in (("flow_start_time", start_us), ("flow_end_time", end_us)):
+            assert 0 <= n[name] - want_us // 1000 <= 1, f"{where} {name}"
+        assert n["flow_start_ns"] is None
+    flows, (records, _, _) = run_service(folder, softflowd(path, "-v", "5"))
+    assert len(flows) == records and {f["normalized"]["source"] for f in flows} == {"netflow5"}
+    assert totals(flows, "packets", "bytes") == traffic.sums(packets, 4)
+    truth = flows_of_softflowd(v4)
+    compare(flows, truth, lambda key: both_ways(truth, key), near)
+    assert {f["normalized"]["sampling_rate"] for f in flows} == {1}
+
+
+def test_softflowd_v9(folder, own):
+    """The header tells whole seconds, so all times are early by what it cut off: the fraction of the last packet's time."""
+    path, packets = own
+    cut_us = packets[-1].time_us % 10**6
+
+    def early(n, start_us, end_us, where):
+        for name, want_us in (("flow_start_time", start_us), ("flow_end_time", end_us)):
+            assert abs(n[name] * 1000 + 500 - (want_us - cut_us)) <= 1500, f"{where} {name}"
+    flows, _ = check_softflowd(folder, path, packets, ["-v", "9"], early)
+    assert {f["normalized"]["source"] for f in flows} == {"netflow9"}
+    assert {f["normalized"]["export_time"] for f in flows} == {packets[-1].time_us // 10**6 * 1000}
+
+
+def test_softflowd_ipfix_uptime(folder, own):
+    """Uptimes again, but options data says when the exporter was started; both without their microseconds."""
+    def early(n, start_us, end_us, where):
+        for name, want_us in (("flow_start_time", start_us), ("flow_end_time", end_us)):
+            assert -1 <= n[name] - want_us // 1000 <= 0, f"{where} {name}"
+    check_softflowd(folder, *own, ["-v", "10"], early)
+
+
+def test_softflowd_ipfix_seconds(folder, own):
+    def whole(n, start_us, end_us, where):
+        assert (n["flow_start_time"], n["flow_end_time"]) == (start_us // 10**6 * 1000, end_us // 10**6 * 1000), where
+    check_softflowd(folder, *own, ["-v", "10", "-A", "sec"], whole)
+
+
+def test_softflowd_ipfix_milliseconds(folder, own):
+    check_softflowd(folder, *own, ["-v", "10", "-A", "milli"], same_milliseconds)
+
+
+@pytest.mark.parametrize("unit,lost_ns", [("micro", 477), ("nano", 1)])
+def test_softflowd_ipfix_fractions(folder, own, unit, lost_ns):
+    """NTP's fractions.  softflowd puts a microsecond on top; of dateTimeMicroseconds the last 11 bits say nothing."""
+    def fine(n, start_us, end_us, where):
+        for side, want_us in (("start", start_us), ("end", end_us)):
+            assert -lost_ns <= n[f"flow_{side}_ns"] - want_us * NS <= NS, f"{where} {side}"
+            assert n[f"flow_{side}_time"] == n[f"flow_{side}_ns"] // 10**6, f"{where} {side}"
+    flows, _ = check_softflowd(folder, *own, ["-v", "10", "-A", unit], fine)
+    assert len({f["normalized"]["flow_start_ns"] % 10**6 for f in flows}) > 10
+
+
+def test_softflowd_biflow(folder, own):
+    """One record for both directions: from the lower address to the higher one is forward."""
+    path, packets = own
+    flows, (records, packet_sum, octet_sum) = run_service(folder, softflowd(path, "-v", "10", "-b", "-A", "milli"))
+    forward = totals(flows, "packets", "bytes")
+    reverse = totals(flows, "reverse_packets", "reverse_bytes")
+    assert (forward[0] + reverse[0], forward[1] + reverse[1]) == (packet_sum, octet_sum) == traffic.sums(packets)
+    want = collections.Counter(biflows_of(flows_of_softflowd(packets)))
+    assert len(flows) == records == want.total() and reverse[0] > 0
+    names = ("packets", "bytes", "reverse_packets", "reverse_bytes")
+    found = collections.Counter()
+    for f in flows:
+        n, key = f["normalized"], key_of_flow(f)
+        flags = (n["tcp_flags_forward"], n["tcp_flags_reverse"]) if key[2] == traffic.TCP else None
+        found[(key[:5], *(n[c] or 0 for c in names), flags, n["flow_start_time"], n["flow_end_time"])] += 1
+    assert found == want
+
+
+def biflows_of(truth):
+    """Without the type of ICMP: of what went the reverse way only, softflowd does not tell it."""
+    nothing = traffic.Flow()
+    for key in {k if lower_first(k) else turned(k) for k in truth}:
+        there, back = truth.get(key, nothing), truth.get(turned(key), nothing)
+        start_us, end_us = both_ways(truth, key)
+        yield (key[:5], there.packets, there.octets, back.packets, back.octets,
+               (there.flags, back.flags) if key[2] == traffic.TCP else None, start_us // 1000, end_us // 1000)
+
+
+def lower_first(key):
+    return ipaddress.ip_address(key[0]) < ipaddress.ip_address(key[1])
+
+
+@pytest.mark.parametrize("level", ["vlan", "ether"])
+def test_softflowd_vlan_and_mac(folder, own, level):
+    flows, truth = check_softflowd(folder, *own, ["-v", "10", "-A", "milli", "-T", level], same_milliseconds, is_one_way=True)
+    assert len({t.vlan for t in truth.values()}) > 2
+    for key, f in by_key(flows).items():
+        n, want = f["normalized"], truth[key]
+        # No tag is told as VLAN 0.
+        assert n["src_vlan"] == (want.vlan or 0), key
+        if level == "ether":
+            assert (n["src_mac"], n["dst_mac"]) == (want.src_mac, want.dst_mac), key
+        else:
+            assert n["src_mac"] is None and n["dst_mac"] is None, key
+
+
+def test_softflowd_tos(folder, own):
+    """It tells the octet of IPv4, of the way that the first packet went; else 0."""
+    flows, truth = check_softflowd(folder, *own, ["-v", "10", "-A", "milli"], same_milliseconds)
+    compared = set()
+    for key, f in by_key(flows).items():
+        back = truth.get(turned(key))
+        if ":" not in key[0] and (back is None or truth[key].start_us <= back.start_us):
+            assert {f["normalized"]["ip_tos"]} == truth[key].toses, key
+            assert f["normalized"]["ip_dscp"] in (None, truth[key].tos >> 2), key
+            compared |= truth[key].toses
+    assert len(compared) > 3
+
+
+@pytest.mark.parametrize("version", ["5", "9", "10"])
+def test_softflowd_sampled(folder, own, version):
+    """One of ten packets, the first among them; counters are not multiplied."""
+    path, packets = own
+    taken, count = [], 0
+    for p in packets:
+        # With v5 it does not even count the IPv6 packet that it would have taken.
+        if count % 10 == 0 and version == "5" and ":" in p.src:
+            continue
+        taken += [p] if count % 10 == 0 else []
+        count += 1
+    flows, (records, packet_sum, octet_sum) = run_service(folder, softflowd(path, "-v", version, "-s", "10"))
+    assert (packet_sum, octet_sum) == traffic.sums(taken)
+    assert len(flows) == records
+    assert totals(flows, "packets", "bytes") == traffic.sums(taken)
+    assert by_key(flows).keys() == flows_of_softflowd(taken).keys()
+    check_sampling(flows, 10, is_in_header=version == "5")
+
+
+def check_sampling(flows, rate, is_in_header):
+    """v5 tells it in its header, the others in options data; while those are not joined it is unknown, and said so."""
+    rates = {f["normalized"]["sampling_rate"] for f in flows}
+    if is_in_header:
+        assert rates == {rate}
+    elif rates == {None}:
+        assert all("sampling_unknown" in f["raw"]["notes"] for f in flows)
+    else:
+        assert rates == {rate}
+
+
+# --- pmacctd ---------------------------------------------------------------------------
+
+PMACCTD = {  # name: (version, aggregate and more, sampling rate)
+    "v5": (5, False, 1), "v9": (9, False, 1), "ipfix": (10, False, 1),
+    "v9_rich": (9, True, 1), "ipfix_rich": (10, True, 1), "ipfix_sampled": (10, True, 4),
+}
+
+
+def pmacctd(path, folder, version, is_rich, rate):
+    def export(port):
+        lines = ["daemonize: false", f"pcap_savefile: {path}", "plugins: nfprobe[p]", f"nfprobe_receiver[p]: 127.0.0.1:{port}",
+                 f"nfprobe_version[p]: {version}", "plugin_buffer_size: 1024000", "plugin_pipe_size: 102400000"]
+        if is_rich:
+            tags = os.path.join(folder, "tags.map")
+            with open(tags, "w", encoding="ascii") as f:
+                f.write("set_tag=7 set_label=lab1\n")
+            lines += [f"aggregate[p]: {RICH}", "nfprobe_engine[p]: 77", f"pre_tag_map: {tags}", "nfprobe_ifindex[p]: 5",
+                      "nfprobe_direction[p]: in"]
+        if rate > 1:
+            lines.append(f"sampling_rate: {rate}")
+        conf = os.path.join(folder, "pmacctd.conf")
+        with open(conf, "w", encoding="ascii") as f:
+            f.write("\n".join(lines) + "\n")
+        # Its status says nothing: a plugin that ends first makes it 1, and one that could not start leaves it 0.
+        subprocess.run(["pmacctd", "-f", conf], capture_output=True, timeout=40, check=False)
+    return export
+
+
+@pytest.fixture(scope="module")
+def by_pmacctd():
+    """All of its runs, side by side, since each sleeps for seconds: name to flows; and the packets, now not long ago,
+    since v5 cannot tell more than 49 days."""
+    with tempfile.TemporaryDirectory(prefix="sluice-own-") as folder:
+        path = os.path.join(folder, "own.pcap")
+        traffic.write_pcap(path, traffic.make(base_us=(int(time.time()) - 3600) * 10**6 + 123457))
+
+        def run(name):
+            mine = os.path.join(folder, name)
+            os.mkdir(mine)
+            return run_service(mine, pmacctd(path, mine, *PMACCTD[name]))[0]
+        with concurrent.futures.ThreadPoolExecutor(len(PMACCTD)) as pool:
+            yield dict(zip(PMACCTD, pool.map(run, PMACCTD))), traffic.packets_of(traffic.read_pcap(path))
+
+
+def key_for_pmacctd(p):
+    """It remembers the ports of first fragments.  Type and code of ICMP are its destination port; of a later fragment they
+    are whatever stands first in it."""
+    is_icmp = p.proto in (traffic.ICMP, traffic.ICMP6)
+    return (p.src, p.dst, p.proto, p.src_port, int.from_bytes(p.first_octets, "big") if is_icmp else p.dst_port, (0, 0))
+
+
+def flows_of_pmacctd(packets):
+    return traffic.flows_of(traffic.reassembled(packets), key_for_pmacctd)
+
+
+def key_as_ports(f):
+    n = f["normalized"]
+    port = n["dst_port"]
+    if n["icmp_type"] is not None:
+        port = n["icmp_type"] << 8 | n["icmp_code"]
+    return (n["src_ip"], n["dst_ip"], n["protocol_number"], n["src_port"] or 0, port, (0, 0))
+
+
+@pytest.mark.parametrize("name", ["v5", "v9", "ipfix"])
+def test_pmacctd(by_pmacctd, name):
+    """Without MACs both ways share their times.  In v5 they are by uptime: a millisecond may go."""
+    runs, packets = by_pmacctd
+    flows = runs[name]
+    if name == "v5":
+        packets = [p for p in packets if ":" not in p.src]
+
+    def near(n, start_us, end_us, where):
+        for field, want_us in (("flow_start_time", start_us), ("flow_end_time", end_us)):
+            assert abs(n[field] - want_us // 1000) <= 1, f"{where} {field}"
+    truth = flows_of_pmacctd(packets)
+    assert totals(flows, "packets", "bytes") == traffic.sums(packets)
+    compare(flows, truth, lambda key: both_ways(truth, key), near if name == "v5" else same_milliseconds, key_as_ports)
+
+
+@pytest.mark.parametrize("name", ["v9_rich", "ipfix_rich"])
+def test_pmacctd_rich(by_pmacctd, name):
+    runs, packets = by_pmacctd
+    flows = runs[name]
+    truth = flows_of_pmacctd(packets)
+    assert totals(flows, "packets", "bytes") == traffic.sums(packets)
+    compare(flows, truth, lambda key: (truth[key].start_us, truth[key].end_us), same_milliseconds, key_as_ports)
+    for key, f in by_key(flows, key_as_ports).items():
+        n, want = f["normalized"], truth[key]
+        assert (n["src_mac"], n["dst_mac"], n["src_vlan"] or None) == (want.src_mac, want.dst_mac, want.vlan), key
+        # The traffic class of IPv6 it leaves out.
+        assert {n["ip_tos"]} == (want.toses if ":" not in key[0] else {0}), key
+        assert (n["in_interface"], n["out_interface"], n["observation_domain_id"]) == (5, 0, 77), key
+        assert (n["src_as_number"], n["dst_as_number"], n["src_prefix_len"], n["dst_prefix_len"]) == (0, 0, 0, 0), key
+        assert n["flow_direction"] == "ingress", key
+        if name == "ipfix_rich":
+            # Elements of pmacct's own, which no mapping knows: the tag in 64 bits, and a label that it leaves empty.
+            assert f["raw"]["elements"]["e43874id1"] == f"{7:016x}" and "e43874id3" in f["raw"]["elements"], key
+
+
+def test_pmacctd_sampled(by_pmacctd):
+    """Which packets it takes is chance; what it takes is true of the traffic."""
+    runs, packets = by_pmacctd
+    flows = runs["ipfix_sampled"]
+    truth = flows_of_pmacctd(packets)
+    # A fragment whose first one was not taken has no ports.
+    loose = traffic.flows_of(packets, key_for_pmacctd)
+    assert 0 < totals(flows, "packets")[0] < len(packets) // 2
+    for key, f in by_key(flows, key_as_ports).items():
+        n, want = f["normalized"], truth.get(key) or loose[key]
+        assert 0 < n["packets"] <= want.packets and n["bytes"] <= want.octets, key
+        assert want.start_us // 1000 <= n["flow_start_time"] <= n["flow_end_time"] <= want.end_us // 1000, key
+        assert (n["src_mac"], n["dst_mac"], n["src_vlan"] or None) == (want.src_mac, want.dst_mac, want.vlan), key
+        assert f["raw"]["elements"]["samplerId"] == "1", key
+    check_sampling(flows, 4, is_in_header=False)
