@@ -45,13 +45,13 @@ def wait_for(what, seconds=20, every=0.05):
 
 
 class Sluiced:
-    """A running service with a folder, a port and a control socket of its own."""
+    """A running service with a folder, a port and a control socket of its own; within is put before its command."""
 
-    def __init__(self, folder, sinks, options=(), conf=None):
+    def __init__(self, folder, sinks, options=(), conf=None, within=()):
         self.folder = folder
         self.socket = os.path.join(folder, "sluice.sock")
         self.log_path = os.path.join(folder, "sluiced.log")
-        self.command = [os.path.join(BUILD, "sluiced"), "-c", conf or os.path.join(ROOT, "etc", "sluice.conf")]
+        self.command = [*within, os.path.join(BUILD, "sluiced"), "-c", conf or os.path.join(ROOT, "etc", "sluice.conf")]
         defaults = {"state": os.path.join(folder, "state"), "control.socket": self.socket, "workers": "1",
                     "listen": '({ transport = "udp"; address = "127.0.0.1"; port = 0; })', "sinks": sinks}
         defaults.update(dict(o.split("=", 1) for o in options))

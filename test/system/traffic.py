@@ -5,7 +5,10 @@ Nothing here knows Sluice; a capture is read back octet by octet, so that demo.p
 """
 import collections
 import ipaddress
+import socket
 import struct
+import sys
+import time
 
 # 2026-01-05 06:13:20 UTC and some microseconds: no packet stands on a whole millisecond.
 BASE_US = 1767593600_000000 + 123457
@@ -233,3 +236,22 @@ def sums(packets, version=None):
     """(packets, octets) of IPv4, of IPv6, or of both."""
     chosen = [p for p in packets if version is None or (":" in p.src) == (version == 6)]
     return len(chosen), sum(p.octets for p in chosen)
+
+
+# --- sending ---------------------------------------------------------------------------
+
+def send(frames, interfaces, gap_s=0.002):
+    """Puts frames on the wire, those of the second hosts on the second interface; prints when, before and after, in ns."""
+    sockets = []
+    for name in interfaces:
+        sockets.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+        sockets[-1].bind((name, 0))
+    for _, octets in frames:
+        before = time.time_ns()
+        sockets[octets[10] == 2].send(octets)
+        print(before, time.time_ns())
+        time.sleep(gap_s)
+
+
+if __name__ == "__main__":
+    send(read_pcap(sys.argv[1]), sys.argv[2:4])
