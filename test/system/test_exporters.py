@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -20,6 +19,7 @@ import pytest
 
 import traffic
 from conftest import Sluiced, files_sink, read_flows, wait_for
+from switch import Switch
 
 NS = 1000  # in a microsecond
 RICH = ("src_host,dst_host,src_port,dst_port,proto,tos,tcpflags,src_mac,dst_mac,vlan,src_as,dst_as,tag,label,in_iface,out_iface,"
@@ -407,82 +407,6 @@ def test_pmacctd_sampled(by_pmacctd):
 
 # --- Open vSwitch ----------------------------------------------------------------------
 
-class Switch:
-    """Open vSwitch without its kernel module, in a network namespace of its own: what comes in at pa goes out at pb, and
-    the other way; va and vb are the far ends of their cables.  Its processes hold all there is: with them it is gone."""
-
-    SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-
-    def __init__(self, folder):
-        self.folder, self.children = folder, []
-        self.environment = dict(os.environ, OVS_RUNDIR=folder, OVS_DBDIR=folder, OVS_LOGDIR=folder)
-        holder = self.begin("unshare", "--net", "sleep", "100")
-        mine = os.stat("/proc/self/ns/net").st_ino
-        assert wait_for(lambda: os.stat(f"/proc/{holder.pid}/ns/net").st_ino != mine, 5)
-        self.within = ("nsenter", f"--net=/proc/{holder.pid}/ns/net")
-
-    def begin(self, *command):
-        with open(os.path.join(self.folder, "switch.log"), "a", encoding="utf-8") as log:
-            self.children.append(subprocess.Popen(command, stdout=log, stderr=log, env=self.environment))
-        return self.children[-1]
-
-    def run(self, *command):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=self.environment, check=False)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def cables(self):
-        # No address of IPv6's own making: nothing but our frames is on them.
-        self.run(*self.within, "sh", "-euc", """
-            [ ! -e /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
-            ip link set lo up
-            for c in a b; do
-                ip link add v$c type veth peer name p$c
-                ip link set v$c up
-                ip link set p$c up
-            done""")
-
-    def start(self):
-        socket, database = os.path.join(self.folder, "db.sock"), os.path.join(self.folder, "conf.db")
-        self.run("ovsdb-tool", "create", database, self.SCHEMA)
-        self.begin(*self.within, "ovsdb-server", database, f"--remote=punix:{socket}", f"--unixctl={self.folder}/db.ctl")
-        assert wait_for(lambda: os.path.exists(socket), 10), self.log()
-        self.database = f"unix:{socket}"
-        self.vsctl("--no-wait init")
-        self.begin(*self.within, "ovs-vswitchd", self.database, f"--unixctl={self.folder}/vs.ctl", "--disable-system")
-        self.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure"
-                   " -- add-port br0 pa -- set interface pa ofport_request=1 -- add-port br0 pb -- set interface pb ofport_request=2")
-        self.ofctl("add-flow", "in_port=1,actions=output:2")
-        self.ofctl("add-flow", "in_port=2,actions=output:1")
-
-    def vsctl(self, words):
-        return self.run("ovs-vsctl", f"--db={self.database}", "--timeout=15", *words.split())
-
-    def ofctl(self, command, *words):
-        return self.run("ovs-ofctl", command, f"{self.folder}/br0.mgmt", *words)
-
-    def appctl(self, *words):
-        return self.run("ovs-appctl", "-t", f"{self.folder}/vs.ctl", *words)
-
-    def send(self, path):
-        """The capture's frames; the times before and after each, in nanoseconds."""
-        said = self.run(*self.within, sys.executable, traffic.__file__, path, "va", "vb")
-        return [tuple(map(int, line.split())) for line in said.splitlines()]
-
-    def log(self):
-        with open(os.path.join(self.folder, "switch.log"), encoding="utf-8") as f:
-            return f.read()[-4000:]
-
-    def close(self):
-        for child in reversed(self.children):
-            child.terminate()
-            try:
-                child.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-
-
 @pytest.fixture
 def switch():
     for program in ("ovs-vswitchd", "ovsdb-server", "ovs-vsctl", "unshare", "nsenter", "ip"):
@@ -508,15 +432,11 @@ def test_open_vswitch(switch, folder):
     traffic.write_pcap(path, traffic.make(with_fragments6=False))
     s = Sluiced(folder, files_sink(folder), ["normalizer.raw=full"], within=switch.within)
     try:
-        to = f'targets="127.0.0.1:{s.port}"'
-        switch.vsctl(f"-- set Bridge br0 ipfix=@i -- --id=@i create IPFIX {to} obs_domain_id=123 obs_point_id=456 sampling=1 "
-                     "cache_active_timeout=60 cache_max_flows=2000 other_config:virtual_obs_id=lab-vobs")
-        switch.vsctl(f"-- set Bridge br0 netflow=@n -- --id=@n create NetFlow {to} active_timeout=60 engine_id=9 engine_type=3")
+        switch.export(s.port, s.port)
         sent = switch.send(path)
-        said = wait_for(lambda: said_by(switch, 2 * len(sent)), 10)
+        said = wait_for(lambda: switch.seen(2 * len(sent)), 10)
         assert said, switch.ofctl("dump-ipfix-bridge")
-        switch.vsctl("clear Bridge br0 ipfix")
-        switch.appctl("revalidator/purge")
+        switch.flush()
         s.settle(quiet_s=2)
         s.drain()
         s.ledger()
@@ -586,9 +506,3 @@ def check_switch_v5(flows, packets):
         assert flags == want.flags, key
         check_switch_times({"flow_start_time": min(n["flow_start_time"] for n in some),
                             "flow_end_time": max(n["flow_end_time"] for n in some)}, want, key)
-
-
-def said_by(switch, packets):
-    """What the bridge says of its IPFIX, by name, once it has seen so many packets."""
-    said = {k.strip(): int(v) for k, v in re.findall(r"([a-z][a-z0-9 ]*)=(\d+)", switch.ofctl("dump-ipfix-bridge"))}
-    return said if said["sampled pkts"] >= packets else None
