@@ -19,6 +19,8 @@
 #include "collector/message.h"
 #include "collector/tmpl.h"
 
+struct ndpi;
+
 #define SESSION_IDENTITY_BYTES 64
 #define SESSION_NUMBER_NONE 0xFFFFFFFFu
 #define SESSION_GAP_UNKNOWN (-1)
@@ -38,6 +40,7 @@ struct exporter_entry {
 	const char *site;
 	const char *mapping;	/* NULL: by `when` */
 	uint32_t sampling_rate; /* 0: not configured */
+	const struct ndpi *ndpi; /* the normalizer's; NULL: its default */
 };
 
 struct session_key {

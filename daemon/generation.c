@@ -61,6 +61,9 @@ static enum err make_exporters(struct generation *g, struct why *why)
 		to->sampling_rate = from->sampling_rate;
 		if (from->mapping != NULL && mapping_find(g->catalog->mappings, from->mapping) < 0)
 			return unknown_mapping(g, from, why);
+		if (from->ndpi != NULL &&
+		    ndpi_find(g->catalog->ndpi, from->ndpi, why, &to->ndpi) != ERR_OK)
+			return options_place(o, from->line, why);
 	}
 	return ERR_OK;
 }
@@ -75,7 +78,8 @@ static const void *enricher_conf(const struct normalizer_options *o,
 	} groups[] = { { "network", &o->network },
 		       { "service", service },
 		       { "community_id", &o->community_id },
-		       { "derived", &o->derived } };
+		       { "derived", &o->derived },
+		       { "ndpi", &o->ndpi } };
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		if (strcmp(groups[i].name, name) == 0)
@@ -84,12 +88,28 @@ static const void *enricher_conf(const struct normalizer_options *o,
 	return NULL;
 }
 
+/* The release that holds for exporters that name none, when anybody asks for it. */
+static enum err check_release(const struct generation *g, struct why *why)
+{
+	const struct normalizer_options *o = &g->options->normalizer;
+	const struct ndpi *tables;
+
+	for (size_t i = 0; i < o->enrich_count; i++) {
+		if (strcmp(o->enrich[i], "ndpi") == 0 &&
+		    ndpi_find(g->catalog->ndpi, o->ndpi.release, why, &tables) != ERR_OK)
+			return options_place(g->options, o->ndpi.line, why);
+	}
+	return ERR_OK;
+}
+
 static enum err make_enrichers(struct generation *g, struct why *why)
 {
 	const void *confs[ENRICHERS_MAX] = { NULL };
-	const struct options *o = g->options;
+	struct options *o = g->options;
 	const struct enrich_service_conf service = { o->normalizer.tables };
 
+	TRY(check_release(g, why));
+	o->normalizer.ndpi.releases = g->catalog->ndpi;
 	for (size_t i = 0; enrichers[i].name != NULL; i++)
 		confs[i] = enricher_conf(&o->normalizer, &service, enrichers[i].name);
 	return enrich_load(o->normalizer.enrich, o->normalizer.enrich_count, confs, why,

@@ -130,6 +130,9 @@ static const struct conf_opt exporter_table[] = {
 	{ "site", CONF_STRING, CONF_LIVE, AT(site), 1, 256, NULL, "Site; enriched.exporter_site." },
 	{ "mapping", CONF_STRING, CONF_LIVE, AT(mapping), 1, 64, NULL,
 	  "Mapping that holds for them whatever their templates are." },
+	{ "ndpi", CONF_STRING, CONF_LIVE, AT(ndpi), 1, 64, NULL,
+	  "Release of nDPI that they run, a folder of templates/tables/ndpi; absent: "
+	  "normalizer.ndpi.release." },
 	{ "sampling_rate", CONF_U32, CONF_LIVE, AT(sampling_rate), 0, UINT32_MAX, "0",
 	  "1:N where neither record nor header says; 0: unknown." },
 	{ "domain", CONF_I64, CONF_LIVE, AT(domain), -1, UINT32_MAX, "-1",
@@ -212,7 +215,7 @@ static const struct conf_opt normalizer_table[] = {
 	  .reload = CONF_LIVE,
 	  .at = AT(enrich),
 	  .preset = "network,service,community_id,derived",
-	  .doc = "Enrichers: network, service, community_id, derived, totals, time; they run in this order.",
+	  .doc = "Enrichers: network, service, community_id, ndpi, derived, totals, time; they run in this order.",
 	  .count_at = AT(enrich_count),
 	  .check = enrich_check },
 	{ "network", CONF_GROUP, CONF_LIVE, AT(network), 0, 0, NULL,
@@ -221,6 +224,8 @@ static const struct conf_opt normalizer_table[] = {
 	  "Options of the enricher derived.", 0, NULL, enrich_derived_options, 0, NULL },
 	{ "community_id", CONF_GROUP, CONF_LIVE, AT(community_id), 0, 0, NULL,
 	  "Options of the enricher community_id.", 0, NULL, enrich_community_id_options, 0, NULL },
+	{ "ndpi", CONF_GROUP, CONF_LIVE, AT(ndpi), 0, 0, NULL, "Options of the enricher ndpi.", 0,
+	  NULL, enrich_ndpi_options, 0, NULL },
 	{ 0 },
 };
 #undef AT

@@ -15,6 +15,7 @@
 #include "normalizer/catalog.h"
 #include "normalizer/enrich_derived.h"
 #include "normalizer/enrich_community_id.h"
+#include "normalizer/enrich_ndpi.h"
 #include "normalizer/enrich_network.h"
 
 struct listen_options {
@@ -34,6 +35,7 @@ struct exporter_options {
 	char *name;
 	char *site;
 	char *mapping;
+	char *ndpi;
 	uint32_t sampling_rate;
 	int64_t domain; /* -1: any */
 	uint32_t port;	/* 0: any */
@@ -72,6 +74,7 @@ struct normalizer_options {
 	struct enrich_network_conf network;
 	struct enrich_derived_conf derived;
 	struct enrich_community_id_conf community_id;
+	struct enrich_ndpi_conf ndpi;
 };
 
 struct log_options {

@@ -7,6 +7,7 @@ void catalog_free(struct catalog *c)
 {
 	if (c == NULL)
 		return;
+	ndpi_free(c->ndpi);
 	mapping_set_free(c->mappings);
 	element_registry_free(c->elements);
 	free(c);
@@ -32,6 +33,8 @@ enum err catalog_load(const struct catalog_conf *conf, uint64_t generation, stru
 		src.fields = &c->fields;
 		e = mapping_set_load(&src, why, &c->mappings);
 	}
+	if (e == ERR_OK)
+		e = ndpi_load(conf->tables_dir, why, &c->ndpi);
 	if (e != ERR_OK) {
 		catalog_free(c);
 		return e;

@@ -13,6 +13,7 @@
 #include "normalizer/element.h"
 #include "normalizer/field.h"
 #include "normalizer/mapping.h"
+#include "normalizer/ndpi.h"
 
 enum raw_mode { RAW_MODE_UNPROMOTED, RAW_MODE_FULL, RAW_MODE_WIRE, RAW_MODE_NONE };
 
@@ -29,6 +30,7 @@ struct catalog {
 	struct element_registry *elements;
 	struct field_set fields;
 	struct mapping_set *mappings;
+	struct ndpi_releases *ndpi;
 };
 
 enum err catalog_load(const struct catalog_conf *conf, uint64_t generation, struct why *why,

@@ -7,6 +7,7 @@
 #include "base/nearest.h"
 #include "normalizer/enrich_community_id.h"
 #include "normalizer/enrich_derived.h"
+#include "normalizer/enrich_ndpi.h"
 #include "normalizer/enrich_network.h"
 #include "normalizer/enrich_service.h"
 #include "normalizer/enrich_time.h"
@@ -23,6 +24,9 @@ const struct enricher enrichers[] = {
 	{ "community_id", "Community ID, version 1: a name for both directions of a flow.",
 	  enrich_community_id_options, sizeof(struct enrich_community_id_conf),
 	  enrich_community_id_load, enrich_community_id_run, enrich_community_id_free },
+	{ "ndpi", "Names of nDPI's applications; names, scores and severity of its flow risks.",
+	  enrich_ndpi_options, sizeof(struct enrich_ndpi_conf), enrich_ndpi_load, enrich_ndpi_run,
+	  enrich_ndpi_free },
 	{ "derived",
 	  "Duration, counters corrected for sampling, TCP flags and state, ICMP by name, latencies, clock "
 	  "skew, a key to find duplicates.",

@@ -47,6 +47,9 @@ struct slot {
 	uint32_t tag; /* STR event_type: its number in the log's name table */
 };
 
+/* Tag of app_id's slot: whose number it is. */
+enum app_id_tag { APP_ID_OTHER, APP_ID_NDPI };
+
 /* How an element's octets become text in raw.elements. */
 enum raw_form {
 	RAW_UNSIGNED, /* decimal */
@@ -119,6 +122,7 @@ static inline void flow_clear(struct flow *f)
 	f->long_count = 0;
 	f->text_count = 0;
 	f->scratch_used = 0;
+	f->slots[F_app_id].tag = APP_ID_OTHER;
 }
 
 static inline bool flow_has(const struct flow *f, unsigned field)

@@ -149,6 +149,17 @@ static RARE enum xform_result run_decimal(const struct xform *x, const uint8_t *
 	return XFORM_TAKEN;
 }
 
+static RARE enum xform_result run_ndpi(const struct xform *x, const uint8_t *octets, uint32_t bytes,
+				       struct flow *f)
+{
+	enum xform_result result =
+		x->aux != 0 ? run_str(x, octets, bytes, f) : run_decimal(x, octets, bytes, f);
+
+	if (result == XFORM_TAKEN)
+		f->slots[x->field].tag = APP_ID_NDPI;
+	return result;
+}
+
 /* "404 Not Found" as 404: text that does not begin with a number says none. */
 static RARE enum xform_result run_text_number(const struct xform *x, const uint8_t *octets,
 					      uint32_t bytes, struct flow *f)
@@ -410,7 +421,8 @@ static bool is_icmp(const struct flow *f)
 
 bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes)
 {
-	bool is_zero_absent = x->op == XFORM_STR || x->op == XFORM_MPLS_LABEL;
+	bool is_text = x->op == XFORM_STR || (x->op == XFORM_NDPI && x->aux != 0);
+	bool is_zero_absent = is_text || x->op == XFORM_MPLS_LABEL;
 
 	/* Zeros of another length are no address. */
 	if (x->zero_is_absent && bytes == x->natural_bytes)
@@ -457,6 +469,8 @@ enum xform_result xform_run(const struct xform *x, const struct xform_env *env,
 		return run_address(x, octets, bytes, f);
 	case XFORM_APP_ID:
 		return run_app_id(x, octets, bytes, f);
+	case XFORM_NDPI:
+		return run_ndpi(x, octets, bytes, f);
 	case XFORM_UINT:
 	case XFORM_U8:
 	case XFORM_U16:

@@ -45,7 +45,8 @@ enum as {
 	AS_APP_ID,
 	AS_MPLS_LABEL,
 	AS_APPEND,
-	AS_TABLE,
+	AS_NDPI,
+	AS_TABLE, /* the last: it has a name behind it */
 	AS_COUNT
 };
 
@@ -86,6 +87,7 @@ enum xform_op {
 	XFORM_MPLS_LABEL,
 	XFORM_APPEND,
 	XFORM_TABLE,
+	XFORM_NDPI, /* aux = 1: text */
 	XFORM_OP_COUNT
 };
 

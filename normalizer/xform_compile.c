@@ -31,6 +31,9 @@ const struct as_row as_rows[AS_COUNT] = {
 	{ "append", AS_APPEND,
 	  "An unsigned number, appended to a list; the list is filled when all elements are there that "
 	  "the mapping appends to it." },
+	{ "ndpi", AS_NDPI,
+	  "Into app_id only: a number of nDPI's as decimal text, or its text as it is; the enricher ndpi "
+	  "names these and no others." },
 	{ "table", AS_TABLE, "table:NAME: a number's name in templates/tables/NAME.tsv." },
 };
 
@@ -172,6 +175,7 @@ static const struct named {
 	[AS_MPLS_LABEL] = { XFORM_MPLS_LABEL, 0, 0, 1u << FIELD_LONGS },
 	[AS_APPEND] = { XFORM_APPEND, 0, CARRY_ALL, 1u << FIELD_LONGS },
 	[AS_TABLE] = { XFORM_TABLE, 0, 0, 1u << FIELD_STR },
+	[AS_NDPI] = { XFORM_NDPI, 0, CARRY_ALL, 1u << FIELD_STR },
 #undef INTEGERS
 #undef TIMES
 };
@@ -217,7 +221,8 @@ enum err xform_compile(const struct xform_how *how, struct xform *out, struct wh
 				       how->field->name);
 	} else if (how->as == AS_MS || how->as == AS_NS) {
 		TRY(compile_time(how, &x, why));
-	} else if ((row->fields >> how->field->type & 1) == 0) {
+	} else if ((row->fields >> how->field->type & 1) == 0 ||
+		   (how->as == AS_NDPI && how->field_number != F_app_id)) {
 		return why_set(why, ERR_CONF, "as = \"%s\" does not fit field %s",
 			       as_rows[how->as].name, how->field->name);
 	} else {
@@ -232,6 +237,8 @@ enum err xform_compile(const struct xform_how *how, struct xform *out, struct wh
 		x.carries = time_carries(&x);
 	if (x.scale != 1 && x.op != XFORM_UINT)
 		return why_set(why, ERR_CONF, "scale wants an unsigned element and no `as`");
+	if (x.op == XFORM_NDPI)
+		x.aux = type_of(how) == ELEMENT_STRING;
 	x.wants_icmp = how->as == AS_ICMP_HIGH8 || how->as == AS_ICMP_LOW8;
 	x.zero_fails = how->as == AS_NONZERO;
 	*out = x;

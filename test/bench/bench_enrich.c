@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "normalizer/enrich.h"
+#include "normalizer/enrich_ndpi.h"
 
 #define BATCH 8 /* the pipeline's PIPELINE_FLOWS */
 #define BATCHES_A_ROUND 1000
@@ -17,6 +18,8 @@
 
 static struct flow *flows;
 static struct session session;
+static struct enrich_ndpi_conf ndpi = { .release = (char[]){ NDPI_RELEASE } };
+static const void *confs[ENRICHERS_MAX];
 static uint8_t addresses[BATCH][2][4];
 
 static const struct {
@@ -54,7 +57,8 @@ static void make_flows(void)
 		memcpy(addresses[i][1], (const uint8_t[]){ 93, 184, 216, (uint8_t)(34 + i) }, 4);
 		flow_set_octets(f, F_src_ip, addresses[i][0], 4);
 		flow_set_octets(f, F_dst_ip, addresses[i][1], 4);
-		flow_set_octets(f, F_app_id, "13:453", 6);
+		flow_set_octets(f, F_app_id, "5.124", 5);
+		f->slots[F_app_id].tag = APP_ID_NDPI;
 	}
 }
 
@@ -65,6 +69,7 @@ static void next_batch(unsigned n)
 		memset(flows[i].has + FIELD_NORMALIZED_WORDS, 0,
 		       FIELD_ENRICHED_WORDS * sizeof(flows[i].has[0]));
 		flows[i].scratch_used = 0;
+		flows[i].text_count = 0;
 		flows[i].slots[F_src_port].i64 = 1024 + (BATCH * n + i) % 64000;
 	}
 }
@@ -87,7 +92,7 @@ static double best_ns(char *const *names, size_t count)
 	struct why why = { "" };
 	double best = 1e9;
 
-	if (enrich_load(names, count, NULL, &why, &set) != ERR_OK) {
+	if (enrich_load(names, count, confs, &why, &set) != ERR_OK) {
 		(void)fprintf(stderr, "%s\n", why.text);
 		exit(1);
 	}
@@ -100,8 +105,24 @@ static double best_ns(char *const *names, size_t count)
 	return best;
 }
 
+static struct ndpi_releases *load_tables(void)
+{
+	struct ndpi_releases *releases;
+	struct why why = { "" };
+
+	if (ndpi_load("templates/tables", &why, &releases) != ERR_OK) {
+		(void)fprintf(stderr, "%s\n", why.text);
+		exit(1);
+	}
+	ndpi.releases = releases;
+	for (size_t i = 0; enrichers[i].name != NULL; i++)
+		confs[i] = strcmp(enrichers[i].name, "ndpi") == 0 ? &ndpi : NULL;
+	return releases;
+}
+
 int main(void)
 {
+	struct ndpi_releases *releases = load_tables();
 	char *names[ENRICHERS_MAX];
 	size_t count = 0;
 	double none;
@@ -116,6 +137,7 @@ int main(void)
 		(void)printf("| %s | %.1f |\n", names[count], best_ns(&names[count], 1) - none);
 	}
 	(void)printf("| all of them | %.1f |\n", best_ns(names, count) - none);
+	ndpi_free(releases);
 	free(flows);
 	return 0;
 }
