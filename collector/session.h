@@ -38,8 +38,8 @@ struct exporter_entry {
 	uint16_t port;
 	const char *name; /* identity; NULL: the address is the identity */
 	const char *site;
-	const char *mapping;	/* NULL: by `when` */
-	uint32_t sampling_rate; /* 0: not configured */
+	const char *mapping;	 /* NULL: by `when` */
+	uint32_t sampling_rate;	 /* 0: not configured */
 	const struct ndpi *ndpi; /* the normalizer's; NULL: its default */
 };
 

@@ -26,7 +26,7 @@
 
 struct enrich_ndpi_conf {
 	char *release;
-	int line; /* of the group in its file */
+	int line;			      /* of the group in its file */
 	const struct ndpi_releases *releases; /* no option: the catalog's, by whom loads */
 };
 extern const struct conf_opt enrich_ndpi_options[];

@@ -15,7 +15,10 @@
 #define SCORE_MAX 65535 /* 64 of them are an int */
 #define COLUMNS_MAX 8
 
-#define TEXT(s) { s, sizeof(s) - 1 }
+#define TEXT(s)                                                                                    \
+	{                                                                                          \
+		s, sizeof(s) - 1                                                                   \
+	}
 const struct text ndpi_severities[] = {
 	TEXT(""),	TEXT("low"),	  TEXT("medium"),    TEXT("high"),
 	TEXT("severe"), TEXT("critical"), TEXT("emergency"),
@@ -149,8 +152,7 @@ static enum err add_protocol(struct load *load, const struct row *row)
 	TRY(read_number(row, row->columns[0], ID_MAX, "id", &id));
 	TRY(check_category(&load->categories, row, row->columns[6]));
 	if (id >= n->protocol_count) {
-		struct ndpi_protocol *all =
-			realloc(n->protocols, (id + 1) * sizeof(*n->protocols));
+		struct ndpi_protocol *all = realloc(n->protocols, (id + 1) * sizeof(*n->protocols));
 
 		if (all == NULL)
 			return ERR_NOMEM;
