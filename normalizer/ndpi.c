@@ -121,7 +121,7 @@ static const char *category_at(const void *words, size_t i)
 static enum err add_category(struct load *load, const struct row *row)
 {
 	struct categories *c = &load->categories;
-	uint32_t id;
+	uint32_t id = 0;
 	const char **names;
 
 	TRY(read_number(row, row->columns[0], ID_MAX, "id", &id));
@@ -147,7 +147,7 @@ static enum err check_category(const struct categories *c, const struct row *row
 static enum err add_protocol(struct load *load, const struct row *row)
 {
 	struct ndpi *n = load->ndpi;
-	uint32_t id;
+	uint32_t id = 0;
 
 	TRY(read_number(row, row->columns[0], ID_MAX, "id", &id));
 	TRY(check_category(&load->categories, row, row->columns[6]));
@@ -194,7 +194,7 @@ static enum err add_risk(struct load *load, const struct row *row)
 	char *const *columns = row->columns;
 	struct ndpi_risk risk = { .name = text_of(columns[1]) };
 	uint32_t scores[3] = { 0 };
-	uint32_t bit;
+	uint32_t bit = 0;
 
 	TRY(read_number(row, columns[0], NDPI_RISKS - 1, "bit", &bit));
 	if (load->has_risk[bit])

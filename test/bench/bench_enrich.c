@@ -110,10 +110,7 @@ static struct ndpi_releases *load_tables(void)
 	struct ndpi_releases *releases;
 	struct why why = { "" };
 
-	if (ndpi_load("templates/tables", &why, &releases) != ERR_OK) {
-		(void)fprintf(stderr, "%s\n", why.text);
-		exit(1);
-	}
+	must(ndpi_load("templates/tables", &why, &releases) == ERR_OK);
 	ndpi.releases = releases;
 	for (size_t i = 0; enrichers[i].name != NULL; i++)
 		confs[i] = strcmp(enrichers[i].name, "ndpi") == 0 ? &ndpi : NULL;

@@ -90,14 +90,14 @@ static size_t each_row(const char *path, void (*fn)(char *const *columns))
 
 	must(file != NULL);
 	while (getline(&line, &room, file) >= 0) {
-		char *columns[COLUMNS] = { NULL };
+		char *columns[COLUMNS];
 		char *at = line;
 
 		line[strcspn(line, "\n")] = '\0';
 		if (line[0] == '#')
 			continue;
-		for (size_t i = 0; i < COLUMNS && at != NULL; i++)
-			columns[i] = strsep(&at, "\t");
+		for (size_t i = 0; i < COLUMNS; i++)
+			columns[i] = at == NULL ? line + strlen(line) : strsep(&at, "\t");
 		fn(columns);
 		rows++;
 	}
@@ -139,7 +139,7 @@ static const char *or_null(const char *s)
 
 static int number(const char *s)
 {
-	return strcmp(s, "-") == 0 ? 0 : atoi(s);
+	return strcmp(s, "-") == 0 ? 0 : (int)strtol(s, NULL, 10);
 }
 
 static void check_name(const char *of, uint32_t i, const char *name)
@@ -173,7 +173,7 @@ static void run_bits(uint64_t bits)
 
 static void check_risk(char *const *columns)
 {
-	int bit = atoi(columns[0]);
+	int bit = number(columns[0]);
 	const char *name = or_null(columns[2]) == NULL ? "No Risk" : columns[2]; /* bit 0 has none */
 	const char *later = or_null(columns[7]);
 
