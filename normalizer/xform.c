@@ -173,7 +173,7 @@ static RARE enum xform_result run_text_number(const struct xform *x, const uint8
 			return contract(f);
 	}
 	if (i == 0)
-		return XFORM_FAILED;
+		return is_zero(octets, bytes) ? XFORM_ABSENT : XFORM_FAILED;
 	flow_set_i64(f, x->field, (int64_t)v);
 	return XFORM_TAKEN;
 }
@@ -421,7 +421,8 @@ static bool is_icmp(const struct flow *f)
 
 bool xform_is_absent(const struct xform *x, const uint8_t *octets, uint32_t bytes)
 {
-	bool is_text = x->op == XFORM_STR || (x->op == XFORM_NDPI && x->aux != 0);
+	bool is_text =
+		x->op == XFORM_STR || x->op == XFORM_NUMBER || (x->op == XFORM_NDPI && x->aux != 0);
 	bool is_zero_absent = is_text || x->op == XFORM_MPLS_LABEL;
 
 	/* Zeros of another length are no address. */

@@ -12,6 +12,7 @@ mapping files.  Oracle().check(record, flow, raw) gives complaints, none when al
 What comes back is judged by turning the conversion back, never by a list of conversions said to be whole.
 """
 import ipaddress
+import re
 import struct
 from collections import namedtuple
 
@@ -257,6 +258,41 @@ def table_back(value, c):
     return {"value": numbers[0] if len(numbers) == 1 else None}
 
 
+def nothing(value, c):
+    del value, c
+    return {"value": None}
+
+
+def flag(octets, c):
+    del c
+    if unsigned(octets) > 1:
+        raise Failed
+    return unsigned(octets) == 1
+
+
+def leading_number(octets, c):
+    """The decimal number with which a text begins."""
+    del c
+    digits = re.match(rb"[0-9]*", octets).group()
+    if not any(octets):
+        raise Absent
+    if not digits or int(digits) > INT_MAX:
+        raise Failed
+    return int(digits)
+
+
+def any_address(octets, c):
+    del c
+    if len(octets) not in (4, 16):
+        raise Failed
+    return address(octets)
+
+
+def ndpi(name):
+    """Text as it is, a number as its digits."""
+    return lambda x, c: getattr(STRING if c.kind == "string" else DECIMAL, name)(x, c)
+
+
 NUMBER = Conversion(number_to, lambda value, c: {"value": value // c.line.get("scale", 1)})
 DECIMAL = Conversion(lambda octets, c: str(unsigned(octets)), lambda value, c: {"value": int(value)})
 HEX = Conversion(lambda octets, c: octets.hex(), lambda value, c: {"value": bytes.fromhex(value)}, octet_parts)
@@ -270,7 +306,10 @@ CONVERSIONS = {
     "bits": Conversion(bits_to, lambda value, c: {"value": value % (1 << 64)}),
     "app_id": Conversion(lambda octets, c: ":".join(map(str, app_id_parts(octets)["value"])),
                          lambda value, c: {"value": [int(v) for v in value.split(":")]}, app_id_parts),
-    "table": Conversion(table_to, table_back),
+    "table": Conversion(table_to, table_back), "or": Conversion(number_to, nothing),
+    "low24": Conversion(lambda octets, c: unsigned(octets) & 0xFFFFFF, nothing), "number": Conversion(leading_number, nothing, text_parts),
+    "flag": Conversion(flag, lambda value, c: {"value": int(value)}), "ndpi": Conversion(ndpi("to"), ndpi("back"), ndpi("parts")),
+    "address": Conversion(any_address, lambda value, c: {"value": ipaddress.ip_address(value).packed}, octet_parts),
 }
 ADDRESS = Conversion(fixed((4, 16), address), lambda value, c: {"value": ipaddress.ip_address(value).packed}, octet_parts)
 MAC = Conversion(fixed((6,), mac), lambda value, c: {"value": bytes.fromhex(value.replace(":", ""))}, octet_parts)
@@ -429,8 +468,8 @@ class Oracle:
         return complaints + self.check_raw(record, flow, raw, names, told, silent)
 
     def settle(self, candidates, normalized, told, silent):
-        """The first candidate that says something the field can hold."""
-        value = None
+        """The first candidate that says something the field can hold; when it says `or`, with the bits of all that say so."""
+        value, gathers = None, False
         for c in candidates:
             if c.line.get("as", "").startswith("icmp_") and normalized["protocol_number"] not in (1, 58):
                 continue
@@ -439,8 +478,10 @@ class Oracle:
                     continue
                 way = conversion(c)
                 got = way.to(c.octets, c)
+                if value is not None and gathers and c.line.get("as") == "or":
+                    value |= got
                 if value is None:
-                    value = got
+                    value, gathers = got, c.line.get("as") == "or"
                     back, whole = way.back(got, c), way.parts(c.octets, c)
                     told[c.at] |= {part for part in whole if same(back.get(part), whole[part])}
                     if c.line.get("as", "").split(":")[0] in PERHAPS:

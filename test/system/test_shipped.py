@@ -80,7 +80,7 @@ ARRIVES = {"iana": ((9, 10), None), "nprobe": ((9, 10), (NTOP, 105, "ntop.FLOW_P
 TABLES = {"protocolIdentifier": (6, "tcp"), "flowDirection": (1, "egress"), "firewallEvent": (3, "deny"), "cisco.fwEvent": (3, "deny"),
           "v9.40005": (3, "deny"), "forwardingStatus": (130, "drop"), "ntop.FLOW_VERDICT": (2, "drop")}
 # Conversions that hold the whole value of an element; ms does of what is no finer.
-WHOLE = {"natural", "ns", "uptime_ms", "unix_s", "unix_ms", "nonzero", "decimal", "hex", "bits", "flag", "address", "app_id", "append"}
+WHOLE = {"natural", "ns", "uptime_ms", "unix_s", "unix_ms", "nonzero", "decimal", "ndpi", "hex", "bits", "flag", "address", "app_id", "append"}
 EVENTS = {"dns_query": "dns", "http_host": "http", "http_url": "http", "tls_sni": "ssl", "ja3_client": "ssl", "ja4_client": "ssl",
           "nat_event": "nat", "firewall_event": "firewall"}
 ENVELOPE = {"event_time", "ingest_time", "event_type", "event_class", "source", "export_time", "export_sequence", "exporter_ip",
@@ -163,7 +163,7 @@ def expected(line, octets):
              "ms": lambda: time_ns(kind, octets) // 10**6, "ns": lambda: time_ns(kind, octets),
              "uptime_ms": lambda: BOOT_MS + v, "delta_us": lambda: EXPORT_S * 1000 - v // 1000,
              "unix_us": lambda: v // 1000 if FIELD_TYPES[line.field] == "MS" else v * 1000,
-             "decimal": lambda: str(v), "hex": octets.hex, "bits": lambda: v - (1 << 64),
+             "decimal": lambda: str(v), "ndpi": lambda: octets.decode() if kind == "string" else str(v), "hex": octets.hex, "bits": lambda: v - (1 << 64),
              "app_id": lambda: f"{octets[0]}:{int.from_bytes(octets[1:], 'big')}", "mpls_label": lambda: [v >> 4],
              "append": lambda: v, "high8": lambda: v >> 8, "low8": lambda: v & 255, "icmp_high8": lambda: v >> 8,
              "icmp_low8": lambda: v & 255, "low24": lambda: v & 0xffffff, "flag": lambda: v == 1, "number": lambda: 404,
@@ -280,7 +280,7 @@ MEANS = {"icmpTypeCodeIPv4": {"icmp_type": "high8", "icmp_code": "low8"}, "icmpT
          "UPSTREAM_TUNNEL_ID": "nonzero", "DOWNSTREAM_TUNNEL_ID": "nonzero", "L7_PROTO_RISK": "bits", "initialTCPFlags": "or",
          "unionTCPFlags": "or", "cert_rev_init_tcp_flags": "or", "cert_rev_union_tcp_flags": "or", "obsoleteReverseInitialTCPFlags": "or",
          "obsoleteReverseUnionTCPFlags": "or", "CLIENT_TCP_FLAGS": {"tcp_flags": "or"}, "SERVER_TCP_FLAGS": {"tcp_flags": "or"},
-         "flowStartSysUpTime": "uptime_ms", "flowEndSysUpTime": "uptime_ms", "flowStartDeltaMicroseconds": "delta_us",
+         "L7_PROTO": "ndpi", "ndpiL7Protocol": "ndpi", "ndpiL7SubProtocol": "ndpi", "flowStartSysUpTime": "uptime_ms", "flowEndSysUpTime": "uptime_ms", "flowStartDeltaMicroseconds": "delta_us",
          "flowEndDeltaMicroseconds": "delta_us"}
 # By the type of the element and of the field.
 CONVERTS = {("unsigned", "STR"): "decimal", ("octetArray", "STR"): "hex", ("octetArray", "LONGS"): "mpls_label",

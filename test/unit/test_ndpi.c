@@ -20,6 +20,7 @@
 #define COLUMNS 8
 #define OLD "2024-10"
 #define NEW "2026"
+#define LATER "5"
 
 static struct ndpi_releases *releases;
 static struct flow *flow;
@@ -182,6 +183,10 @@ static void check_risk(char *const *columns)
 	check_name(columns[0], 0, bit == 57 ? "risk_57" : name);
 	check_scores(number(columns[4]), number(columns[5]), number(columns[6]), or_null(columns[3]));
 	use(NEW);
+	run_bits(UINT64_C(1) << bit);
+	check_name(columns[0], 0, name);
+	check_scores(number(columns[4]), number(columns[5]), number(columns[6]), or_null(columns[3]));
+	use(LATER);
 	run_bits(UINT64_C(1) << bit);
 	check_name(columns[0], 0, later == NULL || bit == 57 ? name : later);
 	check_scores(number(columns[4]), number(columns[5]), number(columns[6]), or_null(columns[3]));
