@@ -17,6 +17,7 @@ import pytest
 
 import conftest
 import golden_oracle as oracle
+import golden_tshark as tshark
 from conftest import BUILD, ROOT
 
 CAPTURES = sorted(p for d in (os.path.join(ROOT, "test/corpus"), os.path.join(ROOT, "../shared/corpus"))
@@ -74,7 +75,7 @@ class Comparison:
             used[e.name] += 1
             key = e.name if used[e.name] == 1 else f"{e.name}#{used[e.name]}"
             text = left.pop(key, None)
-            self.value(f"element {number}", key, e.value, text, text is not None and oracle.raw_equal(e, text))
+            self.value(f"element {number}", key, e.value, text, text is not None and tshark.raw_equal(e, text))
             self.leaves(number, e)
         # What tshark has no leaf for has no octets.
         self.differences += [f"element {number} {key}: tshark none, ours {text!r}" for key, text in left.items() if text != ""]
@@ -84,7 +85,7 @@ class Comparison:
     def leaves(self, number, element):
         self.count["leaf"] += 1
         for name, text in element.leaves[1:]:
-            agrees = oracle.leaf_agrees(element, name, text)
+            agrees = tshark.leaf_agrees(element, name, text)
             if agrees is None:
                 self.silent_leaves[name] += 1
             else:
@@ -97,7 +98,7 @@ def test_capture(path):
     by_plan, by_fixbuf = replay(path, "plan"), replay(path, "fixbuf")
     assert by_plan == by_fixbuf
     ours = [json.loads(line) for line in by_plan]
-    theirs = oracle.tshark_records(path)
+    theirs = tshark.tshark_records(path)
     assert len(theirs) == len(ours)
     c = Comparison(os.path.basename(path)[:-5])
     for i, (record, flow) in enumerate(zip(theirs, ours)):
@@ -111,7 +112,7 @@ def test_capture(path):
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda p: os.path.basename(p)[:-5])
 def test_wire(path):
     """Each record's octets stand in the datagrams as tshark cuts them, one behind the other."""
-    octets = "|".join(frame["octets"] for frame in oracle.frames(path))
+    octets = "|".join(frame["octets"] for frame in tshark.frames(path))
     at = 0
     flows = [json.loads(line) for line in replay(path, "plan", "wire")]
     for i, f in enumerate(flows):
