@@ -221,11 +221,10 @@ SOURCES = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
 PROTOCOLS = {0: "hopopt", 1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 41: "ipv6", 44: "ipv6-frag", 47: "gre", 50: "esp",
              51: "ah", 58: "ipv6-icmp", 88: "eigrp", 89: "ospfigp", 103: "pim", 112: "vrrp", 132: "sctp"}
 
-# What we say and tshark's reading does not determine, with the reason.
-NOT_DETERMINED = {
-    "event_type": "a name of ours for the kind of record",
-    "event_class": "a name of ours for the family of the kind",
-}
+# What kind of record a flow is, and of which family: by the first field that it has.
+EVENTS = [("dns_query", "dns", "dns"), ("http_host", "http", "application"), ("http_url", "http", "application"),
+          ("tls_sni", "ssl", "crypto"), ("ja3_client", "ssl", "crypto"), ("ja4_client", "ssl", "crypto"),
+          ("nat_event", "nat", "network"), ("firewall_event", "firewall", "network")]
 
 
 def low_bits(theirs, ours):
@@ -380,5 +379,6 @@ def canonical(record):
         out["protocol"] = PROTOCOLS[out["protocol_number"]]
     if record.header["version"] == 5 and out["protocol_number"] == 1:
         out["icmp_type"], out["icmp_code"] = out["dst_port"] >> 8, out["dst_port"] & 0xFF
+    out["event_type"], out["event_class"] = next((event[1:] for event in EVENTS if event[0] in out), ("network_connection", "network"))
     out["event_time"] = out.get("flow_end_time", out.get("flow_start_time", out["export_time"]))
     return out
