@@ -39,8 +39,8 @@ def as_flag(key, v):
 
 
 def as_us(key, v):
-    """nProbe says milliseconds."""
-    return as_number(key, v) * (1000 if key[0] == NTOP else 1)
+    """nProbe's latencies and IANA's 161 are milliseconds."""
+    return as_number(key, v) * (1000 if key[0] == NTOP or key == (IANA, 161) else 1)
 
 
 def as_application(key, v):
@@ -69,6 +69,8 @@ def icmp_part(shift):
 FIELDS = {
     "app_id": ({NTOP: (118,), CERT: (33, 300, 301), IANA: (95,)}, as_application),
     "flow_direction": ({IANA: (61,)}, as_direction),
+    "duration_us": ({IANA: (162, 161)}, as_us),
+    "sampler_id": ({IANA: (302, 48)}, as_number),
     "action": ({NTOP: (522,), CISCO: (7237,), IANA: (233, 89)}, as_action),
     "icmp_type": ({IANA: (176, 178, 32, 139)}, icmp_part(8)),
     "icmp_code": ({IANA: (177, 179, 32, 139)}, icmp_part(0)),
@@ -356,12 +358,46 @@ def envelope(record):
     return out
 
 
-def from_options(record):
-    """Fields that options data of the same exporter and domain says: record.options are tshark's leaves of it, oldest first.
+def last_said(record, *names):
+    """The latest options record that has all these leaves, as a dict."""
+    return next((o for o in map(dict, reversed(record.options)) if all(n in o for n in names)), None)
 
-    Nothing of it is expected yet.  A field of the record itself goes before what stands here.
-    """
-    return {}
+
+def sampling_said(record):
+    """(rate, algorithm) by the sampler that the record names, else what is said of the whole exporter."""
+    sampler = record.find((IANA, 48))
+    for options in map(dict, reversed(record.options)):
+        if sampler and "cflow.sampler_random_interval" in options and int(options["cflow.sampler_id"]) == sampler.value:
+            return int(options["cflow.sampler_random_interval"]), int(options["cflow.sampler_mode"])
+    options = last_said(record, "cflow.sampling_interval")
+    if options:
+        return int(options["cflow.sampling_interval"]), int(options["cflow.sampling_algorithm"])
+    options = last_said(record, "cflow.sampling_packet_interval")
+    if options:
+        interval, space = int(options["cflow.sampling_packet_interval"]), int(options["cflow.sampling_packet_space"])
+        return (interval + space) // interval, int(options["cflow.selector_algorithm"])
+    return None
+
+
+def interface_names(record):
+    """Names by the interface that is the options record's scope."""
+    names = {int(o["cflow.scope_interface"], 0): o["cflow.if_name"] for o in map(dict, record.options)
+             if "cflow.scope_interface" in o and "cflow.if_name" in o}
+    out = {}
+    for field, number in (("in_interface_name", 10), ("out_interface_name", 14)):
+        interface = record.find((IANA, number))
+        if interface and interface.value in names:
+            out[field] = names[interface.value]
+    return out
+
+
+def from_options(record):
+    """What options data of the same exporter and domain says; a field of the record or its header goes before it."""
+    out = interface_names(record)
+    sampling = sampling_said(record)
+    if sampling:
+        out["sampling_rate"], out["sampling_algorithm"] = sampling
+    return out
 
 
 def canonical(record):
