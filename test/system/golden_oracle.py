@@ -121,7 +121,7 @@ FIELDS = {
     "tcp_flags_forward": ({NTOP: (78,), IANA: (6,)}, as_number),
     "tcp_flags_reverse": ({NTOP: (79,), REVERSE: (6,)}, as_number),
     "ip_ttl_min": ({IANA: (52, 192)}, as_number),
-    "ip_ttl_max": ({IANA: (53,)}, as_number),
+    "ip_ttl_max": ({IANA: (53, 192)}, as_number),
     "ipv6_flow_label": ({IANA: (31,)}, as_number),
     "ip_fragment_id": ({IANA: (54,)}, as_number),
     "ip_fragment_offset": ({IANA: (88,)}, as_number),
@@ -213,7 +213,7 @@ FIELDS = {
 ADDRESSES = {"src_ip", "dst_ip", "next_hop", "bgp_next_hop", "nat_src_ip", "nat_dst_ip", "src_mac", "dst_mac",
              "inner_src_ip", "inner_dst_ip", "exporter_reported_ip"}
 # The time of observation (322 to 325) is what records of one event have for an end.
-STARTS, ENDS = (154, 152, 156, 150, 22), (155, 153, 157, 151, 21, 324, 323, 325, 322)
+STARTS, ENDS = (154, 152, 156, 150, 22, 158), (155, 153, 157, 151, 21, 159, 324, 323, 325, 322)
 NANOSECOND = {"flow_start_ns": (156, 154), "flow_end_ns": (157, 155, 325, 324)}
 NTP = (154, 155, 156, 157, 324, 325)
 # Flags that are whole only together: YAF's of the first packet and of the others, nProbe's of client and server.
@@ -304,6 +304,8 @@ def time_of(record, element):
     number, v = element.key[1], element.value
     if number in NTP:
         return Between(v // 10**6, (v + 1) // 10**6)
+    if number in (158, 159):
+        return (record.header["export_ms"] * 1000 - v) // 1000
     if number not in (21, 22):
         return v // 10**6
     export, uptime = record.header["export_ms"], record.header.get("uptime_ms")

@@ -193,13 +193,41 @@ IANA_ELEMENTS = {
     361: ("portRangeStart", "cflow.port_range_start", uint),
     362: ("portRangeEnd", "cflow.port_range_end", uint),
     371: ("userName", "cflow.user_name", text),
+    20: ("postMCastOctetDeltaCount", "cflow.muloctets", uint),
+    134: ("droppedOctetTotalCount", "cflow.drop_total_octets", uint),
+    135: ("droppedPacketTotalCount", "cflow.drop_total_packets", uint),
+    174: ("postMCastPacketTotalCount", "cflow.post_total_mulpackets", uint),
+    175: ("postMCastOctetTotalCount", "cflow.post_total_muloctets", uint),
+    192: ("ipTTL", "cflow.ip_ttl", uint),
+    196: ("ipPrecedence", "cflow.ip_precedence", uint),
+    198: ("octetDeltaSumOfSquares", "cflow.delta_octets_squared", uint),
+    199: ("octetTotalSumOfSquares", "cflow.total_octets_squared", uint),
+    218: ("tcpSynTotalCount", "cflow.total_tcp_syn", uint),
+    219: ("tcpFinTotalCount", "cflow.total_tcp_fin", uint),
+    220: ("tcpRstTotalCount", "cflow.total_tcp_rst", uint),
+    221: ("tcpPshTotalCount", "cflow.total_tcp_psh", uint),
+    222: ("tcpAckTotalCount", "cflow.total_tcp_ack", uint),
+    223: ("tcpUrgTotalCount", "cflow.total_tcp_urg", uint),
+    240: ("ethernetHeaderLength", "cflow.ethernet_header_length", uint),
+    244: ("dot1qPriority", "cflow.dot1q_priority", uint),
+    352: ("layer2OctetDeltaCount", "cflow.layer2_octet_delta_count", uint),
+    353: ("layer2OctetTotalCount", "cflow.layer2_octet_total_count", uint),
+    354: ("ingressUnicastPacketTotalCount", "cflow.ingress_unicast_packet_total_count", uint),
+    355: ("ingressMulticastPacketTotalCount", "cflow.ingress_multicast_packet_total_count", uint),
+    356: ("ingressBroadcastPacketTotalCount", "cflow.ingress_broadcast_packet_total_count", uint),
+    357: ("egressUnicastPacketTotalCount", "cflow.egress_unicast_packet_total_count", uint),
+    358: ("egressBroadcastPacketTotalCount", "cflow.egress_broadcast_packet_total_count", uint),
+    368: ("ingressInterfaceType", "cflow.ingress_interface_type", uint),
+    369: ("egressInterfaceType", "cflow.egress_interface_type", uint),
+    83: ("interfaceDescription", "cflow.if_desc", text),
     434: ("mibObjectValueInteger", "cflow.mib_object_value_integer", signed),
 }
 # The times of a flow, which tshark shows in pairs, and the sub-leaves that hold them.
 TIMES = {21: "flowEndSysUpTime", 22: "flowStartSysUpTime", 150: "flowStartSeconds", 151: "flowEndSeconds",
          152: "flowStartMilliseconds", 153: "flowEndMilliseconds", 154: "flowStartMicroseconds", 155: "flowEndMicroseconds",
-         156: "flowStartNanoseconds", 157: "flowEndNanoseconds"}
-TIME_PAIRS = ((22, 21), (150, 151), (152, 153), (154, 155), (156, 157))
+         156: "flowStartNanoseconds", 157: "flowEndNanoseconds", 158: "flowStartDeltaMicroseconds",
+         159: "flowEndDeltaMicroseconds"}
+TIME_PAIRS = ((22, 21), (150, 151), (152, 153), (154, 155), (156, 157), (158, 159))
 VARIABLE = 65535
 ENTERPRISE, UNKNOWN = "cflow.enterprise_private_entry", "cflow.unknown_field_type"
 # Vendors' elements: (our name, tshark's field, reader). What is in no table is octets to both.
@@ -346,6 +374,8 @@ def read_times(record, template, groups):
             leaf = [x for x in g[1] if x[0].endswith(suffix)]
             if leaf:
                 value = duration(leaf) if number in (21, 22) else moment(leaf)
+                if number in (158, 159):  # microseconds before the export time; tshark shows the difference
+                    value = record.header["export_ms"] * 1000 - value // 1000
                 record.elements.append(Element(IANA, number, TIMES[number], leaf, value))
         record.deltas += [x for x in g[1] if x[0] == "cflow.timedelta"]
         taken.append(g)
