@@ -7,7 +7,7 @@ Method: messages written here, sent to a running service; the flow events are re
 import socket
 import struct
 
-from conftest import Sluiced, files_sink, read_flows
+from conftest import Sluiced, files_sink, prove, read_flows
 
 NOW = 1790000000
 BOOT_MS = (NOW - 3600) * 1000
@@ -78,7 +78,7 @@ NAMES = ("in_interface_name", "out_interface_name", "app_name", "ingress_vrf_nam
 
 def test_ipfix(start, folder):
     interfaces = ipfix_options(400, 1, [(10, 4), (82, 8), (83, 8)], struct.pack(">I", 5) + b"ge-0/0/1" + b"uplink\0\0",
-                               struct.pack(">I", 6) + b"ge-0/0/2" + b"\0" * 8)
+                               struct.pack(">I", 6) + b"ge-0/0/2" + b"transit\0")
     sampler = [(302, 4), (304, 2), (305, 4), (306, 4)]
     everyone = ipfix_options(401, 1, sampler, struct.pack(">IHII", 1, 1, 1, 9), struct.pack(">IHII", 2, 1, 1, 99))
     own = ipfix_options(401, 1, sampler, struct.pack(">IHII", 2, 3, 1, 999))
@@ -99,7 +99,7 @@ def test_ipfix(start, folder):
     assert flows[1]["raw"]["elements"]["flowEndSysUpTime"] == "2500"
     assert said(flows[2], "sampling_rate", "sampling_algorithm", "sampler_id") == (100, 1, 2)
     assert said(flows[2], *NAMES) == ("ge-0/0/1", "ge-0/0/2", None, None, None)
-    assert flows[2]["enriched"]["in_interface_alias"] == "uplink" and flows[2]["enriched"]["out_interface_alias"] is None
+    assert flows[2]["enriched"]["in_interface_alias"] == "uplink" and flows[2]["enriched"]["out_interface_alias"] == "transit"
     assert flows[2]["enriched"]["bytes_corrected"] == 200
     assert said(flows[3], "sampling_rate", "sampling_algorithm") == (1000, 3)
     assert said(flows[3], *NAMES) == ("ge-0/0/1", "ge-0/0/2", "dns", "red", "blue")
@@ -108,6 +108,7 @@ def test_ipfix(start, folder):
     assert said(flows[5], "sampling_rate", *NAMES) == (None, None, "ge-0/0/2", None, "red", "blue")
     assert said(flows[6], "sampling_rate", *NAMES) == (100, "ge-0/0/1", "ge-0/0/2", None, None, None)
     assert said(flows[6], "flow_end_time") == (None,)
+    prove(("sampling_rate", "sampling_algorithm", "in_interface_alias", "out_interface_alias", *NAMES), "test_options test_ipfix")
 
 
 def test_v9(start, folder):

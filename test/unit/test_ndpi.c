@@ -130,6 +130,13 @@ static void check_protocol(char *const *columns)
 static void protocols(void **state)
 {
 	(void)state;
+	set_app("5.124", APP_ID_NDPI);
+	use(NEW);
+	run();
+	check_text("5.124", F_ndpi_master, "DNS");
+	check_text("5.124", F_ndpi_app, "YouTube");
+	check_text("5.124", F_ndpi_category, "Media");
+	check_text("5.124", F_ndpi_breed, "Fun");
 	assert_int_equal(each_row("test/unit/ndpi_protocols.tsv", check_protocol), 458);
 }
 
