@@ -275,18 +275,9 @@ def test_softflowd_sampled(folder, own, version):
     assert len(flows) == records
     assert totals(flows, "packets", "bytes") == traffic.sums(taken)
     assert by_key(flows).keys() == flows_of_softflowd(taken).keys()
-    check_sampling(flows, 10, is_in_header=version == "5")
-
-
-def check_sampling(flows, rate, is_in_header):
-    """v5 tells it in its header, the others in options data; while those are not joined it is unknown, and said so."""
-    rates = {f["normalized"]["sampling_rate"] for f in flows}
-    if is_in_header:
-        assert rates == {rate}
-    elif rates == {None}:
-        assert all("sampling_unknown" in f["raw"]["notes"] for f in flows)
-    else:
-        assert rates == {rate}
+    # v5 tells it in its header, the others in options data.
+    assert {f["normalized"]["sampling_rate"] for f in flows} == {10}
+    assert {f["enriched"]["packets_corrected"] for f in flows} == {10 * f["normalized"]["packets"] for f in flows}
 
 
 # --- pmacctd ---------------------------------------------------------------------------
@@ -402,7 +393,7 @@ def test_pmacctd_sampled(by_pmacctd):
         assert want.start_us // 1000 <= n["flow_start_time"] <= n["flow_end_time"] <= want.end_us // 1000, key
         assert (n["src_mac"], n["dst_mac"], n["src_vlan"] or None) == (want.src_mac, want.dst_mac, want.vlan), key
         assert f["raw"]["elements"]["samplerId"] == "1", key
-    check_sampling(flows, 4, is_in_header=False)
+    assert {f["normalized"]["sampling_rate"] for f in flows} == {4}
 
 
 # --- Open vSwitch ----------------------------------------------------------------------
