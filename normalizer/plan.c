@@ -28,6 +28,7 @@ struct draft {
 	uint8_t *per_index;   /* targets of each template field */
 	uint32_t *first_at;   /* first target of each template field */
 	uint16_t *tracked_at; /* number in tracked of each template field */
+	bool *is_direct;      /* of each template field: each of its targets is a step of its own */
 	int32_t boot_index;   /* template field of systemInitTimeMilliseconds, or -1 */
 };
 
@@ -207,8 +208,17 @@ static bool is_simple(const struct draft *d, const struct target *t)
 	       (t->xform.op != XFORM_UPTIME || d->boot_index < 0);
 }
 
+/* 4 octets times a scale that a long holds: it cannot fail. */
+static bool is_scaled(const struct xform *x, uint16_t bytes)
+{
+	return x->op == XFORM_UINT && bytes == 4 && !x->is_i32 && !x->zero_fails && x->scale > 0 &&
+	       x->scale <= INT32_MAX;
+}
+
 static enum step_op fast_op(const struct xform *x, uint16_t bytes)
 {
+	if (is_scaled(x, bytes))
+		return STEP_SCALED;
 	switch (x->op) {
 	case XFORM_U8:
 		return STEP_U8;
@@ -233,6 +243,44 @@ static enum step_op fast_op(const struct xform *x, uint16_t bytes)
 	}
 }
 
+static bool cannot_fail(enum step_op op)
+{
+	return op < STEP_U64 || (op >= STEP_MAC && op <= STEP_V6);
+}
+
+/*
+ * Of a template field with several targets: does nobody compete for any of them, and does one of them carry the
+ * value whole, whatever it is?  Then the others may fail, and none has to wait for the end of the walk.
+ */
+static bool is_direct(const struct draft *d, uint16_t index)
+{
+	const struct target *t = &d->targets[d->first_at[index]];
+	bool is_carried = false;
+
+	if (d->per_index[index] < 2 || index == d->boot_index || d->catalog->raw == RAW_MODE_FULL)
+		return false;
+	for (uint8_t i = 0; i < d->per_index[index]; i++) {
+		const struct xform *x = &t[i].xform;
+
+		if (d->per_field[x->field] != 1 || x->wants_icmp || x->op == XFORM_APPEND ||
+		    x->op == XFORM_MPLS_LABEL || x->op == XFORM_UPTIME)
+			return false;
+		is_carried = is_carried || (x->carries == CARRY_ALL &&
+					    cannot_fail(fast_op(x, d->tmpl->fields[index].bytes)));
+	}
+	return is_carried;
+}
+
+/* The fields before the first of variable length, which stand at the same place in every record. */
+static void find_direct(struct draft *d)
+{
+	for (uint16_t i = 0; i < d->tmpl->field_count; i++) {
+		if (d->tmpl->fields[i].bytes == TMPL_VARIABLE)
+			return;
+		d->is_direct[i] = is_direct(d, i);
+	}
+}
+
 /* Straight into its field. */
 static void make_simple(struct plan *p, const struct target *t, struct step *step)
 {
@@ -240,8 +288,26 @@ static void make_simple(struct plan *p, const struct target *t, struct step *ste
 	step->field = t->xform.field;
 	step->at = (uint16_t)p->xform_count;
 	p->xforms[p->xform_count++] = t->xform;
-	if (step->op < STEP_U64 || (step->op >= STEP_MAC && step->op <= STEP_V6))
+	if (cannot_fail((enum step_op)step->op))
 		p->always[step->field / 64] |= UINT64_C(1) << (step->field % 64);
+}
+
+/* The first of its targets; make_again() adds the others. */
+static void make_direct(struct draft *d, const struct target *t, struct step *step)
+{
+	step->key = NULL;
+	make_simple(d->plan, t, step);
+}
+
+static void make_again(struct draft *d, const struct target *t)
+{
+	struct plan *p = d->plan;
+	struct step *step = &p->steps[p->step_count];
+
+	*step = p->steps[p->step_count - 1];
+	step->flags |= STEP_AGAIN;
+	make_simple(p, t, step);
+	p->step_count++;
 }
 
 /* Kept until the walk is over. */
@@ -280,6 +346,8 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 		step->flags |= STEP_KEEPS;
 	if (t != NULL && is_simple(d, t))
 		make_simple(d->plan, t, step);
+	else if (d->is_direct[index])
+		make_direct(d, t, step);
 	else if (t != NULL || index == d->boot_index)
 		make_tracked(d, step);
 	else if (step->key == NULL)
@@ -306,6 +374,8 @@ static void make_steps(struct draft *d)
 		step->offset = skip;
 		skip = 0;
 		p->step_count++;
+		for (uint8_t n = 1; d->is_direct[i] && n < d->per_index[i]; n++)
+			make_again(d, &d->targets[d->first_at[i] + n]);
 	}
 }
 
@@ -341,7 +411,10 @@ static enum err make_runs(struct draft *d)
 
 		if ((step->flags & STEP_VARIABLE) != 0)
 			break;
-		step->offset += offset;
+		if ((step->flags & STEP_AGAIN) != 0)
+			step->offset = step[-1].offset;
+		else
+			step->offset += offset;
 		offset = step->offset + step->bytes;
 	}
 	p->run_bytes = offset;
@@ -377,7 +450,7 @@ static void make_groups(struct draft *d)
 		struct target *t = &d->targets[i];
 		struct candidate *c = &p->candidates[p->candidate_count];
 
-		if (is_simple(d, t))
+		if (is_simple(d, t) || d->is_direct[t->index])
 			continue;
 		if (g == NULL || g->field != t->xform.field) {
 			g = &p->groups[p->group_count++];
@@ -402,7 +475,7 @@ static const struct static_value default_statics[] = {
 };
 #define DEFAULT_STATICS (sizeof(default_statics) / sizeof(default_statics[0]))
 
-/* Can its condition ever hold, in records of this template, and is its field not taken for sure? */
+/* Can its condition ever hold, in records of this template, and does none before it take the field then? */
 static bool may_apply(const struct draft *d, const struct static_value *s)
 {
 	const struct plan *p = d->plan;
@@ -410,7 +483,8 @@ static bool may_apply(const struct draft *d, const struct static_value *s)
 
 	for (uint32_t i = 0; i < p->static_count; i++) {
 		must(p->statics[i] != NULL);
-		if (p->statics[i]->field == s->field && p->statics[i]->if_present < 0)
+		if (p->statics[i]->field == s->field &&
+		    (p->statics[i]->if_present < 0 || p->statics[i]->if_present == s->if_present))
 			return false;
 		can_hold = can_hold || p->statics[i]->field == s->if_present;
 	}
@@ -457,14 +531,16 @@ static enum err allot(struct draft *d)
 	d->first_at = calloc(fields, sizeof(*d->first_at));
 	d->tracked_at = calloc(fields, sizeof(*d->tracked_at));
 	p->keys = calloc(fields, sizeof(*p->keys));
-	p->steps = calloc(fields, sizeof(*p->steps));
-	p->xforms = calloc(fields, sizeof(*p->xforms));
+	d->is_direct = calloc(fields, sizeof(*d->is_direct));
+	p->steps = calloc(targets, sizeof(*p->steps));
+	p->xforms = calloc(targets, sizeof(*p->xforms));
 	p->tracked = calloc(fields, sizeof(*p->tracked));
 	p->groups = calloc(targets, sizeof(*p->groups));
 	p->candidates = calloc(targets, sizeof(*p->candidates));
 	if (d->targets == NULL || d->per_field == NULL || d->per_index == NULL ||
-	    d->first_at == NULL || d->tracked_at == NULL || p->keys == NULL || p->steps == NULL ||
-	    p->xforms == NULL || p->tracked == NULL || p->groups == NULL || p->candidates == NULL)
+	    d->first_at == NULL || d->tracked_at == NULL || d->is_direct == NULL ||
+	    p->keys == NULL || p->steps == NULL || p->xforms == NULL || p->tracked == NULL ||
+	    p->groups == NULL || p->candidates == NULL)
 		return ERR_NOMEM;
 	return ERR_OK;
 }
@@ -500,6 +576,7 @@ static enum err compile(struct draft *d)
 			d->boot_index = i;
 		find_targets(d, i);
 	}
+	find_direct(d);
 	make_steps(d);
 	TRY(make_runs(d));
 	make_groups(d);
@@ -529,6 +606,7 @@ enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t pr
 	free(d.per_index);
 	free(d.first_at);
 	free(d.tracked_at);
+	free(d.is_direct);
 	if (e != ERR_OK) {
 		plan_free(d.plan);
 		return e;
@@ -555,6 +633,8 @@ static size_t explain_tracked(const struct plan *p, const struct step *step, uin
 size_t plan_explain(const struct plan *p, uint16_t index, uint16_t *fields, size_t max,
 		    bool *is_raw)
 {
+	size_t n = 0;
+
 	*is_raw = false;
 	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
 		if (step->index != index)
@@ -563,10 +643,9 @@ size_t plan_explain(const struct plan *p, uint16_t index, uint16_t *fields, size
 			  (step->key != NULL && (step->op == STEP_RAW || step->op == STEP_TRACK));
 		if (step->op == STEP_TRACK)
 			return explain_tracked(p, step, fields, max);
-		if (step->op == STEP_RAW || step->op == STEP_SKIP || max == 0)
-			return 0;
-		fields[0] = p->xforms[step->at].field;
-		return 1;
+		if (step->op != STEP_RAW && step->op != STEP_PADDING && step->op != STEP_SKIP &&
+		    n < max)
+			fields[n++] = p->xforms[step->at].field;
 	}
-	return 0;
+	return n;
 }

@@ -51,6 +51,9 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 	case STEP_U32:
 		slot->i64 = be32(v.octets);
 		return;
+	case STEP_SCALED:
+		slot->i64 = (int64_t)be32(v.octets) * p->xforms[step->at].scale;
+		return;
 	case STEP_U64:
 		slot->i64 = (int64_t)be64(v.octets);
 		if (slot->i64 >= 0) {
@@ -114,7 +117,7 @@ static struct xform_env record_env(const struct plan *p, const struct xform_env 
 	struct xform_env own = *env;
 	struct value v;
 
-	if (p->boot_at < 0 || env->has_uptime)
+	if (env->has_uptime)
 		return own;
 	v = f->tracked[p->boot_at];
 	if (v.bytes == 0 || v.bytes > 8 || be_uint(v.octets, v.bytes) > INT64_MAX / 2)
@@ -122,6 +125,25 @@ static struct xform_env record_env(const struct plan *p, const struct xform_env 
 	own.boot_ms = (int64_t)be_uint(v.octets, v.bytes);
 	own.has_boot = own.boot_ms != 0;
 	return own;
+}
+
+/* Of several addresses, one that is all zero says nothing. */
+static inline bool is_zero_address(struct value v)
+{
+	return v.bytes == 4 ? be32(v.octets) == 0 : (be64(v.octets) | be64(v.octets + 8)) == 0;
+}
+
+/* The usual candidate, without a call: an address of its type's length. */
+static inline void run_address(const struct candidate *c, struct value v, struct flow *f)
+{
+	bool is_absent = c->xform.zero_is_absent && is_zero_address(v);
+
+	if (is_absent)
+		f->carried[c->tracked] = CARRY_ALL;
+	if (is_absent || flow_has(f, c->xform.field))
+		return;
+	flow_set_octets(f, c->xform.field, v.octets, v.bytes);
+	f->carried[c->tracked] |= c->xform.carries;
 }
 
 /*
@@ -139,6 +161,10 @@ static void run_group(const struct plan *p, const struct group *g, const struct 
 		struct value v = f->tracked[c->tracked];
 		enum xform_result result;
 
+		if (c->xform.op == XFORM_ADDR && v.bytes == c->xform.natural_bytes) {
+			run_address(c, v, f);
+			continue;
+		}
 		if (flow_has(f, g->field) && !(gathers && c->xform.op == XFORM_OR)) {
 			if (xform_is_absent(&c->xform, v.octets, v.bytes))
 				f->carried[c->tracked] = CARRY_ALL;
@@ -207,9 +233,12 @@ static void run_groups(const struct plan *p, const struct xform_env *env, struct
 	if (p->tracked_count == 0)
 		return;
 	memset(f->carried, 0, p->tracked_count);
-	own = record_env(p, env, f);
+	if (p->boot_at >= 0) {
+		own = record_env(p, env, f);
+		env = &own;
+	}
 	for (uint32_t i = 0; i < p->group_count; i++)
-		(p->groups[i].is_list ? run_list : run_group)(p, &p->groups[i], &own, f);
+		(p->groups[i].is_list ? run_list : run_group)(p, &p->groups[i], env, f);
 	for (uint32_t i = 0; i < p->tracked_count; i++) {
 		if (f->carried[i] != CARRY_ALL && p->tracked[i].key != NULL)
 			keep_raw(f, p->tracked[i].key, p->tracked[i].form, f->tracked[i]);
@@ -270,6 +299,7 @@ static void do_run(const struct plan *p, const struct run *run, const struct xfo
 		for (; step < end; step++)
 			f->tracked[step->at] = (struct value){ record + step->offset, step->bytes };
 		return;
+	case STEP_SCALED:
 	case STEP_U64:
 	case STEP_MS:
 	case STEP_MAC:

@@ -18,8 +18,9 @@ enum step_op {
 	STEP_U8, /* octets straight into a slot */
 	STEP_U16,
 	STEP_U32,
-	STEP_U64, /* unless the slot cannot hold it: then its xform says what becomes of it */
-	STEP_MS,  /* milliseconds of 8 octets, on the same terms */
+	STEP_SCALED, /* 4 octets, times the xform's scale */
+	STEP_U64,    /* unless the slot cannot hold it: then its xform says what becomes of it */
+	STEP_MS,     /* milliseconds of 8 octets, on the same terms */
 	STEP_MAC,
 	STEP_V4, /* an address of 4 octets, not competed for */
 	STEP_V6,
@@ -34,12 +35,13 @@ enum step_op {
 
 #define STEP_VARIABLE 1u /* its length is in the record */
 #define STEP_KEEPS 2u	 /* raw = "full": stands in raw whatever happens */
+#define STEP_AGAIN 4u	 /* the octets of the step before it, into another field; only in runs */
 
 /* One field of the template. */
 struct step {
 	uint8_t op;
 	uint8_t form;  /* enum raw_form */
-	uint8_t flags; /* STEP_VARIABLE, STEP_KEEPS: seldom both, mostly neither */
+	uint8_t flags; /* STEP_VARIABLE, STEP_KEEPS, STEP_AGAIN; mostly none */
 	uint32_t
 		offset; /* in a run: from the record's first octet; else octets before it that nobody wants */
 	uint16_t bytes;		   /* fixed length */
