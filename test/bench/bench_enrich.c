@@ -42,6 +42,9 @@ static const struct {
 	{ F_tcp_flags_forward, 0x1b },
 	{ F_tcp_flags_reverse, 0x1a },
 	{ F_sampling_rate, 100 },
+	{ F_observation_domain_id, 5 },
+	{ F_in_interface, 1 },
+	{ F_out_interface, 2 },
 	{ F_risk_bitmap, 0x21 },
 	{ F_app_confidence, 6 },
 };
@@ -55,6 +58,7 @@ static void make_flows(void)
 			flow_set_i64(f, numbers[n].field, numbers[n].number);
 		memcpy(addresses[i][0], (const uint8_t[]){ 10, 0, 0, (uint8_t)i }, 4);
 		memcpy(addresses[i][1], (const uint8_t[]){ 93, 184, 216, (uint8_t)(34 + i) }, 4);
+		flow_set_octets(f, F_exporter_ip, (const uint8_t *)"\xc6\x33\x64\x07", 4);
 		flow_set_octets(f, F_src_ip, addresses[i][0], 4);
 		flow_set_octets(f, F_dst_ip, addresses[i][1], 4);
 		flow_set_octets(f, F_app_id, "5.124", 5);
