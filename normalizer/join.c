@@ -82,8 +82,12 @@ struct key {
 	uint8_t octets[KEY_BYTES]; /* kind; then the number, big endian, or the text; then zeros */
 };
 
+/* What may be asked of an entry. */
+enum quest { QUEST_TEXTS, QUEST_RATE, QUESTS };
+
 struct join {
-	struct htab *entries; /* of struct join_entry */
+	struct htab *entries;	   /* of struct join_entry */
+	bool knows[KINDS][QUESTS]; /* what nobody said of a kind is not looked for */
 };
 
 static void free_texts(struct join_entry *e)
@@ -331,6 +335,13 @@ static bool put_sampling(struct join_entry *e, const struct said *said)
 	return is_new;
 }
 
+static bool answers(const struct join_entry *e, enum quest quest)
+{
+	if (quest == QUEST_RATE)
+		return e->rate != 0;
+	return e->name.bytes != 0 || e->description.bytes != 0 || e->category.bytes != 0;
+}
+
 static void learn_kind(struct join **j, const struct said *said, enum kind kind, size_t limit,
 		       struct join_learned *out)
 {
@@ -353,6 +364,8 @@ static void learn_kind(struct join **j, const struct said *said, enum kind kind,
 	is_new |= put_text(&e->category, said->texts[kind][PART_CATEGORY], out);
 	if (kind == sampled_kind(said))
 		is_new |= put_sampling(e, said);
+	for (enum quest quest = QUEST_TEXTS; quest < QUESTS; quest++)
+		(*j)->knows[kind][quest] |= answers(e, quest);
 	out->entries += is_new;
 }
 
@@ -378,37 +391,45 @@ void join_learn(struct join **j, const struct tmpl *t, const struct value *value
 
 /* ---- flows ---- */
 
-static const struct join_entry *find(struct join *const joins[JOINS], const struct key *k)
+static bool may_know(const struct join *j, enum kind kind, enum quest quest)
+{
+	return j != NULL && j->knows[kind][quest];
+}
+
+/* An entry that is there for another reason hides nothing. */
+static const struct join_entry *find(struct join *const joins[JOINS], const struct key *k,
+				     enum quest quest)
 {
 	for (size_t i = 0; i < JOINS; i++) {
-		const struct join_entry *e = joins[i] == NULL || joins[i]->entries == NULL
-						     ? NULL
-						     : htab_find(joins[i]->entries, k);
+		const struct join_entry *e = NULL;
 
-		if (e != NULL)
+		if (may_know(joins[i], (enum kind)k->octets[0], quest))
+			e = htab_find(joins[i]->entries, k);
+		if (e != NULL && answers(e, quest))
 			return e;
 	}
 	return NULL;
 }
 
 static const struct join_entry *find_number(struct join *const joins[JOINS], enum kind kind,
-					    int64_t number)
+					    int64_t number, enum quest quest)
 {
-	struct key k = number_key(kind, (uint64_t)number);
+	struct key k;
 
-	return find(joins, &k);
+	if (!may_know(joins[0], kind, quest) && !may_know(joins[1], kind, quest))
+		return NULL;
+	k = number_key(kind, (uint64_t)number);
+	return find(joins, &k, quest);
 }
 
 const struct join_entry *join_find_interface(struct join *const joins[JOINS], int64_t number)
 {
-	if (joins[0] == NULL && joins[1] == NULL)
-		return NULL;
-	return find_number(joins, KIND_INTERFACE, number);
+	return find_number(joins, KIND_INTERFACE, number, QUEST_TEXTS);
 }
 
 static bool take_rate(const struct join_entry *e, struct flow *f)
 {
-	if (e == NULL || e->rate == 0)
+	if (e == NULL)
 		return false;
 	flow_set_i64(f, F_sampling_rate, e->rate);
 	if (e->algorithm >= 0 && !flow_has(f, F_sampling_algorithm))
@@ -429,10 +450,12 @@ static void join_sampling(struct join *const joins[JOINS], struct flow *f)
 		return;
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		if (flow_has(f, ways[i].field) &&
-		    take_rate(find_number(joins, ways[i].kind, f->slots[ways[i].field].i64), f))
+		    take_rate(find_number(joins, ways[i].kind, f->slots[ways[i].field].i64,
+					  QUEST_RATE),
+			      f))
 			return;
 	}
-	(void)take_rate(find_number(joins, KIND_DOMAIN, 0), f);
+	(void)take_rate(find_number(joins, KIND_DOMAIN, 0, QUEST_RATE), f);
 }
 
 static void take_text(struct flow *f, unsigned field, const struct text *text)
@@ -447,7 +470,7 @@ static void join_name(struct join *const joins[JOINS], enum kind kind, unsigned 
 	const struct join_entry *e = NULL;
 
 	if (flow_has(f, by) && !flow_has(f, to))
-		e = find_number(joins, kind, f->slots[by].i64);
+		e = find_number(joins, kind, f->slots[by].i64, QUEST_TEXTS);
 	if (e != NULL)
 		take_text(f, to, &e->name);
 }
@@ -458,10 +481,13 @@ static void join_application(struct join *const joins[JOINS], struct flow *f)
 	const struct join_entry *e;
 	struct key k;
 
-	if (!flow_has(f, F_app_id) || (flow_has(f, F_app_name) && flow_has(f, F_app_category)) ||
+	if (!flow_has(f, F_app_id) ||
+	    (!may_know(joins[0], KIND_APPLICATION, QUEST_TEXTS) &&
+	     !may_know(joins[1], KIND_APPLICATION, QUEST_TEXTS)) ||
+	    (flow_has(f, F_app_name) && flow_has(f, F_app_category)) ||
 	    !text_key(KIND_APPLICATION, id->octets, id->bytes, &k))
 		return;
-	e = find(joins, &k);
+	e = find(joins, &k, QUEST_TEXTS);
 	if (e == NULL)
 		return;
 	take_text(f, F_app_name, &e->name);

@@ -233,6 +233,8 @@ static void domain_zero(void **state)
 	static const struct part own[] = { V(48, "\x01"), V(50, "\x0a"), { 0 } };
 	static const struct part zero[] = { V(48, "\x01"), V(50, "\x64"), { 0 } };
 	static const struct part both[] = { V(48, "\x02"), V(50, "\x65"), { 0 } };
+	static const struct part name[] = { V(10, "\x05"), V(82, "eth0"), { 0 } };
+	static const struct part rate[] = { V(10, "\x05"), V(34, "\x08"), { 0 } };
 	struct join *joins[JOINS] = { NULL };
 
 	(void)state;
@@ -250,6 +252,18 @@ static void domain_zero(void **state)
 	flow_set_i64(flow, F_sampler_id, 2);
 	join_flow(joins, flow);
 	assert_int_equal(number_of(F_sampling_rate), 101);
+	/* What one knows of an interface does not hide what the other knows of it. */
+	(void)learn(&joins[0], name, LIMIT);
+	(void)learn(&joins[1], rate, LIMIT);
+	for (size_t i = 0; i < JOINS; i++) {
+		struct join *const turned[JOINS] = { joins[i], joins[1 - i] };
+
+		flow_clear(flow);
+		flow_set_i64(flow, F_in_interface, 5);
+		join_flow(turned, flow);
+		assert_int_equal(number_of(F_sampling_rate), 8);
+		check_text(F_in_interface_name, "eth0");
+	}
 	join_free(joins[0]);
 	join_free(joins[1]);
 }
