@@ -157,6 +157,7 @@ static enum err load(struct generation *g, struct log_hub *hub, struct why *why)
 		return why_set(why, ERR_NOMEM, "no memory for the schema");
 	TRY(schema_check(g->schema_text, why));
 	g->joins_max = o->normalizer.joins_max;
+	g->joins_all_max = o->normalizer.joins_all_max;
 	g->encodes = wants_encoded(o);
 	return hub == NULL ? ERR_OK : add_names(g, hub, why);
 }

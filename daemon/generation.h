@@ -30,8 +30,9 @@ struct generation {
 	size_t exporter_count;
 	/* mapping_set.event_types to numbers in the log's names. */
 	uint16_t event_types[EVENT_TYPES_MAX];
-	uint32_t joins_max; /* of one observation domain */
-	bool encodes;	    /* false: no sink wants encoded records */
+	uint32_t joins_max;	/* of one observation domain */
+	uint32_t joins_all_max; /* of all that a worker has */
+	bool encodes;		/* false: no sink wants encoded records */
 };
 
 /* Takes the options over, also when it fails.  `hub` may be NULL: only to check. */

@@ -210,6 +210,8 @@ static const struct conf_opt normalizer_table[] = {
 	{ "joins_max", CONF_U32, CONF_LIVE, AT(joins_max), 0, 10000000, "65536",
 	  "Interfaces, applications, samplers and VRFs that options data of one observation domain may name, for "
 	  "flows to take up." },
+	{ "joins_all_max", CONF_U32, CONF_LIVE, AT(joins_all_max), 0, 1000000000, "1048576",
+	  "The same, of all observation domains that one worker has; each takes up to 1 KiB of memory." },
 	{ .key = "enrich",
 	  .type = CONF_STRINGS,
 	  .reload = CONF_LIVE,

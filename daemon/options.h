@@ -69,6 +69,7 @@ struct normalizer_options {
 	char *tables;
 	int raw;
 	uint32_t joins_max;
+	uint32_t joins_all_max;
 	char **enrich;
 	size_t enrich_count;
 	struct enrich_network_conf network;

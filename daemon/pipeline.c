@@ -35,6 +35,7 @@ struct pipeline {
 	uint32_t selfcheck_in; /* records until the next one */
 	struct envelope envelope;
 	struct enrich_context context; /* of the message at hand */
+	size_t join_count;	       /* entries of all sessions */
 	struct value values[TMPL_VALUES_MAX];
 	struct flow flows[PIPELINE_FLOWS];
 	struct flow check_flow;
@@ -89,7 +90,9 @@ static void on_tmpl_gone(void *ctx, struct tmpl *t)
 
 static void on_session_gone(void *ctx, struct session *s)
 {
-	(void)ctx;
+	struct pipeline *p = ctx;
+
+	p->join_count -= join_count(s->join);
 	join_free(s->join);
 	s->join = NULL;
 }
@@ -329,6 +332,15 @@ static void settle_joins(struct pipeline *p, const struct session *s)
 									   : zero->system_init_ms);
 }
 
+/* Entries that the session may have: who opens many sessions gets no more memory than all may have. */
+static size_t joins_limit(const struct pipeline *p, size_t own)
+{
+	const struct generation *g = p->generation;
+	size_t left = g->joins_all_max > p->join_count ? g->joins_all_max - p->join_count : 0;
+
+	return g->joins_max < own + left ? g->joins_max : own + left;
+}
+
 /* Options data becomes no flow: later flows take it up. */
 static void on_options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 		       const struct record *records, size_t count)
@@ -338,9 +350,11 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 	(void)m;
 	for (size_t i = 0; i < count; i++) {
 		struct join_learned learned;
+		size_t own = join_count(s->join);
 
 		tmpl_cut(t, records[i].octets, records[i].bytes, p->values);
-		join_learn(&s->join, t, p->values, p->generation->joins_max, &learned);
+		join_learn(&s->join, t, p->values, joins_limit(p, own), &learned);
+		p->join_count += join_count(s->join) - own;
 		stat_add(p->stat, PIPE_STAT_JOINS_LEARNED, learned.entries);
 		stat_add(p->stat, PIPE_STAT_JOINS_OVER, learned.over);
 		stat_add(p->stat, PIPE_STAT_JOINS_UTF8, learned.not_utf8);

@@ -136,3 +136,18 @@ def test_configuration_comes_last_and_limit(start, folder):
     ], ["normalizer.joins_max=1", 'exporters=({ address = "127.0.0.1"; sampling_rate = 50; })'])
     assert (learned, refused) == (1, 1)
     assert [said(flows[n], "sampling_rate") for n in (1, 2, 3)] == [(50,), (10,), (50,)]
+
+
+def test_limit_of_all_domains(start, folder):
+    """What one domain has taken the other cannot have; what is known may change."""
+    def sampler(*said):
+        return ipfix_options(401, 1, [(302, 4), (305, 4), (306, 4)], *[struct.pack(">III", n, 1, space) for n, space in said])
+
+    flows, learned, refused = run(start, folder, [
+        ipfix(5, sampler((1, 9), (2, 99))),
+        ipfix(6, sampler((1, 19), (2, 29))),
+        ipfix(5, sampler((1, 39)), ipfix_data(300, FLOW, flow(1, 1), flow(2, 2))),
+        ipfix(6, ipfix_data(300, FLOW, flow(3, 1), flow(4, 2))),
+    ], ["normalizer.joins_all_max=3"])
+    assert (learned, refused) == (4, 1)
+    assert [said(flows[n], "sampling_rate") for n in (1, 2, 3, 4)] == [(40,), (100,), (20,), (None,)]

@@ -85,6 +85,7 @@ static inline void road_open(struct road *r, const char *enrich, uint32_t selfch
 	r->generation.number = 1;
 	r->generation.encodes = true;
 	r->generation.joins_max = 1000;
+	r->generation.joins_all_max = 10000;
 	if (catalog_load(&conf, 1, &why, &r->generation.catalog) != ERR_OK)
 		fail_msg("%s", why.text);
 	must(enrich_load(names, 2, NULL, &why, &r->generation.enrich) == ERR_OK);
