@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_READ_MS 10000
+#define CHILD_READ_MS 60000 /* Python starts in a tenth of a second, or in ten on a busy machine */
 
 struct child {
 	pid_t pid;

@@ -25,6 +25,7 @@
 #include "sink/kafka_conf.h"
 #include "sink/kafka_partition.h"
 #include "test/unit/kafka_child.h"
+#include "test/unit/pace.h"
 
 #define TOPIC "flows"
 #define SCHEMA "{\"type\":\"record\",\"name\":\"Flow\",\"namespace\":\"sluice\",\"fields\":[]}"
@@ -320,9 +321,9 @@ static uint64_t pending(const struct lab *lab)
 
 static void pump_once(struct lab *lab, bool is_flushing)
 {
-	int64_t before = clock_mono_ms();
+	struct pace before = pace_now();
 	int wait_ms = sink_kafka.poll(lab->sink, is_flushing);
-	int64_t took = clock_mono_ms() - before;
+	int64_t took = pace_ms_since(&before);
 
 	if (took > lab->longest_poll_ms)
 		lab->longest_poll_ms = took;

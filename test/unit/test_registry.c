@@ -23,6 +23,7 @@
 #include "sink/registry.h"
 #include "sink/registry_cache.h"
 #include "test/unit/kafka_child.h"
+#include "test/unit/pace.h"
 
 #define PAUSE_MS 20 /* whoever may sleep longer has nothing under way */
 #define DOUBLE "test/system/registry_double.py"
@@ -122,9 +123,9 @@ static struct registry_answer until(struct registry *r, enum registry_state want
 	struct registry_answer a;
 
 	do {
-		int64_t before = now_ms();
-		int wait_ms = registry_poll(r, before);
-		int64_t took = now_ms() - before;
+		struct pace before = pace_now();
+		int wait_ms = registry_poll(r, now_ms());
+		int64_t took = pace_ms_since(&before);
 
 		if (took > longest_poll_ms)
 			longest_poll_ms = took;
