@@ -174,7 +174,7 @@ static enum err settle(struct table *t, const char *path, struct why *why)
 {
 	if (t->rows != NULL)
 		qsort(t->rows, t->row_count, sizeof(t->rows[0]), compare_rows);
-	for (size_t i = 0; i < t->row_count; i++) {
+	for (size_t i = 0; t->rows != NULL && i < t->row_count; i++) {
 		if (i > 0 && t->rows[i].number == t->rows[i - 1].number)
 			return why_set(why, ERR_CONF, "%s:%u: number %u stands in line %u too",
 				       path, t->rows[i].line, t->rows[i].number,
