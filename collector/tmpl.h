@@ -80,6 +80,7 @@ void tmpl_v9_identity(uint16_t type, uint32_t *pen, uint16_t *id);
 
 /* The synthetic template of NetFlow v5 records: 48 octets, IANA elements. */
 enum err tmpl_new_v5(struct tmpl **out);
+const char *tmpl_v5_name(uint16_t index); /* of its field: "dOctets" */
 
 /*
  * Length of the record that starts at `octets`, of which `left` are there: 0 when it overruns.

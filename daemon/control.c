@@ -63,11 +63,17 @@ static enum err cmd_mappings(void *ctx, struct ctl_call *call, struct why *why)
 static enum err cmd_fields(void *ctx, struct ctl_call *call, struct why *why)
 {
 	struct service *s = ctx;
+	struct fields_view *v;
+	enum err e;
 
 	if (call->word_count > 2)
 		return why_set(why, ERR_FORMAT, "usage: fields [NAME]");
-	return fields_json(reload_newest(&s->reload)->catalog,
-			   call->word_count == 2 ? call->words[1] : NULL, call->out, why);
+	e = fields_open(reload_newest(&s->reload)->catalog, &v);
+	if (e != ERR_OK)
+		return why_set(why, e, "no memory");
+	e = fields_json(v, call->word_count == 2 ? call->words[1] : NULL, call->out, why);
+	fields_close(v);
+	return e;
 }
 
 static enum err cmd_schema(void *ctx, struct ctl_call *call, struct why *why)
@@ -270,7 +276,7 @@ const struct ctl_command control_commands[] = {
 	{ "mappings", "mappings [list]", "Mapping files of the running generation.", false,
 	  cmd_mappings },
 	{ "fields", "fields [NAME]",
-	  "Canonical fields: type, unit, meaning, and which elements feed them.", false,
+	  "Canonical fields: type, unit, meaning, example, and what feeds them.", false,
 	  cmd_fields },
 	{ "schema", "schema", "The Avro schema that is written.", false, cmd_schema },
 	{ "sinks", "sinks", "Each sink's state and position.", false, cmd_sinks },

@@ -196,6 +196,62 @@ static void show_schema(json_t *answer, FILE *out)
 	free(text);
 }
 
+static const char *member(json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text == NULL ? "" : text;
+}
+
+/* Whose sources they are, one a line: "iana  octetDeltaCount, postOctetDeltaCount x 8". */
+static void show_sources(json_t *sources, FILE *out)
+{
+	const char *before = "";
+	json_t *source;
+	size_t i;
+
+	json_array_foreach(sources, i, source)
+	{
+		const char *by = member(source, "by");
+		const char *name = member(source, "element");
+		const char *text = member(source, "text");
+
+		if (name[0] == '\0')
+			name = member(source, "name");
+		if (strcmp(by, before) == 0)
+			(void)fputs(", ", out);
+		else
+			(void)fprintf(out, "%s    %s: ", i == 0 ? "" : "\n", by);
+		(void)fprintf(out, "%s%s%s", name, name[0] != '\0' && text[0] != '\0' ? " " : "",
+			      text);
+		before = by;
+	}
+	(void)fputs(json_array_size(sources) == 0 ? "    nothing yet\n" : "\n", out);
+}
+
+static void show_fields(json_t *answer, FILE *out)
+{
+	json_t *field;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "fields"), i, field)
+	{
+		json_t *example = json_object_get(field, "example");
+		char *text = example == NULL ? NULL
+					     : json_dumps(example, JSON_ENCODE_ANY | JSON_COMPACT);
+		const char *unit = member(field, "unit");
+
+		(void)fprintf(out, "%s%s.%s  %s%s%s\n    %s\n", i == 0 ? "" : "\n",
+			      member(field, "layer"), member(field, "field"), member(field, "type"),
+			      unit[0] == '\0' ? "" : ", ", unit, member(field, "meaning"));
+		if (text != NULL)
+			(void)fprintf(out, "    example: %s\n", text);
+		(void)fputs("  fed by\n", out);
+		show_sources(json_object_get(field, "fed_by"), out);
+		free(text);
+	}
+}
+
 void ctl_show(const char *verb, json_t *answer, FILE *out)
 {
 	const char *error;
@@ -210,6 +266,8 @@ void ctl_show(const char *verb, json_t *answer, FILE *out)
 		show_ledger(answer, out);
 	else if (strcmp(verb, "tail") == 0)
 		show_event(answer, out);
+	else if (strcmp(verb, "fields") == 0)
+		show_fields(answer, out);
 	else if (strcmp(verb, "schema") == 0)
 		show_schema(answer, out);
 	else

@@ -15,32 +15,27 @@
 #include "sink/log.h"
 #include "sink/sink.h"
 
-static void print_layer(const struct catalog *c, enum field_layer layer, const char *title,
-			FILE *out)
+static void print_layer(const struct fields_view *v, const struct field_set *fields,
+			enum field_layer layer, const char *title, FILE *out)
 {
-	const struct field_set *fields = &c->fields;
 	size_t first;
 	size_t end = field_layer_end(fields, layer, &first);
-	bool is_fed = layer == LAYER_normalized;
 
 	(void)fprintf(out,
-		      "\n## %s\n\n| field | Avro type | unit | meaning |%s\n|---|---|---|---|%s\n",
-		      title, is_fed ? " fed by |" : "", is_fed ? "---|" : "");
+		      "\n## %s\n\n| field | Avro type | unit | meaning | example | fed by |\n"
+		      "|---|---|---|---|---|---|\n",
+		      title);
 	for (size_t i = first; i < end; i++) {
 		const struct field *f = &fields->fields[i];
 
-		(void)fprintf(out, "| `%s`%s | %s%s | %s | %s |", f->name,
+		(void)fprintf(out, "| `%s`%s | %s%s | %s | %s | `%s` | ", f->name,
 			      f->is_required ? " (always)" : "", field_type_text(f->type),
 			      f->type == FIELD_MS     ? ", timestamp-millis"
 			      : f->type == FIELD_DATE ? ", date"
 						      : "",
-			      f->unit, f->doc);
-		if (is_fed) {
-			(void)fputc(' ', out);
-			fields_print_sources(c, (unsigned)i, out);
-			(void)fputs(" |", out);
-		}
-		(void)fputc('\n', out);
+			      f->unit, f->doc, f->example);
+		fields_print_sources(v, (unsigned)i, "<br>", out);
+		(void)fputs(" |\n", out);
 	}
 }
 
@@ -50,22 +45,43 @@ static bool print_fields(FILE *out)
 	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables",
 				     RAW_MODE_UNPROMOTED };
 	struct why why = { "" };
-	struct catalog *c;
+	struct fields_view *v = NULL;
+	struct catalog *c = NULL;
 
-	if (catalog_load(&conf, 1, &why, &c) != ERR_OK) {
+	if (catalog_load(&conf, 1, &why, &c) != ERR_OK || fields_open(c, &v) != ERR_OK) {
 		(void)fprintf(stderr, "sluiced: %s\n", why.text);
+		catalog_free(c);
 		return false;
 	}
 	(void)fputs(
-		"# Fields\n\nGenerated from `normalizer/fields.def` and the files of `templates/mappings`. One "
-		"Avro record `sluice.Flow`: `record_id`, `normalized`, `enriched`, `raw`.\n\n"
+		"# Fields\n\nGenerated from `normalizer/fields.def`, the files of `templates/mappings`, and the tables "
+		"beside the code that fills the rest; `sluicectl fields [NAME]` says the same of a running service. "
+		"One Avro record `sluice.Flow`: `record_id`, `normalized`, `enriched`, `raw`.\n\n"
 		"`record_id` is 16 octets, XXH3-128 of the record's wire content and origin: the same "
 		"on replay and on a second collector. A field is null when the record does not tell it, or no "
 		"mapping or enricher that is on gives it: see [OPTIONS.md](OPTIONS.md) for the enrichers "
-		"there are. The schema has fields of enrichers that this version does not have yet.\n",
+		"there are. The schema has fields for inputs and enrichers that this version does not have: `" FIELDS_NOT_FED
+		"` feeds them.\n\n"
+		"The examples are JSON as the file and stdout sinks print it, all of one flow: a TLS connection "
+		"from behind a NAT, seen by a probe with nDPI that samples 1:100. What such a flow has not (ICMP, DNS, "
+		"a tunnel, a cloud) has an example of its own.\n\n"
+		"In the last column stands who feeds a field, and from what:\n\n"
+		"| fed by | means |\n|---|---|\n"
+		"| `netflow5` | fields of NetFlow v5's record, which has no templates |\n"
+		"| `iana`, `nprobe` ... | elements, by the mapping file of that name, most specific mapping "
+		"first; the first that a record has counts. `as` and tables (`by name`) convert: see "
+		"[OPTIONS.md](OPTIONS.md#conversions-of-mapping-files-as). `\"dns\" with dns_query`: that "
+		"text, when the record has the other field |\n"
+		"| options data | elements of options data that the exporter sent before, for what the flow does "
+		"not say itself; `by` which field of the flow they are found |\n"
+		"| netflow5, netflow9, ipfix header | the header of the message |\n"
+		"| transport | the datagram the message came in |\n"
+		"| configuration | an option |\n"
+		"| enricher | fields, options and tables that the enricher of that name looks at |\n"
+		"| else | what it is when nothing above says anything |\n",
 		out);
-	print_layer(c, LAYER_normalized, "normalized: what the exporter said", out);
-	print_layer(c, LAYER_enriched, "enriched: what was derived or joined", out);
+	print_layer(v, &c->fields, LAYER_normalized, "normalized: what the exporter said", out);
+	print_layer(v, &c->fields, LAYER_enriched, "enriched: what was derived or joined", out);
 	(void)fputs(
 		"\n## raw: what the exporter sent and nothing else says\n\n"
 		"| field | Avro type | meaning |\n|---|---|---|\n"
@@ -79,6 +95,7 @@ static bool print_fields(FILE *out)
 		out);
 	for (size_t i = 0; i < NOTE_COUNT; i++)
 		(void)fprintf(out, "| `%s` | %s |\n", note_texts[i], note_docs[i]);
+	fields_close(v);
 	catalog_free(c);
 	return true;
 }

@@ -36,6 +36,8 @@ struct envelope {
 };
 
 void envelope_begin(struct envelope *e, const struct message *m, const struct session *s);
+extern const struct feed envelope_feeds[]; /* ended by a row of zeros */
+
 /* After it: UTC of sysUpTime 0, as options data has it; 0: nobody said. */
 void envelope_boot(struct envelope *e, int64_t boot_ms);
 void envelope_put(const struct envelope *e, const struct tmpl *t, const struct record *r,

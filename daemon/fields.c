@@ -1,53 +1,233 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/fields.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
+#include "collector/session.h"
+#include "collector/tmpl.h"
+#include "daemon/envelope.h"
+#include "normalizer/enrich.h"
+#include "normalizer/join.h"
+#include "normalizer/plan.h"
 
-/* Called for each line of a mapping that fills the field, most specific mapping first. */
-typedef void line_fn(void *ctx, const struct mapping *m, const struct promote *line);
+#define TEXT_BYTES 256
+#define ELEMENTS_MAX 16
+#define FIELDS_OF_ELEMENT_MAX 8
+#define ELEMENT_PADDING 210 /* says nothing */
 
-static void each_line(const struct catalog *c, unsigned field, line_fn *fn, void *ctx)
+struct fields_view {
+	const struct catalog *catalog;
+	struct session *v5;
+	struct plan *v5_plan;
+};
+
+/* One thing that feeds a field. */
+struct source {
+	const char *by;		    /* whose: a mapping's name, "netflow5", "enricher totals" ... */
+	const char *name;	    /* as it is called there, or NULL */
+	const char *text;	    /* what else there is to say of it, or NULL */
+	const struct promote *line; /* of a mapping, or NULL */
+};
+
+typedef void source_fn(void *ctx, const struct source *s);
+
+/* What a plan sets where no mapping says another. */
+static const struct feed else_feeds[] = {
+	{ F_event_type, "else", "\"network_connection\"" },
+	{ F_event_class, "else", "\"network\"" },
+	{ 0 },
+};
+
+void fields_close(struct fields_view *v)
 {
-	const struct mapping_set *set = c->mappings;
+	if (v == NULL)
+		return;
+	plan_free(v->v5_plan);
+	session_free(v->v5);
+	free(v);
+}
 
-	for (size_t m = 0; m < set->count; m++) {
-		for (size_t i = 0; i < set->mappings[m].promote_count; i++) {
-			if (set->mappings[m].promotes[i].field == field)
-				fn(ctx, &set->mappings[m], &set->mappings[m].promotes[i]);
+enum err fields_open(const struct catalog *c, struct fields_view **out)
+{
+	const struct session_key key = { .version = VERSION_NF5 };
+	const struct addr peer = { .bytes = 4 };
+	struct fields_view *v = calloc(1, sizeof(*v));
+	uint64_t profile;
+	enum err e;
+
+	if (v == NULL)
+		return ERR_NOMEM;
+	v->catalog = c;
+	e = session_new(&key, &peer, &v->v5);
+	if (e == ERR_OK) {
+		profile = catalog_profile_add(c, v->v5, v->v5->v5, catalog_profile(c, v->v5));
+		e = plan_compile(c, v->v5->v5, profile, &v->v5_plan);
+	}
+	if (e != ERR_OK) {
+		fields_close(v);
+		return e;
+	}
+	*out = v;
+	return ERR_OK;
+}
+
+/* ---- what feeds a field ---- */
+
+static void each_v5(const struct fields_view *v, unsigned field, source_fn *fn, void *ctx)
+{
+	const struct tmpl *t = v->v5->v5;
+
+	for (uint16_t i = 0; i < t->field_count; i++) {
+		const struct source s = { .by = "netflow5", .name = tmpl_v5_name(i) };
+		uint16_t fields[FIELDS_OF_ELEMENT_MAX];
+		bool is_raw;
+		size_t count = plan_explain(v->v5_plan, i, fields, FIELDS_OF_ELEMENT_MAX, &is_raw);
+
+		for (size_t k = 0; k < count && t->fields[i].id != ELEMENT_PADDING; k++) {
+			if (fields[k] == field)
+				fn(ctx, &s);
 		}
 	}
 }
 
-struct showing {
-	const struct catalog *catalog;
-	struct json *json;
-	FILE *out;
-	const struct mapping *before; /* whose name stands there already */
-};
-
-static void show_line(void *ctx, const struct mapping *m, const struct promote *line)
+/* How a mapping's line reads its element. */
+static const char *line_text(const struct promote *line, char text[TEXT_BYTES])
 {
-	struct showing *s = ctx;
-	char name[ELEMENT_NAME_BYTES];
+	char as[64] = "";
+	char scale[32] = "";
 
-	json_open_object(s->json, NULL);
-	json_str(s->json, "mapping", m->name);
-	json_str(s->json, "element",
-		 element_name(s->catalog->elements, line->element.pen, line->element.id, name,
-			      sizeof(name)));
-	json_str(s->json, "as", as_rows[line->as].name);
+	if (line->as == AS_TABLE)
+		(void)snprintf(as, sizeof(as), "by name");
+	else if (line->as != AS_NATURAL)
+		(void)snprintf(as, sizeof(as), "as %s", as_rows[line->as].name);
 	if (line->scale != 1)
-		json_i64(s->json, "scale", line->scale);
-	json_u64(s->json, "line", line->line);
-	json_end(s->json);
+		(void)snprintf(scale, sizeof(scale), "x %lld", (long long)line->scale);
+	(void)snprintf(text, TEXT_BYTES, "%s%s%s", as, as[0] != '\0' && scale[0] != '\0' ? " " : "",
+		       scale);
+	return text[0] == '\0' ? NULL : text;
 }
 
-static void show_field(const struct catalog *c, unsigned number, struct json *out)
+static void say_line(const struct fields_view *v, const struct mapping *m,
+		     const struct promote *line, source_fn *fn, void *ctx)
 {
-	const struct field *f = &c->fields.fields[number];
-	struct showing s = { .catalog = c, .json = out };
+	char name[ELEMENT_NAME_BYTES];
+	char text[TEXT_BYTES];
+	const struct source s = { .by = m->name,
+				  .name = element_name(v->catalog->elements, line->element.pen,
+						       line->element.id, name, sizeof(name)),
+				  .text = line_text(line, text),
+				  .line = line };
+
+	fn(ctx, &s);
+}
+
+static void say_static(const struct fields_view *v, const struct mapping *m,
+		       const struct static_value *set, source_fn *fn, void *ctx)
+{
+	char text[TEXT_BYTES];
+	char value[TEXT_BYTES / 2];
+	const struct source s = { .by = m->name, .text = text };
+
+	if (set->text.octets != NULL)
+		(void)snprintf(value, sizeof(value), "\"%.*s\"", (int)set->text.bytes,
+			       set->text.octets);
+	else
+		(void)snprintf(value, sizeof(value), "%lld", (long long)set->number);
+	(void)snprintf(text, sizeof(text), "%s%s%s", value, set->if_present < 0 ? "" : " with ",
+		       set->if_present < 0 ? "" : v->catalog->fields.fields[set->if_present].name);
+	fn(ctx, &s);
+}
+
+/* Most specific mapping first. */
+static void each_mapping(const struct fields_view *v, unsigned field, source_fn *fn, void *ctx)
+{
+	const struct mapping_set *set = v->catalog->mappings;
+
+	for (size_t i = 0; i < set->count; i++) {
+		const struct mapping *m = &set->mappings[i];
+
+		for (size_t k = 0; k < m->promote_count; k++) {
+			if (m->promotes[k].field == field)
+				say_line(v, m, &m->promotes[k], fn, ctx);
+		}
+		for (size_t k = 0; k < m->static_count; k++) {
+			if (m->statics[k].field == field)
+				say_static(v, m, &m->statics[k], fn, ctx);
+		}
+	}
+}
+
+static void each_option(const struct fields_view *v, unsigned field, source_fn *fn, void *ctx)
+{
+	struct join_element elements[ELEMENTS_MAX];
+	const char *key = NULL;
+	size_t count = join_explain(field, elements, ELEMENTS_MAX, &key);
+	char name[ELEMENT_NAME_BYTES];
+	char by[TEXT_BYTES];
+	const struct source s = { .by = by, .name = name };
+
+	if (count > 0)
+		(void)snprintf(by, sizeof(by), "options data by %s", key);
+	for (size_t i = 0; i < count; i++) {
+		(void)element_name(v->catalog->elements, elements[i].pen, elements[i].id, name,
+				   sizeof(name));
+		fn(ctx, &s);
+	}
+}
+
+static void each_feed(const struct feed *feeds, const char *from, unsigned field, source_fn *fn,
+		      void *ctx)
+{
+	for (; feeds->what != NULL; feeds++) {
+		const struct source s = { .by = feeds->from == NULL ? from : feeds->from,
+					  .text = feeds->what };
+
+		if (feeds->field == field)
+			fn(ctx, &s);
+	}
+}
+
+/* In the order in which they are asked, so far as there is one. */
+static void each_source(const struct fields_view *v, unsigned field, source_fn *fn, void *ctx)
+{
+	char from[TEXT_BYTES];
+
+	each_v5(v, field, fn, ctx);
+	each_mapping(v, field, fn, ctx);
+	for (const struct enricher *e = enrichers; e->name != NULL; e++) {
+		(void)snprintf(from, sizeof(from), "enricher %s", e->name);
+		each_feed(e->feeds, from, field, fn, ctx);
+	}
+	each_option(v, field, fn, ctx);
+	each_feed(envelope_feeds, "", field, fn, ctx);
+	each_feed(else_feeds, "", field, fn, ctx);
+}
+
+/* ---- as JSON ---- */
+
+static void show_source(void *ctx, const struct source *s)
+{
+	struct json *out = ctx;
+
+	json_open_object(out, NULL);
+	json_str(out, "by", s->by);
+	if (s->name != NULL)
+		json_str(out, s->line == NULL ? "name" : "element", s->name);
+	if (s->text != NULL)
+		json_str(out, "text", s->text);
+	if (s->line != NULL) {
+		json_str(out, "as", as_rows[s->line->as].name);
+		json_i64(out, "scale", s->line->scale);
+		json_u64(out, "line", s->line->line);
+	}
+	json_end(out);
+}
+
+static void show_field(const struct fields_view *v, unsigned number, struct json *out)
+{
+	const struct field *f = &v->catalog->fields.fields[number];
 
 	json_open_object(out, NULL);
 	json_str(out, "field", f->name);
@@ -55,8 +235,10 @@ static void show_field(const struct catalog *c, unsigned number, struct json *ou
 	json_str(out, "type", field_type_text(f->type));
 	json_str(out, "unit", f->unit);
 	json_str(out, "meaning", f->doc);
+	if (f->example != NULL)
+		json_raw(out, "example", f->example, strlen(f->example));
 	json_open_array(out, "fed_by");
-	each_line(c, number, show_line, &s);
+	each_source(v, number, show_source, out);
 	json_end(out);
 	json_end(out);
 }
@@ -69,9 +251,10 @@ static const char *name_at(const void *words, size_t i)
 	return name == NULL ? "" : name;
 }
 
-enum err fields_json(const struct catalog *c, const char *name, struct json *out, struct why *why)
+enum err fields_json(const struct fields_view *v, const char *name, struct json *out,
+		     struct why *why)
 {
-	const struct field_set *fields = &c->fields;
+	const struct field_set *fields = &v->catalog->fields;
 	size_t shown = 0;
 
 	json_open_array(out, "fields");
@@ -80,7 +263,7 @@ enum err fields_json(const struct catalog *c, const char *name, struct json *out
 
 		if (own == NULL || (name != NULL && strcmp(own, name) != 0))
 			continue;
-		show_field(c, i, out);
+		show_field(v, i, out);
 		shown++;
 	}
 	json_end(out);
@@ -90,30 +273,35 @@ enum err fields_json(const struct catalog *c, const char *name, struct json *out
 		       nearest_of(name, name_at, fields, FIELD_SLOTS));
 }
 
-static void print_line(void *ctx, const struct mapping *m, const struct promote *line)
-{
-	struct showing *s = ctx;
-	char name[ELEMENT_NAME_BYTES];
+/* ---- as Markdown ---- */
 
-	if (s->before == m)
-		(void)fputs(", ", s->out);
+struct printing {
+	FILE *out;
+	const char *between;
+	char before[TEXT_BYTES]; /* whose name stands there already */
+};
+
+static void print_source(void *ctx, const struct source *s)
+{
+	struct printing *p = ctx;
+
+	if (strcmp(p->before, s->by) == 0)
+		(void)fputs(", ", p->out);
 	else
-		(void)fprintf(s->out, "%s%s: ", s->before == NULL ? "" : "; ", m->name);
-	s->before = m;
-	(void)fprintf(s->out, "`%s`",
-		      element_name(s->catalog->elements, line->element.pen, line->element.id, name,
-				   sizeof(name)));
-	if (line->as == AS_TABLE)
-		(void)fputs(" by name", s->out);
-	else if (line->as != AS_NATURAL)
-		(void)fprintf(s->out, " as %s", as_rows[line->as].name);
-	if (line->scale != 1)
-		(void)fprintf(s->out, " x %lld", (long long)line->scale);
+		(void)fprintf(p->out, "%s%s: ", p->before[0] == '\0' ? "" : p->between, s->by);
+	(void)snprintf(p->before, sizeof(p->before), "%s", s->by);
+	if (s->name != NULL)
+		(void)fprintf(p->out, "`%s`", s->name);
+	if (s->text != NULL)
+		(void)fprintf(p->out, "%s%s", s->name == NULL ? "" : " ", s->text);
 }
 
-void fields_print_sources(const struct catalog *c, unsigned field, FILE *out)
+void fields_print_sources(const struct fields_view *v, unsigned field, const char *between,
+			  FILE *out)
 {
-	struct showing s = { .catalog = c, .out = out };
+	struct printing p = { .out = out, .between = between };
 
-	each_line(c, field, print_line, &s);
+	each_source(v, field, print_source, &p);
+	if (p.before[0] == '\0')
+		(void)fputs(FIELDS_NOT_FED, out);
 }

@@ -35,7 +35,7 @@ static void usage(FILE *out)
 		"  templates           templates in force, element by element\n"
 		"  templates --unmapped  elements that arrive and fill no field\n"
 		"  mappings [list]     mapping files of the running generation\n"
-		"  fields [NAME]       canonical fields, and which elements feed them\n"
+		"  fields [NAME]       canonical fields: meaning, example, what feeds them\n"
 		"  schema              the Avro schema that is written\n"
 		"  sinks               each sink's state and position\n"
 		"  log                 the log's size and its readers\n"

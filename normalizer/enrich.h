@@ -36,6 +36,7 @@ struct enricher {
 	void (*run)(const void *self, const struct enrich_context *context, struct flow *flows,
 		    size_t count);
 	void (*free)(void *self);
+	const struct feed *feeds; /* fields that it gives, and of what; ended by a row of zeros */
 };
 
 /* In the order in which they run; ended by a row without name. */

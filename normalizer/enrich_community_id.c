@@ -48,6 +48,12 @@ static const uint16_t icmpv6_pairs[256] = {
 	[144] = 145 + 1, [145] = 144 + 1, /* home agent discovery request, reply */
 };
 
+const struct feed enrich_community_id_feeds[] = {
+	{ F_community_id, NULL,
+	  "src_ip, dst_ip, protocol_number, src_port, dst_port, icmp_type, icmp_code, normalizer.community_id.seed" },
+	{ 0 },
+};
+
 const struct conf_opt enrich_community_id_options[] = {
 	{ "seed", CONF_U32, CONF_LIVE, offsetof(struct enrich_community_id_conf, seed), 0, 65535,
 	  "0", "Seed of the hash: the same as in the tools that the names are compared with." },

@@ -25,6 +25,7 @@ struct enrich_community_id_conf {
 };
 extern const struct conf_opt enrich_community_id_options[];
 
+extern const struct feed enrich_community_id_feeds[];
 enum err enrich_community_id_load(const void *conf, struct why *why, void **out);
 void enrich_community_id_run(const void *self, const struct enrich_context *context,
 			     struct flow *flows, size_t count);

@@ -38,6 +38,29 @@ static const struct text engines[ENGINE_COUNT] = {
 	[20] = { "PANA-L7-PEN", 11 }, [21] = { "Qosmos ixEngine", 15 }, [22] = { "ntop nDPI", 9 },
 };
 
+const struct feed enrich_derived_feeds[] = {
+	{ F_duration_ms, NULL, "flow_start_time, flow_end_time, else duration_us" },
+	{ F_ingest_latency_ms, NULL, "ingest_time, event_time" },
+	{ F_export_delay_ms, NULL, "export_time, flow_end_time" },
+	{ F_sequence_gap, NULL, "export_sequence of this message and those before it" },
+	{ F_clock_skew_ms, NULL, "export_time and ingest_time of the last nine messages" },
+	{ F_clock_skew_flag, NULL,
+	  "clock_skew_ms, flow_end_time, ingest_time, normalizer.derived.skew_s" },
+	{ F_bytes_corrected, NULL, "bytes, sampling_rate" },
+	{ F_packets_corrected, NULL, "packets, sampling_rate" },
+	{ F_is_sampled, NULL, "sampling_rate" },
+	{ F_is_biflow, NULL, "reverse_bytes, reverse_packets" },
+	{ F_tcp_flags_text, NULL,
+	  "protocol_number, tcp_flags, else tcp_flags_forward, tcp_flags_reverse" },
+	{ F_tcp_session_state, NULL,
+	  "protocol_number, tcp_flags, tcp_flags_forward, tcp_flags_reverse" },
+	{ F_icmp_name, NULL, "protocol_number, icmp_type, icmp_code" },
+	{ F_app_engine, NULL, "app_id" },
+	{ F_dedup_key, NULL,
+	  "exporter_ip, observation_domain_id, src_ip, dst_ip, src_port, dst_port, protocol_number, flow_start_time, flow_end_time" },
+	{ 0 },
+};
+
 const struct conf_opt enrich_derived_options[] = {
 	{ "skew_s", CONF_U32, CONF_LIVE, offsetof(struct enrich_derived_conf, skew_s), 1,
 	  UINT32_MAX, "60",

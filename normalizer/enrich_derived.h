@@ -20,6 +20,7 @@ struct enrich_derived_conf {
 };
 extern const struct conf_opt enrich_derived_options[];
 
+extern const struct feed enrich_derived_feeds[];
 enum err enrich_derived_load(const void *conf, struct why *why, void **out);
 void enrich_derived_run(const void *self, const struct enrich_context *context, struct flow *flows,
 			size_t count);

@@ -15,6 +15,20 @@ struct app {
 	bool has_master;
 };
 
+const struct feed enrich_ndpi_feeds[] = {
+	{ F_ndpi_master, NULL, "app_id, protocols.tsv" },
+	{ F_ndpi_app, NULL, "app_id, protocols.tsv" },
+	{ F_ndpi_category, NULL, "app_id, protocols.tsv" },
+	{ F_ndpi_breed, NULL, "app_id, protocols.tsv" },
+	{ F_ndpi_confidence_name, NULL, "app_confidence, confidence.tsv" },
+	{ F_risk_names, NULL, "risk_bitmap, risks.tsv" },
+	{ F_risk_score, NULL, "risk_bitmap, risks.tsv" },
+	{ F_risk_score_client, NULL, "risk_bitmap, risks.tsv" },
+	{ F_risk_score_server, NULL, "risk_bitmap, risks.tsv" },
+	{ F_risk_severity, NULL, "risk_bitmap, risks.tsv" },
+	{ 0 },
+};
+
 const struct conf_opt enrich_ndpi_options[] = {
 	{ "release", CONF_STRING, CONF_LIVE, offsetof(struct enrich_ndpi_conf, release), 1, 64,
 	  NDPI_RELEASE,

@@ -31,6 +31,8 @@ struct enrich_ndpi_conf {
 };
 extern const struct conf_opt enrich_ndpi_options[];
 
+extern const struct feed enrich_ndpi_feeds[];
+
 /* Without `conf` there are no tables, and nothing is enriched. */
 enum err enrich_ndpi_load(const void *conf, struct why *why, void **out);
 void enrich_ndpi_run(const void *self, const struct enrich_context *context, struct flow *flows,

@@ -57,6 +57,19 @@ static const struct {
 	{ 0xf0000000, 0xf0000000, SCOPE_RESERVED },
 };
 
+const struct feed enrich_network_feeds[] = {
+	{ F_src_ip_is_private, NULL, "src_ip" },
+	{ F_dst_ip_is_private, NULL, "dst_ip" },
+	{ F_src_ip_scope, NULL, "src_ip" },
+	{ F_dst_ip_scope, NULL, "dst_ip" },
+	{ F_direction, NULL, "src_ip, dst_ip, normalizer.network.home_networks" },
+	{ F_exporter_name, NULL, "exporters[].name" },
+	{ F_exporter_site, NULL, "exporters[].site" },
+	{ F_in_interface_alias, NULL, "in_interface" },
+	{ F_out_interface_alias, NULL, "out_interface" },
+	{ 0 },
+};
+
 const struct conf_opt enrich_network_options[] = {
 	CONF_STRINGS_ROW("home_networks", struct enrich_network_conf, home_networks,
 			 home_network_count, CONF_LIVE,

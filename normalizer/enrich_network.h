@@ -14,6 +14,7 @@ struct enrich_network_conf {
 };
 extern const struct conf_opt enrich_network_options[];
 
+extern const struct feed enrich_network_feeds[];
 enum err enrich_network_load(const void *conf, struct why *why, void **out);
 void enrich_network_run(const void *self, const struct enrich_context *context, struct flow *flows,
 			size_t count);

@@ -35,6 +35,17 @@ struct enrich_service {
 
 enum side { SIDE_NONE, SIDE_SOURCE, SIDE_DESTINATION };
 
+/* What tells which side is the server. */
+#define SIDE                                                                                       \
+	"src_port, dst_port, protocol_number, biflow_direction, reverse_bytes, reverse_packets, "  \
+	"reverse_bytes_total, reverse_packets_total, tcp_flags, tcp_flags_forward, services.tsv"
+const struct feed enrich_service_feeds[] = {
+	{ F_server_ip, NULL, "src_ip, dst_ip, " SIDE },
+	{ F_server_port, NULL, SIDE },
+	{ F_service_name, NULL, SIDE },
+	{ 0 },
+};
+
 void enrich_service_free(void *self)
 {
 	struct enrich_service *s = self;

@@ -28,6 +28,8 @@ struct enrich_service_conf {
 	const char *tables_dir;
 };
 
+extern const struct feed enrich_service_feeds[];
+
 /* Without `conf` from templates/tables.  ERR_CONF with file and line when a row is wrong. */
 enum err enrich_service_load(const void *conf, struct why *why, void **out);
 void enrich_service_run(const void *self, const struct enrich_context *context, struct flow *flows,

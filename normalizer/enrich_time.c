@@ -20,6 +20,16 @@ static void civil(int64_t days, int64_t *year, int64_t *month, int64_t *day)
 	*year = y + cycle * 400 + (*month <= 2);
 }
 
+const struct feed enrich_time_feeds[] = {
+	{ F_event_hour, NULL, "event_time" },
+	{ F_event_year, NULL, "event_time" },
+	{ F_event_month, NULL, "event_time" },
+	{ F_event_day, NULL, "event_time" },
+	{ F_event_weekday, NULL, "event_time" },
+	{ F_event_date, NULL, "event_time" },
+	{ 0 },
+};
+
 enum err enrich_time_load(const void *conf, struct why *why, void **out)
 {
 	(void)conf;

@@ -5,6 +5,7 @@
 
 #include "normalizer/enrich.h"
 
+extern const struct feed enrich_time_feeds[];
 enum err enrich_time_load(const void *conf, struct why *why, void **out);
 void enrich_time_run(const void *self, const struct enrich_context *context, struct flow *flows,
 		     size_t count);

@@ -3,6 +3,19 @@
 
 #include "normalizer/enrich_derived.h"
 
+const struct feed enrich_totals_feeds[] = {
+	{ F_total_bytes, NULL, "bytes, reverse_bytes" },
+	{ F_total_packets, NULL, "packets, reverse_packets" },
+	{ F_bytes_per_second, NULL,
+	  "bytes, reverse_bytes, flow_start_time, flow_end_time, else duration_us" },
+	{ F_packets_per_second, NULL,
+	  "packets, reverse_packets, flow_start_time, flow_end_time, else duration_us" },
+	{ F_bytes_per_packet, NULL, "bytes, reverse_bytes, packets, reverse_packets" },
+	{ F_byte_ratio, NULL, "bytes, reverse_bytes" },
+	{ F_ip_family, NULL, "src_ip, else dst_ip" },
+	{ 0 },
+};
+
 enum err enrich_totals_load(const void *conf, struct why *why, void **out)
 {
 	(void)conf;

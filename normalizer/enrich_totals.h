@@ -8,6 +8,7 @@
 
 #include "normalizer/enrich.h"
 
+extern const struct feed enrich_totals_feeds[];
 enum err enrich_totals_load(const void *conf, struct why *why, void **out);
 void enrich_totals_run(const void *self, const struct enrich_context *context, struct flow *flows,
 		       size_t count);

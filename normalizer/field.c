@@ -9,8 +9,8 @@
 #define REQUIRED true
 
 static const struct field builtin[FIELD_SLOTS] = {
-#define FIELD(layer, name, type, null, unit, doc)                                                  \
-	[F_##name] = { #name, LAYER_##layer, FIELD_##type, null, unit, doc },
+#define FIELD(layer, name, type, null, unit, doc, ...)                                             \
+	[F_##name] = { #name, LAYER_##layer, FIELD_##type, null, unit, doc, #__VA_ARGS__ },
 #include "normalizer/fields.def"
 #undef FIELD
 };

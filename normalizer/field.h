@@ -36,7 +36,7 @@ enum field_layer { LAYER_normalized, LAYER_enriched, LAYER_COUNT };
 enum field_normalized {
 #define FIELD_IN_normalized(name) F_##name,
 #define FIELD_IN_enriched(name)
-#define FIELD(layer, name, type, null, unit, doc) FIELD_IN_##layer(name)
+#define FIELD(layer, name, type, null, unit, doc, ...) FIELD_IN_##layer(name)
 #include "normalizer/fields.def"
 #undef FIELD
 #undef FIELD_IN_normalized
@@ -53,7 +53,7 @@ enum field_enriched {
 	FIELD_BEFORE_ENRICHED = FIELD_ENRICHED_FIRST - 1,
 #define FIELD_IN_normalized(name)
 #define FIELD_IN_enriched(name) F_##name,
-#define FIELD(layer, name, type, null, unit, doc) FIELD_IN_##layer(name)
+#define FIELD(layer, name, type, null, unit, doc, ...) FIELD_IN_##layer(name)
 #include "normalizer/fields.def"
 #undef FIELD
 #undef FIELD_IN_normalized
@@ -76,6 +76,14 @@ struct field {
 	bool is_required;
 	const char *unit; /* "" when there is none */
 	const char *doc;
+	const char *example; /* JSON; NULL for added fields */
+};
+
+/* What fills a field besides mappings: a row of a table beside the code that does it. */
+struct feed {
+	uint16_t field;
+	const char *from; /* "netflow5 header", "configuration" ...; NULL: the table's owner */
+	const char *what;
 };
 
 /* The fields of one generation, by number; rows without a name are not in use. */

@@ -505,3 +505,48 @@ void join_flow(struct join *const joins[JOINS], struct flow *f)
 	join_name(joins, KIND_VRF, F_egress_vrf, F_egress_vrf_name, f);
 	join_application(joins, f);
 }
+
+/* ---- for people ---- */
+
+static const struct {
+	uint16_t field;
+	uint8_t kind;
+	uint8_t first_part;
+	uint8_t last_part;
+	const char *by;
+} givens[] = {
+	{ F_sampling_rate, KIND_SAMPLER, PART_RATE, PART_PROBABILITY,
+	  "sampler_id, else in_interface, else out_interface, else of the domain" },
+	{ F_sampling_algorithm, KIND_SAMPLER, PART_ALGORITHM, PART_ALGORITHM,
+	  "sampler_id, else in_interface, else out_interface, else of the domain" },
+	{ F_in_interface_name, KIND_INTERFACE, PART_NAME, PART_NAME, "in_interface" },
+	{ F_out_interface_name, KIND_INTERFACE, PART_NAME, PART_NAME, "out_interface" },
+	{ F_in_interface_alias, KIND_INTERFACE, PART_DESCRIPTION, PART_DESCRIPTION,
+	  "in_interface" },
+	{ F_out_interface_alias, KIND_INTERFACE, PART_DESCRIPTION, PART_DESCRIPTION,
+	  "out_interface" },
+	{ F_app_name, KIND_APPLICATION, PART_NAME, PART_NAME, "app_id" },
+	{ F_app_category, KIND_APPLICATION, PART_CATEGORY, PART_CATEGORY, "app_id" },
+	{ F_ingress_vrf_name, KIND_VRF, PART_NAME, PART_NAME, "ingress_vrf" },
+	{ F_egress_vrf_name, KIND_VRF, PART_NAME, PART_NAME, "egress_vrf" },
+};
+#define GIVENS (sizeof(givens) / sizeof(givens[0]))
+
+size_t join_explain(unsigned field, struct join_element *out, size_t max, const char **by)
+{
+	size_t given = 0;
+	size_t count = 0;
+
+	while (given < GIVENS && givens[given].field != field)
+		given++;
+	if (given == GIVENS)
+		return 0;
+	*by = givens[given].by;
+	for (size_t i = 0; i < ROWS && count < max; i++) {
+		if (rows[i].kind == givens[given].kind &&
+		    rows[i].part >= givens[given].first_part &&
+		    rows[i].part <= givens[given].last_part)
+			out[count++] = (struct join_element){ rows[i].pen, rows[i].id };
+	}
+	return count;
+}

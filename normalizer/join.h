@@ -58,6 +58,16 @@ void join_learn(struct join **j, const struct tmpl *t, const struct value *value
 void join_free(struct join *j);
 size_t join_count(const struct join *j);
 
+/* An element of options data. */
+struct join_element {
+	uint32_t pen;
+	uint16_t id;
+};
+
+/* For people: the elements of options data from which the flow's field comes, up to `max`; the number of
+ * them; *by says by which of the flow's fields they are found. */
+size_t join_explain(unsigned field, struct join_element *out, size_t max, const char **by);
+
 void join_flow(struct join *const joins[JOINS], struct flow *f);
 /* NULL when nothing is known of it. */
 const struct join_entry *join_find_interface(struct join *const joins[JOINS], int64_t number);

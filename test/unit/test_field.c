@@ -79,7 +79,7 @@ static void added_fields_follow_the_built_in(void **state)
 	(void)state;
 	field_set_init(&set);
 	set.fields[FIELD_EXTRA_FIRST] =
-		(struct field){ "site_id", LAYER_normalized, FIELD_I64, false, "", "A site." };
+		(struct field){ "site_id", LAYER_normalized, FIELD_I64, false, "", "A site.", NULL };
 	set.extra_count = 1;
 	end = field_layer_end(&set, LAYER_normalized, &first);
 	assert_int_equal(first, 0);
