@@ -1,14 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: the generated pages of doc/ say what the program says.
+"""Goal: the generated pages of doc/ say what the program says, and the page of fields what each field is and comes from.
 
-Method: each page as the built program prints it is compared with the one in doc/.
+Method: each page as the built program prints it is compared with the one in doc/.  Of doc/FIELDS every row must have an example
+and a source, or wait for an input that scripts/field-coverage names; a running service must say the same through sluicectl; and
+what it says of NetFlow v5 must be where the values of a record stand that went through it.
 """
+import json
 import os
+import re
+import runpy
+import socket
+import struct
 import subprocess
 
 import pytest
 
-from conftest import BUILD, ROOT
+from conftest import BUILD, ROOT, Sluiced, files_sink, read_flows
+
+# The record of NetFlow v5: Cisco, "NetFlow Export Datagram Format".
+V5_RECORD = [("srcaddr", "4s"), ("dstaddr", "4s"), ("nexthop", "4s"), ("input", "H"), ("output", "H"), ("dPkts", "I"), ("dOctets", "I"),
+             ("First", "I"), ("Last", "I"), ("srcport", "H"), ("dstport", "H"), ("pad1", "B"), ("tcp_flags", "B"), ("prot", "B"),
+             ("tos", "B"), ("src_as", "H"), ("dst_as", "H"), ("src_mask", "B"), ("dst_mask", "B"), ("pad2", "H")]
 
 
 @pytest.mark.parametrize("page", ["fields", "options", "counters"])
@@ -22,3 +34,88 @@ def test_page_is_up_to_date(page):
 def test_no_page_of_that_name():
     done = subprocess.run([os.path.join(BUILD, "sluiced"), "--print-doc", "feilds"], capture_output=True, timeout=60, check=False)
     assert done.returncode != 0 and not done.stdout
+
+
+def page_rows():
+    """name: (type, unit, meaning, example, fed by) of the two layers in doc/FIELDS.md."""
+    with open(os.path.join(ROOT, "doc", "FIELDS.md"), encoding="utf-8") as f:
+        rows = [line.strip()[1:-1].split("|") for line in f if line.startswith("| `")]
+    return {r[0].split("`")[1]: tuple(cell.strip() for cell in r[1:]) for r in rows if len(r) == 6}
+
+
+def schema_fields():
+    done = subprocess.run([os.path.join(BUILD, "sluiced"), "--print-schema"], capture_output=True, text=True, timeout=60, check=True)
+    return [f["name"] for layer in json.loads(done.stdout)["fields"] if layer["name"] in ("normalized", "enriched")
+            for f in layer["type"]["fields"]]
+
+
+def test_every_field_has_an_example_and_a_source():
+    rows = page_rows()
+    assert list(rows) == schema_fields()
+    waiting = runpy.run_path(os.path.join(ROOT, "scripts", "field-coverage"))["NOT_YET"]
+    for name, (_, _, meaning, example, fed_by) in rows.items():
+        assert meaning and fed_by, name
+        json.loads(example.strip("`"))
+        if fed_by == "nothing yet":
+            assert any(re.fullmatch(pattern, name) for pattern, _ in waiting), f"{name}: nothing feeds it, and nothing says why"
+        else:
+            assert all(re.match(r"[\w, -]+: \S", part) for part in fed_by.split("<br>")), fed_by
+
+
+@pytest.fixture(scope="module", name="service")
+def running_service(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("docs"))
+    s = Sluiced(folder, files_sink(folder), ["normalizer.enrich=[]"])
+    yield s
+    s.kill()
+
+
+def test_the_service_says_what_the_page_says(service):
+    rows = page_rows()
+    said = service.ctl("fields")["fields"]
+    assert [f["field"] for f in said] == list(rows)
+    for field in said:
+        _, unit, meaning, example, fed_by = rows[field["field"]]
+        assert (field["unit"], field["meaning"]) == (unit, meaning)
+        assert field["example"] == json.loads(example.strip("`"))
+        assert {s["by"] for s in field["fed_by"]} == {part.split(": ")[0] for part in fed_by.split("<br>")} - {"nothing yet"}
+    text = subprocess.run([os.path.join(BUILD, "sluicectl"), "-s", service.socket, "fields"], capture_output=True, text=True, timeout=60,
+                          check=True).stdout
+    blocks = dict(zip(rows, text.split("\n\n")))
+    for name, (_, _, meaning, example, fed_by) in rows.items():
+        lines = [line.strip() for line in blocks[name].splitlines()]
+        assert lines[0].split()[0].split(".")[1] == name and lines[1] == meaning
+        assert json.loads(lines[2].removeprefix("example: ")) == json.loads(example.strip("`"))
+        assert lines[3] == "fed by" and lines[4:] == fed_by.replace("`", "").split("<br>")
+
+
+def v5_message(changed):
+    """A message of one record whose fields are alike in all messages but for the one that is named."""
+    values = {name: bytes([10, 1, 1, 1]) if kind == "4s" else 6 if name == "prot" else 8 for name, kind in V5_RECORD}
+    values.update({"First": 1000, "Last": 2000})
+    if changed:
+        values[changed] = bytes([10, 2, 2, 2]) if isinstance(values[changed], bytes) else 1 if changed == "prot" else values[changed] + 1
+    record = b"".join(struct.pack(">" + kind, values[name]) for name, kind in V5_RECORD)
+    return struct.pack(">HHIIIIBBH", 5, 1, 3000, 1772619341, 0, 0, 0, 0, 0) + record
+
+
+def test_v5_fields_stand_where_the_page_says(service):
+    """Each field of the record is changed alone: the canonical fields that change with it are those it is said to feed."""
+    said = {name: set() for name, _ in V5_RECORD}
+    for name, row in page_rows().items():
+        found = re.search(r"\bnetflow5: ([^<]+)", row[4])
+        for word in found.group(1).split(", ") if found else ():
+            said[word.strip("`")].add(name)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for changed in [None] + [name for name, _ in V5_RECORD]:
+            out.sendto(v5_message(changed), ("127.0.0.1", service.port))
+            service.settle(quiet_s=0.1)
+    service.drain()
+    flows = [f["normalized"] for f in read_flows(service.folder)]
+    assert len(flows) == len(V5_RECORD) + 1
+    for (name, _), flow in zip(V5_RECORD, flows[1:]):
+        differs = {k for k, v in flow.items() if v != flows[0][k]} - {"ingest_time", "event_time"}
+        if name == "prot":  # ICMP's type and code stand in the port
+            differs -= {"icmp_type", "icmp_code"}
+        missing = {"icmp_type", "icmp_code"} if name == "dstport" else set()  # this one is TCP
+        assert differs == said[name] - missing, name
