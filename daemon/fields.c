@@ -220,7 +220,8 @@ static void show_source(void *ctx, const struct source *s)
 	if (s->line != NULL) {
 		json_str(out, "mapping", s->by);
 		json_str(out, "as", as_rows[s->line->as].name);
-		json_i64(out, "scale", s->line->scale);
+		if (s->line->scale != 1)
+			json_i64(out, "scale", s->line->scale);
 		json_u64(out, "line", s->line->line);
 	}
 	json_end(out);

@@ -7,7 +7,7 @@
  *	enrich_run(set, &context, flows, count)		once per batch of flows of one session
  *
  * An enricher may not block, log per record, or overwrite what an exporter said: it writes fields of
- * the enriched layer only.
+ * the enriched layer only, those of its feeds.
  *
  * Owner: the daemon's generation.  Lifetime: generation; read-only while it runs.
  */

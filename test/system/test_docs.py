@@ -15,9 +15,11 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, ROOT, Sluiced, files_sink, read_flows
+from conftest import BUILD, ROOT, Sluiced, files_sink, read_flows, wait_for
 
-# The record of NetFlow v5: Cisco, "NetFlow Export Datagram Format".
+# Header and record of NetFlow v5: Cisco, "NetFlow Export Datagram Format".
+V5_HEADER = [("version", "H", 5), ("count", "H", 1), ("SysUptime", "I", 3000), ("unix_secs", "I", 1772619341), ("unix_nsecs", "I", 0),
+             ("flow_sequence", "I", 0), ("engine_type", "B", 0), ("engine_id", "B", 0), ("sampling_interval", "H", 0x4064)]
 V5_RECORD = [("srcaddr", "4s"), ("dstaddr", "4s"), ("nexthop", "4s"), ("input", "H"), ("output", "H"), ("dPkts", "I"), ("dOctets", "I"),
              ("First", "I"), ("Last", "I"), ("srcport", "H"), ("dstport", "H"), ("pad1", "B"), ("tcp_flags", "B"), ("prot", "B"),
              ("tos", "B"), ("src_as", "H"), ("dst_as", "H"), ("src_mask", "B"), ("dst_mask", "B"), ("pad2", "H")]
@@ -91,29 +93,40 @@ def test_the_service_says_what_the_page_says(service):
 
 def v5_message(changed):
     """A message of one record whose fields are alike in all messages but for the one that is named."""
-    values = {name: bytes([10, 1, 1, 1]) if kind == "4s" else 6 if name == "prot" else 8 for name, kind in V5_RECORD}
-    values.update({"First": 1000, "Last": 2000})
+    values = {name: bytes([10, 1, 1, 1]) if kind == "4s" else 8 for name, kind in V5_RECORD}
+    values.update({name: value for name, _, value in V5_HEADER} | {"First": 1000, "Last": 2000, "prot": 6})
     if changed:
-        values[changed] = bytes([10, 2, 2, 2]) if isinstance(values[changed], bytes) else 1 if changed == "prot" else values[changed] + 1
-    record = b"".join(struct.pack(">" + kind, values[name]) for name, kind in V5_RECORD)
-    return struct.pack(">HHIIIIBBH", 5, 1, 3000, 1772619341, 0, 0, 0, 0, 0) + record
+        others = {"prot": 1, "unix_nsecs": 7000000, "sampling_interval": 0x8065}  # both parts of the last
+        usual = bytes([10, 2, 2, 2]) if isinstance(values[changed], bytes) else values[changed] + 1
+        values[changed] = others.get(changed, usual)
+    return b"".join(struct.pack(">" + kind, values[name]) for name, kind, *_ in V5_HEADER + V5_RECORD)
+
+
+def fed_by_v5(by, names):
+    """name in v5: the fields that the page says it feeds."""
+    said = {name: set() for name in names}
+    for field, row in page_rows().items():
+        for part in row[4].split("<br>"):
+            who, what = part.split(": ", 1) if ": " in part else (part, "")
+            for name in names if who == by else ():
+                if re.search(rf"\b{name}\b", what):
+                    said[name].add(field)
+    return said
 
 
 def test_v5_fields_stand_where_the_page_says(service):
-    """Each field of the record is changed alone: the canonical fields that change with it are those it is said to feed."""
-    said = {name: set() for name, _ in V5_RECORD}
-    for name, row in page_rows().items():
-        found = re.search(r"\bnetflow5: ([^<]+)", row[4])
-        for word in found.group(1).split(", ") if found else ():
-            said[word.strip("`")].add(name)
+    """Each field of header and record is changed alone: the canonical fields that change with it are those it is said to feed."""
+    said = fed_by_v5("netflow5", [name for name, _ in V5_RECORD])
+    said.update(fed_by_v5("netflow5 header", [name for name, _, _ in V5_HEADER if name not in ("version", "count")]))
+    assert not [name for name, fields in said.items() if not fields and not name.startswith("pad")]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        for changed in [None] + [name for name, _ in V5_RECORD]:
+        for sent, changed in enumerate([None, *said], 1):
             out.sendto(v5_message(changed), ("127.0.0.1", service.port))
-            service.settle(quiet_s=0.1)
+            assert wait_for(lambda count=sent: service.counter("flows") == count), changed
     service.drain()
     flows = [f["normalized"] for f in read_flows(service.folder)]
-    assert len(flows) == len(V5_RECORD) + 1
-    for (name, _), flow in zip(V5_RECORD, flows[1:]):
+    assert len(flows) == len(said) + 1
+    for name, flow in zip(said, flows[1:]):
         differs = {k for k, v in flow.items() if v != flows[0][k]} - {"ingest_time", "event_time"}
         if name == "prot":  # ICMP's type and code stand in the port
             differs -= {"icmp_type", "icmp_code"}
