@@ -51,16 +51,14 @@ static uint32_t read_address(const char *text, uint8_t octets[16])
 	return family == AF_INET ? 4 : 16;
 }
 
-static bool read_mac(const char *text, uint8_t octets[16])
+/* Six octets of two lower-case digits each, with colons between. */
+static bool is_mac(const char *text)
 {
-	char again[18];
-	int end = 0;
-
-	(void)sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", octets, octets + 1, octets + 2, octets + 3,
-		     octets + 4, octets + 5, &end); /* NOLINT(cert-err34-c): compared again below */
-	(void)snprintf(again, sizeof(again), "%02x:%02x:%02x:%02x:%02x:%02x", octets[0], octets[1], octets[2], octets[3],
-		       octets[4], octets[5]);
-	return end == 17 && strcmp(again, text) == 0;
+	for (size_t i = 0; i < 17; i++) {
+		if (text[i] == '\0' || strchr(i % 3 == 2 ? ":" : "0123456789abcdef", text[i]) == NULL)
+			return false;
+	}
+	return text[17] == '\0';
 }
 
 static bool all_are(const json_t *list, bool is_texts)
@@ -84,7 +82,7 @@ static bool fits(enum field_type type, const json_t *v)
 	case FIELD_ADDR:
 		return json_is_string(v) && read_address(json_string_value(v), octets) != 0;
 	case FIELD_MAC:
-		return json_is_string(v) && read_mac(json_string_value(v), octets);
+		return json_is_string(v) && is_mac(json_string_value(v));
 	case FIELD_STR:
 		return json_is_string(v) && json_string_length(v) > 0;
 	case FIELD_I32:
@@ -366,7 +364,7 @@ static void no_field_has_two_enrichers(void **state)
 
 		for (size_t e = 0; enrichers[e].name != NULL; e++)
 			by += is_fed(enrichers[e].feeds, i);
-		assert_true(by <= (i >= FIELD_ENRICHED_FIRST));
+		assert_true(by == 0 || (by == 1 && i >= FIELD_ENRICHED_FIRST));
 	}
 }
 
