@@ -15,7 +15,6 @@
 #define TEXT_BYTES 256
 #define ELEMENTS_MAX 16
 #define FIELDS_OF_ELEMENT_MAX 8
-#define ELEMENT_PADDING 210 /* says nothing */
 
 struct fields_view {
 	const struct catalog *catalog;
@@ -85,7 +84,7 @@ static void each_v5(const struct fields_view *v, unsigned field, source_fn *fn, 
 		bool is_raw;
 		size_t count = plan_explain(v->v5_plan, i, fields, FIELDS_OF_ELEMENT_MAX, &is_raw);
 
-		for (size_t k = 0; k < count && t->fields[i].id != ELEMENT_PADDING; k++) {
+		for (size_t k = 0; k < count; k++) {
 			if (fields[k] == field)
 				fn(ctx, &s);
 		}

@@ -88,6 +88,7 @@ enum quest { QUEST_TEXTS, QUEST_RATE, QUESTS };
 struct join {
 	struct htab *entries;	   /* of struct join_entry */
 	bool knows[KINDS][QUESTS]; /* what nobody said of a kind is not looked for */
+	bool is_ipfix;		   /* not NetFlow v9's */
 };
 
 static void free_texts(struct join_entry *e)
@@ -310,9 +311,18 @@ static bool put_number(int64_t *to, int64_t v)
 	return is_new;
 }
 
+static bool has_rate(const struct said *said)
+{
+	for (enum part part = PART_RATE; part <= PART_PROBABILITY; part++) {
+		if (said->numbers[part].bytes != 0)
+			return true;
+	}
+	return false;
+}
+
 static bool has_sampling(const struct said *said)
 {
-	return said->numbers[PART_ALGORITHM].bytes != 0 || rate_of(said) != 0;
+	return said->numbers[PART_ALGORITHM].bytes != 0 || has_rate(said);
 }
 
 static bool says_anything(const struct said *said, enum kind kind)
@@ -327,8 +337,8 @@ static bool says_anything(const struct said *said, enum kind kind)
 static bool put_sampling(struct join_entry *e, const struct said *said)
 {
 	struct value algorithm = said->numbers[PART_ALGORITHM];
-	int64_t rate = rate_of(said);
-	bool is_new = rate != 0 && put_number(&e->rate, rate);
+	/* A rate of 0 takes back what was said before. */
+	bool is_new = has_rate(said) && put_number(&e->rate, rate_of(said));
 
 	if (algorithm.bytes > 0 && algorithm.bytes <= 4)
 		is_new |= put_number(&e->algorithm, (int64_t)number_of(algorithm));
@@ -384,6 +394,8 @@ void join_learn(struct join **j, const struct tmpl *t, const struct value *value
 	}
 	for (enum kind kind = KIND_SAMPLER; kind < KINDS; kind++)
 		learn_kind(j, &said, kind, limit, out);
+	if (*j != NULL)
+		(*j)->is_ipfix = t->version == VERSION_IPFIX;
 	boot = number_of(said.numbers[PART_BOOT]);
 	if (boot <= INT64_MAX / 2)
 		out->boot_ms = (int64_t)boot;
@@ -445,6 +457,7 @@ static void join_sampling(struct join *const joins[JOINS], struct flow *f)
 	} ways[] = { { F_sampler_id, KIND_SAMPLER },
 		     { F_in_interface, KIND_INTERFACE },
 		     { F_out_interface, KIND_INTERFACE } };
+	struct join *zero = joins[1];
 
 	if (flow_has(f, F_sampling_rate))
 		return;
@@ -455,7 +468,12 @@ static void join_sampling(struct join *const joins[JOINS], struct flow *f)
 			      f))
 			return;
 	}
-	(void)take_rate(find_number(joins, KIND_DOMAIN, 0, QUEST_RATE), f);
+	/* In NetFlow v9 source 0 is a source like any other. */
+	if (zero != NULL && !zero->is_ipfix)
+		zero = NULL;
+	(void)take_rate(find_number((struct join *const[JOINS]){ joins[0], zero }, KIND_DOMAIN, 0,
+				    QUEST_RATE),
+			f);
 }
 
 static void take_text(struct flow *f, unsigned field, const struct text *text)

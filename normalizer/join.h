@@ -17,7 +17,8 @@
  *
  * A flow takes up only what it does not say itself, the first of: its sampler, its interfaces, its domain.
  * joins[0] is of the flow's own domain; joins[1], which may be NULL, of domain 0 of the same exporter, the
- * one for what is of no domain (RFC 7011, 3.1), and is asked when the first does not know.
+ * one for what is of no domain (RFC 7011, 3.1), and is asked when the first does not know; in NetFlow v9 not for
+ * the sampling of the whole domain, since there 0 is a source like any other.
  *
  * Owner: the worker, of one per session.  Lifetime: the session.  A text that a flow took up lives until
  * the next join_learn().

@@ -69,13 +69,10 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 		}
 		break;
 	case STEP_MAC:
-		slot->octets = v.octets;
-		slot->bytes = 6;
-		return;
 	case STEP_V4:
 	case STEP_V6:
 		slot->octets = v.octets;
-		slot->bytes = step->op == STEP_V4 ? 4 : 16;
+		slot->bytes = v.bytes;
 		return;
 	case STEP_STR:
 		bytes = utf8_trim(v.octets, v.bytes, &is_ascii);

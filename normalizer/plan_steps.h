@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plan_steps.h - what plan.c compiles and plan_run.c runs; nobody else includes it.
+ * plan_steps.h - what plan.c and plan_layout.c compile and plan_run.c runs; nobody else includes it.
  *
  *	record | srcIPv4 | octets | port | port | name (variable) | octets |
  *	runs	 U16: port port   U64: octets   V4: srcIPv4		 each at its offset

@@ -142,7 +142,9 @@ static double run_pipeline(const struct capture *c, enum stage stage)
 	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables",
 				     RAW_MODE_UNPROMOTED };
 	struct log_conf log_conf = { 256u << 20, LOG_BLOCK, false };
-	struct generation g = { .number = 1, .joins_max = 1000, .joins_all_max = 1000, .encodes = stage == STAGE_LOG };
+	struct generation g = {
+		.number = 1, .joins_max = 1000, .joins_all_max = 1000, .encodes = stage == STAGE_LOG
+	};
 	char *enrich[] = { (char *)"network", (char *)"service", (char *)"community_id",
 			   (char *)"derived" };
 	struct pipeline_setup setup = { .limits = &limits,

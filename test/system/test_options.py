@@ -120,12 +120,20 @@ def test_v9(start, folder):
         v9(3, 8, system, interface, sampler),
         v9(3, 4, v9_data(300, FLOW, flow(1, 1), flow(2, 0), flow(3, 0, into=8, out=9))),
         v9(3, 2, v9_data(301, own, struct.pack(">4sII", b"\x0a\0\0\x04", 7, 4))),
+        # Source 0 is one like any other; what it says of samplers and interfaces by their number holds for all.
+        v9(0, 6, system, sampler),
+        v9(9, 3, v9_data(300, FLOW, flow(5, 1), flow(6, 0))),
+        # A rate of 0 takes it back.
+        v9(3, 3, v9_options(400, [(1, 4)], [(34, 4), (35, 1)], struct.pack(">IIB", 0, 0, 0)), v9_data(300, FLOW, flow(7, 0, into=8, out=9))),
     ])
     assert refused == 0
     assert said(flows[1], "sampling_rate", "sampling_algorithm", "in_interface_name") == (512, 2, "eth5")
     assert said(flows[2], "sampling_rate", "sampling_algorithm") == (16, 1)
     assert said(flows[3], "sampling_rate", "sampling_algorithm", "in_interface_name") == (64, 2, None)
     assert said(flows[4], "sampling_rate") == (7,)
+    assert said(flows[5], "sampling_rate", "sampling_algorithm") == (512, 2)
+    assert said(flows[6], "sampling_rate") == (None,)
+    assert said(flows[7], "sampling_rate") == (None,)
 
 
 def test_configuration_comes_last_and_limit(start, folder):

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan_draft.h - a plan while it is compiled: plan.c finds what each template field may fill, plan_layout.c
+ * lays it out as steps, runs and groups; nobody else includes it.
+ *
+ * Owner: plan_compile().  Lifetime: its call.
+ */
+#ifndef NORMALIZER_PLAN_DRAFT_H
+#define NORMALIZER_PLAN_DRAFT_H
+
+#include "normalizer/plan_steps.h"
+
+/* One field of the template may fill one field of the flow. */
+struct target {
+	uint16_t index; /* of the template's field */
+	uint32_t order; /* by mapping, then line, then place on the wire */
+	struct xform xform;
+};
+
+/* What compiling collects before anything is laid out. */
+struct draft {
+	const struct catalog *catalog;
+	const struct tmpl *tmpl;
+	struct plan *plan;
+	struct target *targets;
+	uint32_t target_count;
+	uint16_t *per_field;  /* candidates of each canonical field */
+	uint8_t *per_index;   /* targets of each template field */
+	uint32_t *first_at;   /* first target of each template field */
+	uint16_t *tracked_at; /* number in tracked of each template field */
+	bool *is_direct;      /* of each template field: each of its targets is a step of its own */
+	int32_t boot_index;   /* template field of systemInitTimeMilliseconds, or -1 */
+};
+
+/* Steps, runs and groups of the plan, from the draft's targets, which are sorted by field thereafter. */
+enum err plan_lay_out(struct draft *d);
+
+#endif
