@@ -190,11 +190,10 @@ static bool may_apply(const struct draft *d, const struct static_value *s)
 	bool can_hold = s->if_present < 0 || d->per_field[s->if_present] > 0;
 
 	for (uint32_t i = 0; i < p->static_count; i++) {
-		must(p->statics[i] != NULL);
-		if (p->statics[i]->field == s->field &&
-		    (p->statics[i]->if_present < 0 || p->statics[i]->if_present == s->if_present))
+		if (p->statics[i].field == s->field &&
+		    (p->statics[i].if_present < 0 || p->statics[i].if_present == s->if_present))
 			return false;
-		can_hold = can_hold || p->statics[i]->field == s->if_present;
+		can_hold = can_hold || p->statics[i].field == s->if_present;
 	}
 	return can_hold;
 }
@@ -202,7 +201,7 @@ static bool may_apply(const struct draft *d, const struct static_value *s)
 static void add_static(struct draft *d, const struct static_value *s)
 {
 	if (may_apply(d, s))
-		d->plan->statics[d->plan->static_count++] = s;
+		d->plan->statics[d->plan->static_count++] = *s;
 }
 
 static enum err make_statics(struct draft *d)
@@ -213,7 +212,7 @@ static enum err make_statics(struct draft *d)
 
 	for (size_t m = 0; m < set->count; m++)
 		count += set->mappings[m].static_count;
-	p->statics = calloc(count, sizeof(struct static_value *));
+	p->statics = calloc(count, sizeof(*p->statics));
 	if (p->statics == NULL)
 		return ERR_NOMEM;
 	for (size_t m = 0; m < set->count; m++) {

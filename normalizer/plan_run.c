@@ -246,7 +246,7 @@ static void run_groups(const struct plan *p, const struct xform_env *env, struct
 static void run_statics(const struct plan *p, struct flow *f)
 {
 	for (uint32_t i = 0; i < p->static_count; i++) {
-		const struct static_value *s = p->statics[i];
+		const struct static_value *s = &p->statics[i];
 
 		if (flow_has(f, s->field) ||
 		    (s->if_present >= 0 && !flow_has(f, (unsigned)s->if_present)))

@@ -98,8 +98,8 @@ struct plan {
 	struct tracked *tracked;
 	struct group *groups;
 	struct candidate *candidates;
-	const struct static_value **statics;
-	struct raw_key *keys; /* one per template field */
+	struct static_value *statics; /* copies, side by side */
+	struct raw_key *keys;	      /* one per template field */
 };
 
 #endif
