@@ -178,13 +178,28 @@ static inline void fill_block(const uint32_t *ends, unsigned words, uint32_t see
 	block->words[SHA1_BLOCK_WORDS - 1] = at * 32;
 }
 
+#define ONES UINT64_C(0x0101010101010101)
+
 static const char alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* Eight characters of 48 bits. */
+/* In each octet of a word: is it at least `least`?  Octets are below 64. */
+static inline uint64_t are_least(uint64_t octets, unsigned least)
+{
+	return (octets + ONES * (128 - least)) >> 7 & ONES;
+}
+
+/* Eight characters of 48 bits, all at once: six bits to each octet, then what lies between 0 and A, 26 and a, 52
+ * and 0, 62 and +, 63 and /. */
 static inline void put_base64(uint64_t bits, uint8_t *out)
 {
-	for (unsigned i = 0; i < 8; i++)
-		out[i] = (uint8_t)alphabet[bits >> (42 - 6 * i) & 63];
+	uint64_t x = (bits & 0x0000ffffff000000) << 8 | (bits & 0x0000000000ffffff);
+
+	x = (x & 0x00fff00000fff000) << 4 | (x & 0x00000fff00000fff);
+	x = (x & 0x0fc00fc00fc00fc0) << 2 | (x & 0x003f003f003f003f);
+	x = x + ONES * 'A' + are_least(x, 26) * 6 - are_least(x, 52) * 75 - are_least(x, 62) * 15 +
+	    are_least(x, 63) * 3;
+	x = __builtin_bswap64(x);
+	memcpy(out, &x, sizeof(x));
 }
 
 static void put_text(const struct sha1_digest *digest, uint8_t *out)

@@ -235,9 +235,13 @@ static void set_alias(struct join *const joins[JOINS], struct flow *f, unsigned 
 void enrich_network_run(const void *self, const struct enrich_context *context, struct flow *flows,
 			size_t count)
 {
+	bool has_aliases = context->joins[0] != NULL || context->joins[1] != NULL;
+
 	for (size_t i = 0; i < count; i++) {
 		enrich_one(self, &flows[i]);
 		enrich_exporter(context->session, &flows[i]);
+		if (!has_aliases)
+			continue;
 		set_alias(context->joins, &flows[i], F_in_interface, F_in_interface_alias);
 		set_alias(context->joins, &flows[i], F_out_interface, F_out_interface_alias);
 	}
