@@ -124,7 +124,7 @@ bench: all $(BENCHES) $(HELPERS)  ## ns per stage, CPU per million flows beside 
 
 # Each fuzzer for FUZZ_S seconds; what it finds is left in $(BUILD)-fuzz/found.
 fuzz:  ## each fuzz target for FUZZ_S seconds
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) SAN=address,undefined,fuzzer-no-link fuzzers
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) WERROR=1 SAN=address,undefined,fuzzer-no-link fuzzers
 	@scripts/fuzz $(BUILD)-fuzz $(FUZZ_S) $(FUZZERS)
 
 .PHONY: fuzzers

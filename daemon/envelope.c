@@ -7,7 +7,6 @@
 #include "base/must.h"
 #include "collector/frame.h"
 
-#define SMALL_RECORD_BYTES 1024
 #define ROUTE_ALL UINT64_MAX
 
 #define FROM_V5 "SysUptime, unix_secs and unix_nsecs: what the record's time counts from"
@@ -54,7 +53,7 @@ void envelope_boot(struct envelope *e, int64_t boot_ms)
 void envelope_begin(struct envelope *e, const struct message *m, const struct session *s)
 {
 	const struct frame *frame = frame_find(m->version);
-	uint8_t *p = e->prefix;
+	uint8_t *p = e->hashed;
 	uint8_t bytes = s->is_named ? s->identity_bytes : s->peer.bytes;
 
 	must(frame != NULL);
@@ -79,38 +78,34 @@ void envelope_begin(struct envelope *e, const struct message *m, const struct se
 	p += bytes;
 	memcpy(p, m->octets, m->header_bytes);
 	p += m->header_bytes;
-	e->prefix_bytes = (size_t)(p - e->prefix);
-	must(e->prefix_bytes <= sizeof(e->prefix) - 6);
+	e->prefix_bytes = (size_t)(p - e->hashed);
+	must(e->prefix_bytes <= ENVELOPE_PREFIX_MAX - 6);
 }
 
 /* One call where the record is of usual size; the same hash piece by piece where it is not. */
-static XXH128_hash_t hash_record(const uint8_t *head, size_t head_bytes, const struct record *r)
+static XXH128_hash_t hash_record(struct envelope *e, size_t head_bytes, const struct record *r)
 {
-	uint8_t octets[ENVELOPE_PREFIX_MAX + SMALL_RECORD_BYTES];
 	XXH3_state_t state;
 
-	if (r->bytes <= SMALL_RECORD_BYTES) {
-		memcpy(octets, head, head_bytes);
-		memcpy(octets + head_bytes, r->octets, r->bytes);
-		return XXH3_128bits(octets, head_bytes + r->bytes);
+	if (r->bytes <= ENVELOPE_RECORD_MAX) {
+		memcpy(e->hashed + head_bytes, r->octets, r->bytes);
+		return XXH3_128bits(e->hashed, head_bytes + r->bytes);
 	}
 	(void)XXH3_128bits_reset(&state);
-	(void)XXH3_128bits_update(&state, head, head_bytes);
+	(void)XXH3_128bits_update(&state, e->hashed, head_bytes);
 	(void)XXH3_128bits_update(&state, r->octets, r->bytes);
 	return XXH3_128bits_digest(&state);
 }
 
-static void put_record_id(const struct envelope *e, const struct record *r, struct flow *f)
+static void put_record_id(struct envelope *e, const struct record *r, struct flow *f)
 {
-	uint8_t head[ENVELOPE_PREFIX_MAX];
 	uint32_t offset = __builtin_bswap32(r->offset);
 	size_t n = e->prefix_bytes;
 	XXH128_canonical_t canonical;
 
-	memcpy(head, e->prefix, n);
-	memcpy(head + n, &offset, 4);
-	memset(head + n + 4, 0, 2); /* part 0 */
-	XXH128_canonicalFromHash(&canonical, hash_record(head, n + 6, r));
+	memcpy(e->hashed + n, &offset, 4);
+	memset(e->hashed + n + 4, 0, 2); /* part 0 */
+	XXH128_canonicalFromHash(&canonical, hash_record(e, n + 6, r));
 	memcpy(f->record_id, canonical.digest, FLOW_RECORD_ID_BYTES);
 }
 
@@ -144,8 +139,7 @@ static void put_sampling(const struct envelope *e, struct flow *f)
 		flow_set_i64(f, F_sampling_algorithm, e->message->sampling_mode);
 }
 
-void envelope_put(const struct envelope *e, const struct tmpl *t, const struct record *r,
-		  struct flow *f)
+void envelope_put(struct envelope *e, const struct tmpl *t, const struct record *r, struct flow *f)
 {
 	const struct message *m = e->message;
 

@@ -24,6 +24,7 @@
 #include "sink/log.h"
 
 #define ENVELOPE_PREFIX_MAX 128
+#define ENVELOPE_RECORD_MAX 1024 /* longer ones are hashed where they stand */
 
 struct envelope {
 	const struct message *message;
@@ -32,7 +33,8 @@ struct envelope {
 	struct xform_env env;
 	int64_t sampling_rate; /* 0: nobody said */
 	size_t prefix_bytes;
-	uint8_t prefix[ENVELOPE_PREFIX_MAX]; /* of what record_id is hashed over */
+	/* What record_id is hashed over: the prefix, then of each record its offset, part and octets. */
+	uint8_t hashed[ENVELOPE_PREFIX_MAX + ENVELOPE_RECORD_MAX];
 };
 
 void envelope_begin(struct envelope *e, const struct message *m, const struct session *s);
@@ -40,8 +42,7 @@ extern const struct feed envelope_feeds[]; /* ended by a row of zeros */
 
 /* After it: UTC of sysUpTime 0, as options data has it; 0: nobody said. */
 void envelope_boot(struct envelope *e, int64_t boot_ms);
-void envelope_put(const struct envelope *e, const struct tmpl *t, const struct record *r,
-		  struct flow *f);
+void envelope_put(struct envelope *e, const struct tmpl *t, const struct record *r, struct flow *f);
 /* Everything of the head but the payload's length and the numbers of exporter and event type. */
 void envelope_head(const struct flow *f, struct log_head *head);
 

@@ -28,8 +28,8 @@ struct capture {
 
 enum stage { STAGE_WALK, STAGE_DECODE, STAGE_PLAN, STAGE_ENRICH, STAGE_LOG, STAGES };
 static const char *const names[STAGES] = { "gate, walk, session", "+ plan (decode, normalise)",
-					   "+ envelope, record_id",
-					   "+ enrich (defaults)", "+ encode, log" };
+					   "+ envelope, record_id", "+ enrich (defaults)",
+					   "+ encode, log" };
 
 static void keep(void *ctx, const uint8_t *octets, size_t bytes, const struct origin *origin)
 {
@@ -142,10 +142,20 @@ static size_t decode(void *ctx, const struct message *m, struct session *s, stru
 	return 0;
 }
 
-static const struct collector_ops decoding = { plan_made, plan_gone,	session_gone, env_of,
-					       decode,	  take_options, edge };
-static const struct collector_ops bare = { tmpl_seen, tmpl_gone,    session_gone, edge,
-					   take,      take_options, edge };
+static const struct collector_ops decoding = { .tmpl_new = plan_made,
+					       .tmpl_gone = plan_gone,
+					       .session_gone = session_gone,
+					       .message_begin = env_of,
+					       .records = decode,
+					       .options = take_options,
+					       .message_end = edge };
+static const struct collector_ops bare = { .tmpl_new = tmpl_seen,
+					   .tmpl_gone = tmpl_gone,
+					   .session_gone = session_gone,
+					   .message_begin = edge,
+					   .records = take,
+					   .options = take_options,
+					   .message_end = edge };
 static const struct collector_limits limits = { 100000, 4096, 1024, 64, 1800, 7200 };
 
 /* Rounds over the capture until FLOWS flows have passed; ns a flow. */

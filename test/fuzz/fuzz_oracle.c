@@ -398,8 +398,19 @@ static void message_edge(void *ctx, const struct message *m, struct session *s)
 	(void)s;
 }
 
-static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, message_edge,
-					  records,	 options,	 message_edge };
+static void session_gone_seen(void *ctx, struct session *s)
+{
+	(void)ctx;
+	(void)s;
+}
+
+static const struct collector_ops ops = { .tmpl_new = tmpl_new_seen,
+					  .tmpl_gone = tmpl_gone_seen,
+					  .session_gone = session_gone_seen,
+					  .message_begin = message_edge,
+					  .records = records,
+					  .options = options,
+					  .message_end = message_edge };
 static const struct collector_limits limits = { .sessions_max = 4,
 						.templates_max = 4,
 						.fields_max = FIELDS_MAX + 1,

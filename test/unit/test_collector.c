@@ -111,8 +111,13 @@ static void session_gone_seen(void *ctx, struct session *s)
 	(void)s;
 }
 
-static const struct collector_ops ops = { tmpl_new_seen, tmpl_gone_seen, session_gone_seen, begin,
-					  records,	 options,	 end };
+static const struct collector_ops ops = { .tmpl_new = tmpl_new_seen,
+					  .tmpl_gone = tmpl_gone_seen,
+					  .session_gone = session_gone_seen,
+					  .message_begin = begin,
+					  .records = records,
+					  .options = options,
+					  .message_end = end };
 static const struct collector_limits limits = { .sessions_max = 100,
 						.templates_max = 8,
 						.fields_max = 64,
