@@ -358,6 +358,7 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 		stat_add(p->stat, PIPE_STAT_JOINS_LEARNED, learned.entries);
 		stat_add(p->stat, PIPE_STAT_JOINS_OVER, learned.over);
 		stat_add(p->stat, PIPE_STAT_JOINS_UTF8, learned.not_utf8);
+		stat_add(p->stat, PIPE_STAT_JOINS_NO_KEY, learned.no_key);
 		stat_add(p->stat, PIPE_STAT_JOINS_NOMEM, learned.no_memory);
 		if (learned.boot_ms != 0)
 			s->system_init_ms = learned.boot_ms;

@@ -359,8 +359,12 @@ static void learn_kind(struct join **j, const struct said *said, enum kind kind,
 	struct key k;
 	bool is_new;
 
-	if (!says_anything(said, kind) || !make_key(said, kind, &k))
+	if (!says_anything(said, kind))
 		return;
+	if (!make_key(said, kind, &k)) {
+		out->no_key++;
+		return;
+	}
 	e = open_entry(j, &k, limit);
 	if (e == NULL) {
 		if (join_count(*j) >= limit)

@@ -39,6 +39,7 @@ struct join_learned {
 	uint32_t entries;  /* new, or changed */
 	uint32_t over;	   /* not taken: no room under the limit */
 	uint32_t not_utf8; /* not taken: the name */
+	uint32_t no_key;   /* not taken: it says not of which interface, application or VRF */
 	uint32_t no_memory;
 	int64_t boot_ms; /* systemInitTimeMilliseconds; 0 when not said */
 };

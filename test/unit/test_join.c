@@ -220,6 +220,7 @@ static void changes(void **state)
 	/* A name without its interface is nobody's; sampling beside it is the domain's. */
 	learned = learn(&joins[0], none, LIMIT);
 	assert_int_equal(learned.entries, 1);
+	assert_int_equal(learned.no_key, 1);
 	assert_int_equal(learned.boot_ms, 0);
 	learned = learn(&joins[1], boot, LIMIT);
 	assert_int_equal(learned.boot_ms, INT64_C(0x18bcfe56800));
