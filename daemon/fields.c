@@ -32,13 +32,6 @@ struct source {
 
 typedef void source_fn(void *ctx, const struct source *s);
 
-/* What a plan sets where no mapping says another. */
-static const struct feed else_feeds[] = {
-	{ F_event_type, "else", "\"network_connection\"" },
-	{ F_event_class, "else", "\"network\"" },
-	{ 0 },
-};
-
 void fields_close(struct fields_view *v)
 {
 	if (v == NULL)
@@ -122,12 +115,12 @@ static void say_line(const struct fields_view *v, const struct mapping *m,
 	fn(ctx, &s);
 }
 
-static void say_static(const struct fields_view *v, const struct mapping *m,
-		       const struct static_value *set, source_fn *fn, void *ctx)
+static void say_static(const struct fields_view *v, const char *by, const struct static_value *set,
+		       source_fn *fn, void *ctx)
 {
 	char text[TEXT_BYTES];
 	char value[TEXT_BYTES / 2];
-	const struct source s = { .by = m->name, .text = text };
+	const struct source s = { .by = by, .text = text };
 
 	if (set->text.octets != NULL)
 		(void)snprintf(value, sizeof(value), "\"%.*s\"", (int)set->text.bytes,
@@ -153,7 +146,7 @@ static void each_mapping(const struct fields_view *v, unsigned field, source_fn 
 		}
 		for (size_t k = 0; k < m->static_count; k++) {
 			if (m->statics[k].field == field)
-				say_static(v, m, &m->statics[k], fn, ctx);
+				say_static(v, m->name, &m->statics[k], fn, ctx);
 		}
 	}
 }
@@ -201,7 +194,10 @@ static void each_source(const struct fields_view *v, unsigned field, source_fn *
 	}
 	each_option(v, field, fn, ctx);
 	each_feed(envelope_feeds, "", field, fn, ctx);
-	each_feed(else_feeds, "", field, fn, ctx);
+	for (const struct static_value *s = plan_defaults; s->text.octets != NULL; s++) {
+		if (s->field == field)
+			say_static(v, "else", s, fn, ctx);
+	}
 }
 
 /* ---- as JSON ---- */

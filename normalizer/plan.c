@@ -176,12 +176,12 @@ static enum err make_key(struct draft *d, uint16_t index)
 	return key->name == NULL ? ERR_NOMEM : key_avro(key, bytes);
 }
 
-/* Where no mapping says another. */
-static const struct static_value default_statics[] = {
+const struct static_value plan_defaults[] = {
 	{ .field = F_event_type, .if_present = -1, .text = { "network_connection", 18 } },
 	{ .field = F_event_class, .if_present = -1, .text = { "network", 7 } },
+	{ 0 },
 };
-#define DEFAULT_STATICS (sizeof(default_statics) / sizeof(default_statics[0]))
+#define DEFAULTS (sizeof(plan_defaults) / sizeof(plan_defaults[0]) - 1)
 
 /* Can its condition ever hold, in records of this template, and does none before it take the field then? */
 static bool may_apply(const struct draft *d, const struct static_value *s)
@@ -208,7 +208,7 @@ static enum err make_statics(struct draft *d)
 {
 	const struct mapping_set *set = d->catalog->mappings;
 	struct plan *p = d->plan;
-	size_t count = DEFAULT_STATICS;
+	size_t count = DEFAULTS;
 
 	for (size_t m = 0; m < set->count; m++)
 		count += set->mappings[m].static_count;
@@ -221,8 +221,8 @@ static enum err make_statics(struct draft *d)
 		for (size_t i = 0; i < set->mappings[m].static_count; i++)
 			add_static(d, &set->mappings[m].statics[i]);
 	}
-	for (size_t i = 0; i < DEFAULT_STATICS; i++)
-		add_static(d, &default_statics[i]);
+	for (size_t i = 0; i < DEFAULTS; i++)
+		add_static(d, &plan_defaults[i]);
 	return ERR_OK;
 }
 

@@ -40,6 +40,9 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 void plan_run_values(const struct plan *p, const struct xform_env *env, const struct value *values,
 		     struct flow *f);
 
+/* What every plan sets where no mapping says another; ended by a row without a text. */
+extern const struct static_value plan_defaults[];
+
 /* For people: what becomes of field `index`: the field numbers it may fill, up to `max`; the number
  * of them; *is_raw when it may also stand in raw. */
 size_t plan_explain(const struct plan *p, uint16_t index, uint16_t *fields, size_t max,
