@@ -428,7 +428,7 @@ def test_open_vswitch(switch, folder):
         said = wait_for(lambda: switch.seen(2 * len(sent)), 10)
         assert said, switch.ofctl("dump-ipfix-bridge")
         switch.flush()
-        s.settle(quiet_s=2)
+        s.settle(quiet_s=4)
         s.drain()
         s.ledger()
         s.stop()
