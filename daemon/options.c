@@ -30,7 +30,6 @@ static const struct conf_word levels[] = { { "error", LOG_LEVEL_ERROR },
 					   { "info", LOG_LEVEL_INFO },
 					   { "debug", LOG_LEVEL_DEBUG },
 					   { 0 } };
-enum log_sync { LOG_SYNC_OFF };
 static const struct conf_word syncs[] = { { "off", LOG_SYNC_OFF }, { 0 } };
 
 static enum err check_workers(const char *text, struct why *why)

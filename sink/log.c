@@ -175,6 +175,11 @@ uint64_t log_sealed_lsn(struct log *log)
 	return lsn;
 }
 
+uint64_t log_durable_lsn(struct log *log)
+{
+	return log_sealed_lsn(log);
+}
+
 unsigned log_worker(const struct log *log)
 {
 	return log->worker;

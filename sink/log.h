@@ -67,11 +67,29 @@ enum log_name_kind { LOG_NAME_EXPORTER, LOG_NAME_EVENT_TYPE, LOG_NAME_SCHEMA, LO
 
 enum log_policy { LOG_BLOCK, LOG_EVICT_OLDEST };
 
+/* When a record is durable: never (memory only), when it was written, when it was synced in a group,
+ * when it was synced as soon as its message was appended. */
+enum log_sync { LOG_SYNC_OFF, LOG_SYNC_OS, LOG_SYNC_GROUP, LOG_SYNC_EACH };
+
+enum log_codec { LOG_CODEC_NONE, LOG_CODEC_LZ4, LOG_CODEC_ZSTD, LOG_CODEC_COUNT };
+
+struct log_io;
+
 struct log_conf {
-	/* Of all logs of the hub together; each log may have a frame in any case. */
+	/* Of all logs of the hub together, on disk, or in memory where there is no disk; each log may
+	 * have a frame in any case. */
 	uint64_t max_bytes;
 	enum log_policy policy;
 	bool has_crc; /* fill the frames' crc; a log in memory needs none, and it costs a tenth */
+	/* The rest is for a log on disk. */
+	enum log_sync sync;
+	const char *dir;	 /* of the hub's logs; NULL: in memory only, as LOG_SYNC_OFF */
+	uint64_t memory_bytes;	 /* of frames in memory; 0: max_bytes */
+	uint64_t min_free_bytes; /* that the file system keeps */
+	int64_t max_age_ms;	 /* of a record; 0: any */
+	enum log_codec codec;
+	unsigned worker_count;
+	const struct log_io *io; /* NULL: the system's */
 };
 
 /* Counters of a hub: rows of log_counters.def. */
@@ -131,6 +149,8 @@ void log_flush(struct log *log);
 void log_finish(struct log *log);
 uint64_t log_end_lsn(const struct log *log); /* one past the last appended; any thread */
 uint64_t log_sealed_lsn(struct log *log);    /* one past the last that can be read; any thread */
+/* One past the last that is safe from a crash, as far as `sync` goes; the same as sealed in memory. */
+uint64_t log_durable_lsn(struct log *log);
 
 struct log_frame {
 	struct log_frame_head head;
@@ -165,6 +185,14 @@ uint64_t log_reader_next_lsn(const struct log_reader *r);  /* the next that it w
 uint64_t log_reader_pending(const struct log_reader *r);
 /* Records that made room before this reader read them, or that it could not read again. */
 uint64_t log_reader_evicted(const struct log_reader *r); /* any thread */
+/* Waits until everything below `lsn`, which is not above what is sealed, is safe from a crash: ERR_OK, or
+ * ERR_AGAIN after `timeout_ms`.  A sink that promises never to deliver twice asks before it delivers. */
+enum err log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms);
+/* What is done and will still be known after a crash: where this sink would go on.  Any thread. */
+uint64_t log_reader_stored_lsn(const struct log_reader *r);
+/* Before the first append of this life: the sink knows that records below `lsn` were delivered in an
+ * earlier one.  The log never gives such a number again, and the reader goes on there. */
+void log_reader_committed(struct log_reader *r, uint64_t lsn);
 const struct log *log_reader_log(const struct log_reader *r);
 unsigned log_worker(const struct log *log);
 

@@ -308,6 +308,30 @@ uint64_t log_reader_evicted(const struct log_reader *r)
 	return get(&r->evicted);
 }
 
+enum err log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms)
+{
+	(void)timeout_ms;
+	return lsn <= log_durable_lsn(r->log) ? ERR_OK : ERR_AGAIN;
+}
+
+uint64_t log_reader_stored_lsn(const struct log_reader *r)
+{
+	return log_reader_done_lsn(r);
+}
+
+void log_reader_committed(struct log_reader *r, uint64_t lsn)
+{
+	(void)pthread_mutex_lock(&r->log->lock);
+	must(r->log->oldest == NULL && r->log->open == NULL);
+	if (lsn > log_end_lsn(r->log)) {
+		set(&r->log->end_lsn, lsn);
+		r->log->sealed_lsn = lsn;
+	}
+	(void)pthread_mutex_unlock(&r->log->lock);
+	reader_done(r, lsn);
+	(void)log_reader_seek(r, log_reader_done_lsn(r));
+}
+
 const struct log *log_reader_log(const struct log_reader *r)
 {
 	return r->log;
