@@ -147,7 +147,7 @@ static uint64_t sink_table(const struct sink_sums *s, const char *name)
 /* Records that came to the sink and never will leave it. */
 static uint64_t sink_lost(const struct sink_sums *s)
 {
-	return s->values[SINK_STAT_DEAD_LETTER] + s->values[SINK_STAT_CORRUPT] +
+	return s->values[SINK_STAT_DEAD_LETTER] + sink_table(s, "sink_corrupt") +
 	       s->values[SINK_STAT_LOST_UNSYNCED] + sink_table(s, "sink_evicted") +
 	       sink_table(s, "sink_abandoned");
 }
@@ -180,7 +180,7 @@ static void add_sink_line(const struct sinks *sinks, size_t i, struct ledger *le
 	add_right(line, "not_routed", values[SINK_STAT_NOT_ROUTED]);
 	add_right(line, "dead_letter", values[SINK_STAT_DEAD_LETTER]);
 	add_right(line, "evicted", sink_table(&s, "sink_evicted"));
-	add_right(line, "corrupt", values[SINK_STAT_CORRUPT]);
+	add_right(line, "corrupt", sink_table(&s, "sink_corrupt"));
 	add_right(line, "lost_unsynced", values[SINK_STAT_LOST_UNSYNCED]);
 	add_right(line, "abandoned", sink_table(&s, "sink_abandoned"));
 	add_right(line, "pending", s.pending);

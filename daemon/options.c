@@ -30,7 +30,17 @@ static const struct conf_word levels[] = { { "error", LOG_LEVEL_ERROR },
 					   { "info", LOG_LEVEL_INFO },
 					   { "debug", LOG_LEVEL_DEBUG },
 					   { 0 } };
-static const struct conf_word syncs[] = { { "off", LOG_SYNC_OFF }, { 0 } };
+static const struct conf_word syncs[] = { { "group", LOG_SYNC_GROUP },
+					  { "each", LOG_SYNC_EACH },
+					  { "os", LOG_SYNC_OS },
+					  { "off", LOG_SYNC_OFF },
+					  { 0 } };
+static const struct conf_word log_codecs[] = {
+	{ "none", LOG_CODEC_NONE }, { "lz4", LOG_CODEC_LZ4 }, { "zstd", LOG_CODEC_ZSTD }, { 0 }
+};
+static const struct conf_word starts[] = { { "oldest", LOG_FROM_OLDEST },
+					   { "newest", LOG_FROM_END },
+					   { 0 } };
 
 static enum err check_workers(const char *text, struct why *why)
 {
@@ -162,6 +172,9 @@ static const struct conf_opt sink_table[] = {
 	{ "name", CONF_STRING, CONF_RESTART, AT(name), 1, 64, NULL, "Name in status and ledger." },
 	{ "type", CONF_STRING, CONF_RESTART, AT(type), 1, 32, NULL,
 	  "Which sink it is: file, kafka, stdout or null." },
+	{ "from", CONF_ENUM, CONF_RESTART, AT(from), 0, 0, "oldest",
+	  "Where a sink begins that the log does not know: at the oldest record that is there, or at the newest.",
+	  0, starts, NULL, 0, NULL },
 	CONF_VARIANT_ROW(struct sink_options, conf, sink_variants),
 	CONF_LINE_ROW(struct sink_options, line),
 	{ 0 },
@@ -233,13 +246,23 @@ static const struct conf_opt normalizer_table[] = {
 
 #define AT(member) offsetof(struct log_options, member)
 static const struct conf_opt log_table[] = {
-	{ "max_bytes", CONF_SIZE, CONF_RESTART, AT(max_bytes), 1 << 20, INT64_MAX, "1G",
-	  "Room for records that sinks have not made safe, of all workers together." },
+	{ "max_bytes", CONF_SIZE, CONF_RESTART, AT(max_bytes), 1 << 20, INT64_MAX, "10G",
+	  "Room on disk for records that sinks have not made safe, of all workers together." },
+	{ "memory_bytes", CONF_SIZE, CONF_RESTART, AT(memory_bytes), 1 << 20, INT64_MAX, "128M",
+	  "Memory for records that are not on disk yet, or that sinks are about to read." },
 	{ "policy", CONF_ENUM, CONF_RESTART, AT(policy), 0, 0, "block",
 	  "When it is full: the newest records are dropped, or the oldest.", 0, policies, NULL, 0,
 	  NULL },
-	{ "sync", CONF_ENUM, CONF_RESTART, AT(sync), 0, 0, "off",
-	  "When records are durable; off: the log is in memory only.", 0, syncs, NULL, 0, NULL },
+	{ "sync", CONF_ENUM, CONF_RESTART, AT(sync), 0, 0, "group",
+	  "When records are durable: synced in groups, at most 100 ms or 1 MiB late; each message at once; "
+	  "written, and synced when the system likes to; off: never, the log is in memory only.",
+	  0, syncs, NULL, 0, NULL },
+	{ "max_age_s", CONF_U32, CONF_RESTART, AT(max_age_s), 0, UINT32_MAX, "0",
+	  "Records older than this go, read or not; 0: none do." },
+	{ "min_free", CONF_SIZE, CONF_RESTART, AT(min_free_bytes), 0, INT64_MAX, "64M",
+	  "What the log leaves free of its file system: below it, the log is full." },
+	{ "codec", CONF_ENUM, CONF_RESTART, AT(codec), 0, 0, "none",
+	  "Compression on disk: none, lz4 or zstd.", 0, log_codecs, NULL, 0, NULL },
 	{ 0 },
 };
 #undef AT

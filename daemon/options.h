@@ -45,6 +45,7 @@ struct exporter_options {
 struct sink_options {
 	char *name;
 	char *type;
+	int from;
 	void *conf; /* of the type's own table */
 	int line;
 };
@@ -80,8 +81,12 @@ struct normalizer_options {
 
 struct log_options {
 	uint64_t max_bytes;
+	uint64_t memory_bytes;
+	uint64_t min_free_bytes;
+	uint32_t max_age_s;
 	int policy;
 	int sync;
+	int codec;
 };
 
 struct control_options {

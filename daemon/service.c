@@ -21,6 +21,7 @@
 #define STOPPING_MS 10
 #define MULTICAST_MAX 64
 #define PATH_BYTES 4096
+#define LOGS_MAX 256 /* of an earlier life */
 
 const struct options *service_options(struct service *s)
 {
@@ -87,17 +88,46 @@ static enum err open_state(struct service *s, const char *state, struct why *why
 	return s->setup.is_replay ? ERR_OK : lock_state(s, state, why);
 }
 
-static enum err open_logs(struct service *s, const struct options *o, struct why *why)
+/* The logs of the workers, and behind them those that more workers of an earlier life left. */
+static enum err open_each_log(struct service *s, struct why *why)
 {
-	struct log_conf conf = { o->log.max_bytes, (enum log_policy)o->log.policy };
+	unsigned old[LOGS_MAX];
+	size_t old_count = log_hub_old(s->hub, old, LOGS_MAX);
 
-	TRY(log_hub_open(&conf, why, &s->hub));
-	s->logs = calloc(s->worker_count, sizeof(struct log *));
+	s->logs = calloc(s->worker_count + old_count, sizeof(struct log *));
 	if (s->logs == NULL)
 		return why_set(why, ERR_NOMEM, "no memory for logs");
-	for (unsigned i = 0; i < s->worker_count; i++)
-		TRY(log_open(s->hub, i, why, &s->logs[i]));
+	for (; s->log_count < s->worker_count; s->log_count++)
+		TRY(log_open(s->hub, (unsigned)s->log_count, why, &s->logs[s->log_count]));
+	for (size_t i = 0; i < old_count; i++) {
+		TRY(log_open(s->hub, old[i], why, &s->logs[s->log_count]));
+		log_finish(s->logs[s->log_count++]);
+	}
 	return ERR_OK;
+}
+
+/* A replay may run beside the service: its log is in memory. */
+static enum err open_logs(struct service *s, const struct options *o, struct why *why)
+{
+	char dir[PATH_BYTES];
+	struct log_conf conf = { .max_bytes = o->log.max_bytes,
+				 .policy = (enum log_policy)o->log.policy,
+				 .sync = (enum log_sync)o->log.sync,
+				 .memory_bytes = o->log.memory_bytes,
+				 .min_free_bytes = o->log.min_free_bytes,
+				 .max_age_ms = (int64_t)o->log.max_age_s * 1000,
+				 .codec = (enum log_codec)o->log.codec,
+				 .worker_count = s->worker_count };
+
+	if (!s->setup.is_replay && conf.sync != LOG_SYNC_OFF) {
+		if (snprintf(dir, sizeof(dir), "%s/log", o->state) >= (int)sizeof(dir))
+			return why_set(why, ERR_CONF, "%s: path too long", o->state);
+		conf.dir = dir;
+	} else {
+		conf.sync = LOG_SYNC_OFF;
+	}
+	TRY(log_hub_open(&conf, why, &s->hub));
+	return open_each_log(s, why);
 }
 
 static enum err open_sinks(struct service *s, const struct generation *g, struct why *why)
@@ -112,9 +142,10 @@ static enum err open_sinks(struct service *s, const struct generation *g, struct
 		confs[i].ops = sink_type_find(o->sinks[i].type);
 		confs[i].name = o->sinks[i].name;
 		confs[i].conf = o->sinks[i].conf;
+		confs[i].from = (enum log_start)o->sinks[i].from;
 		must(confs[i].ops != NULL);
 	}
-	e = sinks_open(confs, o->sink_count, s->hub, s->logs, s->worker_count, o->state,
+	e = sinks_open(confs, o->sink_count, s->hub, s->logs, s->log_count, o->state,
 		       &g->catalog->fields, g->schema_text, why, &s->sinks);
 	free(confs);
 	return e;
@@ -216,6 +247,7 @@ enum err service_open(const struct service_setup *setup, struct service **out, s
 
 enum err service_start(struct service *s, struct why *why)
 {
+	TRY(log_hub_start(s->hub, why));
 	TRY(sinks_start(s->sinks, why));
 	return s->setup.is_replay ? ERR_OK : workers_start(s->workers, why);
 }
@@ -437,6 +469,7 @@ void service_stop(struct service *s)
 	if (s->ctl != NULL)
 		control_step(s);
 	sinks_stop(s->sinks, 0);
+	log_hub_stop(s->hub);
 }
 
 void service_close(struct service *s)
@@ -448,10 +481,10 @@ void service_close(struct service *s)
 	workers_close(s->workers);
 	if (s->sinks != NULL)
 		sinks_close(s->sinks);
-	for (unsigned i = 0; s->logs != NULL && i < s->worker_count; i++) {
-		if (s->logs[i] != NULL)
-			log_close(s->logs[i]);
-	}
+	if (s->hub != NULL)
+		log_hub_stop(s->hub);
+	for (size_t i = 0; i < s->log_count; i++)
+		log_close(s->logs[i]);
 	free(s->logs);
 	if (s->state_lock >= 0)
 		(void)close(s->state_lock);

@@ -44,6 +44,7 @@ struct service {
 	uint64_t generation_number;
 	struct log_hub *hub;
 	struct log **logs;
+	size_t log_count; /* those of the workers first */
 	unsigned worker_count;
 	struct workers *workers;
 	struct sinks *sinks;

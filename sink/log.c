@@ -5,12 +5,18 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/crc32c.h"
 #include "base/must.h"
 #include "sink/log_parts.h"
 
 #define FRAME_OVERHEAD sizeof(struct log_entry)
 #define FRAME_VERSION 1
+
+static void log_destroy(struct log *log)
+{
+	log_disk_close(log);
+	(void)pthread_mutex_destroy(&log->lock);
+	free(log);
+}
 
 enum err log_open(struct log_hub *hub, unsigned worker, struct why *why, struct log **out)
 {
@@ -21,7 +27,16 @@ enum err log_open(struct log_hub *hub, unsigned worker, struct why *why, struct 
 		return why_set(why, ERR_NOMEM, "log %u: no memory", worker);
 	log->hub = hub;
 	log->worker = worker;
+	log->end_lsn = &log->own_end;
 	(void)pthread_mutex_init(&log->lock, NULL);
+	if (hub->dir_fd >= 0) {
+		enum err e = log_recover(log, why);
+
+		if (e != ERR_OK) {
+			log_destroy(log);
+			return e;
+		}
+	}
 	(void)pthread_mutex_lock(&hub->lock);
 	if (hub->log_count < LOG_LOGS_MAX) {
 		hub->logs[hub->log_count++] = log;
@@ -29,8 +44,7 @@ enum err log_open(struct log_hub *hub, unsigned worker, struct why *why, struct 
 	}
 	(void)pthread_mutex_unlock(&hub->lock);
 	if (!is_added) {
-		(void)pthread_mutex_destroy(&log->lock);
-		free(log);
+		log_destroy(log);
 		return why_set(why, ERR_LIMIT, "log %u: more than %d logs", worker, LOG_LOGS_MAX);
 	}
 	*out = log;
@@ -84,22 +98,12 @@ void log_close(struct log *log)
 	if (log->slab != NULL)
 		log_hold_drop(log, log->slab, &list);
 	log_slab_give(hub, list);
-	(void)pthread_mutex_destroy(&log->lock);
-	free(log);
-}
-
-static uint32_t crc_of(const struct log_frame_head *head, const uint8_t *body)
-{
-	size_t skipped = offsetof(struct log_frame_head, first_lsn);
-	uint32_t crc =
-		crc32c(head->epoch, (const uint8_t *)head + skipped, sizeof(*head) - skipped);
-
-	return crc32c(crc, body, head->body_bytes);
+	log_destroy(log);
 }
 
 bool log_frame_is_sound(const struct log_frame *frame)
 {
-	return frame->head.crc == 0 || frame->head.crc == crc_of(&frame->head, frame->body);
+	return frame->head.crc == 0 || frame->head.crc == log_frame_crc(&frame->head, frame->body);
 }
 
 static void count_sealed(struct log_hub *hub, uint64_t records, uint64_t octets)
@@ -125,7 +129,7 @@ void log_flush(struct log *log)
 	records = e->head.record_count;
 	e->head.plain_bytes = e->head.body_bytes;
 	if (log->hub->conf.has_crc)
-		e->head.crc = crc_of(&e->head, log_entry_body(e));
+		e->head.crc = log_frame_crc(&e->head, log_entry_body(e));
 	e->sealed_ms = clock_mono_ms();
 	(void)pthread_mutex_lock(&log->lock);
 	e->is_linked = true;
@@ -137,7 +141,8 @@ void log_flush(struct log *log)
 		log->newest->next = e;
 	log->newest = e;
 	log->sealed_lsn = log_entry_end(e);
-	if (log->readers == NULL)
+	/* On disk the commit thread may be looking at it. */
+	if (log->readers == NULL && log->disk == NULL)
 		log_unlink_oldest(log, &list);
 	(void)pthread_mutex_unlock(&log->lock);
 	log_slab_give(log->hub, list);
@@ -162,7 +167,7 @@ void log_finish(struct log *log)
 
 uint64_t log_end_lsn(const struct log *log)
 {
-	return atomic_load_explicit(&log->end_lsn, memory_order_acquire);
+	return atomic_load_explicit(log->end_lsn, memory_order_acquire);
 }
 
 uint64_t log_sealed_lsn(struct log *log)
@@ -177,7 +182,7 @@ uint64_t log_sealed_lsn(struct log *log)
 
 uint64_t log_durable_lsn(struct log *log)
 {
-	return log_sealed_lsn(log);
+	return log->disk == NULL ? log_sealed_lsn(log) : log_durable(log);
 }
 
 unsigned log_worker(const struct log *log)
@@ -220,14 +225,13 @@ static bool evict_one(struct log_hub *hub)
 	(void)pthread_mutex_lock(&log->lock);
 	if (log->oldest != NULL) {
 		for (struct log_reader *r = log->readers; r != NULL; r = r->next)
-			lost += log_reader_lose(r, log->oldest);
+			lost += log_reader_lose(r, log->oldest->head.first_lsn,
+						log_entry_end(log->oldest), LOG_LOST_MAX_BYTES);
 		log_unlink_oldest(log, &list);
 	}
 	(void)pthread_mutex_unlock(&log->lock);
 	log_slab_give(hub, list);
-	(void)pthread_mutex_lock(&hub->lock);
-	stat_add(hub->stat, LOG_STAT_EVICTED, lost);
-	(void)pthread_mutex_unlock(&hub->lock);
+	log_add(hub, LOG_STAT_EVICTED, lost);
 	return true;
 }
 
@@ -242,7 +246,7 @@ static bool charge(struct log *log, size_t room)
 	(void)pthread_mutex_lock(&log->lock);
 	is_first = log->slab_count == 0;
 	(void)pthread_mutex_unlock(&log->lock);
-	if (is_first || before + room <= hub->conf.max_bytes)
+	if (is_first || before + room <= hub->conf.memory_bytes)
 		return true;
 	(void)atomic_fetch_sub(&hub->bytes, room);
 	return false;
@@ -277,7 +281,8 @@ static enum err new_slab(struct log *log, size_t need)
 	if (leave_slab(log, room))
 		return ERR_OK;
 	while (!charge(log, room)) {
-		if (log->hub->conf.policy == LOG_BLOCK || !evict_one(log->hub))
+		/* On disk, room is made there, and then here. */
+		if (log->disk != NULL || log->hub->conf.policy == LOG_BLOCK || !evict_one(log->hub))
 			return ERR_FULL;
 	}
 	log->slab = log_slab_take(log->hub, room);
@@ -307,6 +312,7 @@ static void open_frame(struct log *log, uint32_t schema)
 	log->open = e;
 	log->open_octets = 0;
 	log->opened_ms = clock_mono_ms();
+	e->opened_ms = log->opened_ms;
 }
 
 enum err log_append(struct log *log, const struct log_batch *b, uint64_t *first_lsn)
@@ -333,6 +339,8 @@ enum err log_append(struct log *log, const struct log_batch *b, uint64_t *first_
 	log->open->head.body_bytes += b->bytes;
 	log->open->head.record_count += b->record_count;
 	log->open_octets += b->bytes;
-	atomic_store_explicit(&log->end_lsn, lsn + b->record_count, memory_order_release);
+	atomic_store_explicit(log->end_lsn, lsn + b->record_count, memory_order_release);
+	if (log->hub->conf.sync == LOG_SYNC_EACH)
+		log_flush(log);
 	return ERR_OK;
 }

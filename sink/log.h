@@ -32,6 +32,8 @@
 #define LOG_COMMIT_MS 100
 #define LOG_RECORD_MAX (16u << 20)  /* octets of one record's payload */
 #define LOG_FRAME_MAGIC 0x52464c53u /* "SLFR" */
+#define LOG_SINK_BYTES 72	    /* of a sink's name, with its end */
+#define LOG_TROUBLE_BYTES 160
 
 /* Before each record; 48 octets. */
 struct log_head {
@@ -121,12 +123,32 @@ uint8_t *log_batch_reserve(struct log_batch *b, size_t payload_max);
 /* Completes the reserved record; head->bytes octets of payload were written. */
 void log_batch_commit(struct log_batch *b, const struct log_head *head);
 
+/* Why a reader does not get a record. */
+enum log_loss {
+	LOG_LOST_MAX_BYTES, /* made room */
+	LOG_LOST_MAX_AGE,   /* grew too old */
+	LOG_LOST_CORRUPT,   /* was durable and could not be read back */
+	LOG_LOST_UNSYNCED,  /* went in a crash before it was durable */
+	LOG_LOSS_COUNT
+};
+
 struct log_hub;
 struct log;
 struct log_reader;
+struct log_cursor;
 
+/* On disk: takes the directory, which nobody else may use, and reads what is known of sinks.  Then
+ * log_open() for each worker, and for each of log_hub_old(); then cursors and readers; then
+ * log_hub_start(), before which nothing is written. */
 enum err log_hub_open(const struct log_conf *conf, struct why *why, struct log_hub **out);
-void log_hub_close(struct log_hub *hub); /* after all logs and readers */
+/* Numbers of workers whose logs an earlier life left and that there are no more, at most `max`. */
+size_t log_hub_old(const struct log_hub *hub, unsigned *workers, size_t max);
+/* Starts the commit thread of a log on disk; cursors of sinks that have no reader are forgotten. */
+enum err log_hub_start(struct log_hub *hub, struct why *why);
+/* Everything sealed becomes durable, cursors are stored, the thread ends.  Idempotent. */
+void log_hub_stop(struct log_hub *hub);
+void log_hub_close(struct log_hub *hub);	    /* after all logs and readers */
+bool log_hub_is_durable(const struct log_hub *hub); /* on disk */
 
 /* Number of a name, added when new; names are for ever.  Any thread; takes a lock, so ask once and
  * keep the answer.  ERR_LIMIT past 2^20 names of a kind (65 535 event types). */
@@ -164,9 +186,10 @@ struct log_record {
 	uint64_t lsn;
 };
 
-/* A reader of one log for the sink of that name, from the oldest record or from the end. */
+/* A reader of one log that nobody remembers, from the oldest record or from the end; the name is for
+ * messages. */
 enum log_start { LOG_FROM_OLDEST, LOG_FROM_END };
-enum err log_reader_open(struct log *log, const char *sink, enum log_start from, struct why *why,
+enum err log_reader_open(struct log *log, const char *name, enum log_start from, struct why *why,
 			 struct log_reader **out);
 void log_reader_close(struct log_reader *r);
 
@@ -183,8 +206,8 @@ uint64_t log_reader_done_lsn(const struct log_reader *r);  /* any thread */
 uint64_t log_reader_next_lsn(const struct log_reader *r);  /* the next that it will read */
 /* Records from start to end that are neither done nor evicted; any thread. */
 uint64_t log_reader_pending(const struct log_reader *r);
-/* Records that made room before this reader read them, or that it could not read again. */
-uint64_t log_reader_evicted(const struct log_reader *r); /* any thread */
+/* Records that this reader did not get, or could not read again; any thread. */
+uint64_t log_reader_lost(const struct log_reader *r, enum log_loss why);
 /* Waits until everything below `lsn`, which is not above what is sealed, is safe from a crash: ERR_OK, or
  * ERR_AGAIN after `timeout_ms`.  A sink that promises never to deliver twice asks before it delivers. */
 enum err log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms);
@@ -196,6 +219,26 @@ void log_reader_committed(struct log_reader *r, uint64_t lsn);
 const struct log *log_reader_log(const struct log_reader *r);
 unsigned log_worker(const struct log *log);
 
+/*
+ * What a sink must not forget: how far it is in each log, and its counters as of there.
+ *
+ *	log_cursor_open(hub, sink, descs, count, &cursor, &why)
+ *	log_cursor_counts(cursor)		as stored by an earlier life, in the order of `descs`
+ *	log_cursor_reader(cursor, log, from, &why, &reader)	for each log; goes on where the sink was
+ *	log_cursor_publish(cursor, stat, loss_stats)	by the sink's thread, between two of its polls
+ *
+ * The commit thread stores what was published last, once all of it is durable.  `loss_stats` are the ids in
+ * `stat` of each enum log_loss; this call brings them up to date.
+ */
+enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct stat_desc *descs,
+			 size_t count, struct why *why, struct log_cursor **out);
+/* `from` is for a log that the sink does not know yet. */
+enum err log_cursor_reader(struct log_cursor *c, struct log *log, enum log_start from,
+			   struct why *why, struct log_reader **out);
+const uint64_t *log_cursor_counts(const struct log_cursor *c);
+void log_cursor_publish(struct log_cursor *c, struct stat_set *stat,
+			const size_t loss_stats[LOG_LOSS_COUNT]);
+
 /* Is the frame as it was sealed?  True when it has no crc. */
 bool log_frame_is_sound(const struct log_frame *frame);
 /* Walks a frame: `at` starts at 0 and is moved on, `out` is the same at each call; false at the end. */
@@ -205,9 +248,9 @@ bool log_frame_next(const struct log_frame *frame, size_t *at, struct log_record
 void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms);
 /* Wakes all waiters (stop, reload). */
 void log_hub_wake(struct log_hub *hub);
-uint64_t log_hub_bytes(const struct log_hub *hub); /* in use now; any thread */
+uint64_t log_hub_bytes(const struct log_hub *hub); /* in use now, of max_bytes; any thread */
 uint64_t log_hub_max_bytes(const struct log_hub *hub);
-/* More than three quarters in use: whoever can wait before the next append, should.  Any thread. */
+/* More than four fifths in use: whoever can wait before the next append, should.  Any thread. */
 bool log_hub_is_high(const struct log_hub *hub);
 struct stat_set *log_hub_stat(struct log_hub *hub);
 

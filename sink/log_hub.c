@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/must.h"
@@ -29,11 +30,30 @@ enum err log_hub_open(const struct log_conf *conf, struct why *why, struct log_h
 		return why_set(why, ERR_NOMEM, "log: no memory");
 	}
 	hub->conf = *conf;
+	if (hub->conf.memory_bytes == 0 ||
+	    (conf->dir == NULL && conf->max_bytes < conf->memory_bytes))
+		hub->conf.memory_bytes = conf->max_bytes;
+	if (hub->conf.io == NULL)
+		hub->conf.io = &log_io_system;
+	hub->dir_fd = -1;
+	hub->lock_fd = -1;
 	(void)pthread_mutex_init(&hub->lock, NULL);
 	(void)pthread_condattr_init(&monotonic);
 	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&hub->wake, &monotonic);
+	(void)pthread_cond_init(&hub->synced, &monotonic);
 	(void)pthread_condattr_destroy(&monotonic);
+	if (conf->dir != NULL && conf->sync != LOG_SYNC_OFF) {
+		enum err e;
+
+		hub->dir = strdup(conf->dir);
+		e = hub->dir == NULL ? why_set(why, ERR_NOMEM, "log: no memory")
+				     : log_dir_open(hub, why);
+		if (e != ERR_OK) {
+			log_hub_close(hub);
+			return e;
+		}
+	}
 	*out = hub;
 	return ERR_OK;
 }
@@ -42,7 +62,10 @@ void log_hub_close(struct log_hub *hub)
 {
 	if (hub == NULL)
 		return;
+	log_hub_stop(hub);
 	must(hub->log_count == 0);
+	log_live_close(hub->live, hub->is_clean);
+	log_dir_close(hub);
 	while (hub->pool != NULL) {
 		struct log_slab *next = hub->pool->next;
 
@@ -52,6 +75,7 @@ void log_hub_close(struct log_hub *hub)
 	for (size_t k = 0; k < LOG_NAME_KINDS; k++)
 		log_names_fini(&hub->names[k]);
 	(void)pthread_cond_destroy(&hub->wake);
+	(void)pthread_cond_destroy(&hub->synced);
 	(void)pthread_mutex_destroy(&hub->lock);
 	stat_set_free(hub->stat);
 	free(hub);
@@ -127,19 +151,34 @@ void log_hub_wake(struct log_hub *hub)
 	(void)pthread_mutex_unlock(&hub->lock);
 }
 
+void log_add(struct log_hub *hub, enum log_stat stat, uint64_t n)
+{
+	if (n == 0)
+		return;
+	(void)pthread_mutex_lock(&hub->lock);
+	stat_add(hub->stat, stat, n);
+	(void)pthread_mutex_unlock(&hub->lock);
+}
+
+bool log_hub_is_durable(const struct log_hub *hub)
+{
+	return hub->dir_fd >= 0;
+}
+
 uint64_t log_hub_bytes(const struct log_hub *hub)
 {
-	return atomic_load(&hub->bytes);
+	return atomic_load(log_hub_is_durable(hub) ? &hub->disk_bytes : &hub->bytes);
 }
 
 uint64_t log_hub_max_bytes(const struct log_hub *hub)
 {
-	return hub->conf.max_bytes;
+	return log_hub_is_durable(hub) ? hub->conf.max_bytes : hub->conf.memory_bytes;
 }
 
 bool log_hub_is_high(const struct log_hub *hub)
 {
-	return log_hub_bytes(hub) > hub->conf.max_bytes / 4 * 3;
+	return log_hub_bytes(hub) > log_hub_max_bytes(hub) / 5 * 4 ||
+	       atomic_load(&hub->bytes) > hub->conf.memory_bytes / 5 * 4;
 }
 
 struct stat_set *log_hub_stat(struct log_hub *hub)

@@ -18,10 +18,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/thread.h"
 #include "sink/log.h"
+#include "sink/log_format.h"
+#include "sink/log_io.h"
+#include "sink/log_live.h"
+#include "sink/log_scan.h"
 
-#define LOG_LOGS_MAX 256
-#define LOG_GAPS_MAX 8
+#define LOG_LOGS_MAX 512 /* workers of now, and those of earlier lives */
+#define LOG_GAPS_FIRST 8
+#define LOG_PATH_BYTES 4096
 #define LOG_POOL_MAX 64 /* slabs kept for later; 16 MiB */
 #define LOG_NAME_CHUNK 4096
 #define LOG_NAME_CHUNKS 256
@@ -39,6 +45,7 @@ struct log_entry {
 	struct log_entry *next; /* newer */
 	struct log_entry *prev;
 	struct log_slab *slab;
+	int64_t opened_ms;
 	int64_t sealed_ms;
 	uint32_t pins; /* readers that look at it */
 	uint32_t is_linked;
@@ -55,10 +62,77 @@ static inline uint64_t log_entry_end(const struct log_entry *e)
 	return e->head.first_lsn + e->head.record_count;
 }
 
+/* A segment of a log; all of it under log->lock. */
+struct log_segment {
+	struct log_segment *next; /* newer */
+	struct log_segment *prev;
+	uint64_t first_lsn;
+	uint64_t end_lsn; /* one past the last durable record */
+	uint64_t previous_end;
+	uint64_t sequence;
+	uint64_t bytes;	   /* of the file */
+	int64_t newest_ms; /* monotonic: when its newest record came, as far as that is known */
+	uint32_t users;	   /* readers that have it open */
+	enum log_hole hole;
+	bool is_ours; /* of this life: its numbers are the hub's */
+	bool is_gone; /* out of the list: its last user frees it */
+};
+
+/* Numbers that the frames of a segment have names for already. */
+struct log_known {
+	uint64_t *bits;
+	uint32_t words;
+};
+
+struct log_octets {
+	uint8_t *octets;
+	size_t bytes;
+	size_t room;
+};
+
+/* The segment that is written; the commit thread's own. */
+struct log_writer {
+	int fd; /* -1: none is open */
+	uint32_t epoch;
+	uint64_t at;
+	uint64_t bytes;	      /* of the file */
+	uint64_t written_lsn; /* one past the last that was written */
+	uint64_t previous_end;
+	enum log_hole hole;
+	uint64_t unsynced_octets;
+	int64_t unsynced_ms; /* when the oldest of them was appended */
+	uint64_t sequence;   /* of the next segment */
+	bool is_dir_dirty;
+	bool has_spare;
+	bool has_trouble;
+	int64_t retry_ms;
+	struct log_known known[LOG_NAME_KINDS];
+	struct log_octets names;
+	struct log_octets packed;
+};
+
+/* A log's directory. */
+struct log_disk {
+	int dir_fd;
+	char name[16];		/* in the hub's directory */
+	bool is_old;		/* of more workers than there are now: read to its end */
+	uint64_t begin_lsn;	/* where this life began, */
+	uint64_t begin_durable; /* and how far the log had been durable before */
+	uint64_t tail_at;	/* where the sound part of the newest segment ended then */
+	struct log_writer writer;
+	/* under log->lock */
+	struct log_segment *oldest;
+	struct log_segment *newest;
+	size_t segment_count;
+};
+
 struct log {
 	struct log_hub *hub;
 	unsigned worker;
-	_Atomic uint64_t end_lsn;
+	_Atomic uint64_t *end_lsn; /* in the hub's live page, or own_end */
+	_Atomic uint64_t own_end;
+	_Atomic uint64_t durable_lsn; /* on disk only */
+	struct log_disk *disk;	      /* NULL: in memory only */
 
 	pthread_mutex_t lock;
 	struct log_entry *oldest;
@@ -75,10 +149,19 @@ struct log {
 	uint64_t open_octets;
 };
 
-/* Records that were evicted before a reader read them. */
+/* Records that are lost to a reader. */
 struct log_gap {
 	uint64_t first;
 	uint64_t end;
+	enum log_loss why;
+};
+
+/* A reader that is behind: the segment it reads. */
+struct log_back {
+	struct log_scan scan;
+	struct log_segment *segment; /* it is a user of it; NULL: none */
+	struct log_frame frame;	     /* read, and not given yet */
+	bool has_frame;
 };
 
 struct log_reader {
@@ -88,10 +171,55 @@ struct log_reader {
 	uint64_t start_lsn;
 	_Atomic uint64_t next_lsn;
 	_Atomic uint64_t done_lsn;
-	_Atomic uint64_t evicted;
-	struct log_gap gaps[LOG_GAPS_MAX]; /* above done_lsn, oldest first */
+	_Atomic uint64_t lost[LOG_LOSS_COUNT];
+	struct log_gap *gaps; /* above done_lsn, oldest first, apart from each other */
 	size_t gap_count;
-	char sink[64];
+	size_t gap_room;
+	struct log_cursor *cursor; /* NULL: nobody remembers this reader */
+	_Atomic uint64_t stored_lsn;
+	struct log_back *back;
+	char sink[LOG_SINK_BYTES];
+};
+
+/* What of a sink is known of one log. */
+struct log_place {
+	unsigned worker;
+	uint64_t start;
+	uint64_t done;
+	uint64_t oldest; /* below it, records made room */
+	uint64_t end;	 /* of the log, durable, at that time */
+};
+
+#define LOG_COUNTS_MAX 64
+
+struct log_snapshot {
+	struct log_place places[LOG_LOGS_MAX];
+	size_t place_count;
+	uint64_t counts[LOG_COUNTS_MAX];
+};
+
+struct log_cursor {
+	struct log_cursor *next;
+	struct log_hub *hub;
+	char sink[LOG_SINK_BYTES];
+	const struct stat_desc *descs;
+	size_t count;
+	bool is_used;	 /* a sink of that name is there */
+	bool is_damaged; /* neither slot could be read */
+	char *text;	 /* as loaded, until it is known what the counters are */
+	struct log_reader *readers[LOG_LOGS_MAX];
+	size_t reader_count;
+	/* the sink's thread's own */
+	struct log_snapshot draft;
+	uint64_t lost[LOG_LOSS_COUNT]; /* counted so far */
+	/* under hub->lock */
+	struct log_snapshot published;
+	/* the commit thread's own */
+	struct log_snapshot taken;
+	struct log_snapshot stored;
+	uint64_t sequence;
+	int slot;
+	int fd; /* -1: not open */
 };
 
 struct log_name {
@@ -109,7 +237,31 @@ struct log_names {
 
 struct log_hub {
 	struct log_conf conf;
-	_Atomic uint64_t bytes;
+	char *dir;
+	int dir_fd; /* -1: in memory only */
+	int lock_fd;
+	uint8_t id[LOG_ID_BYTES];
+	uint64_t segment_bytes;
+	struct log_live *live;
+	struct log_cursor *cursors;
+	bool is_gated; /* what lies in the logs is of other workers: it goes first */
+	struct thread *committer;
+	struct stat_flag stop;
+	struct stat_flag wants_commit;
+	bool is_clean; /* everything was durable when the commit thread ended */
+	_Atomic uint64_t disk_bytes;
+	_Atomic uint64_t bytes; /* of memory */
+	/* the commit thread's own */
+	int64_t next_store_ms;
+	int64_t next_look_ms;
+	bool may_not_grow; /* full, for the file system or for max_bytes */
+	/* under lock */
+	pthread_cond_t synced;
+	uint64_t commits;		 /* cycles of the commit thread that are over */
+	char trouble[LOG_TROUBLE_BYTES]; /* why nothing can be written; "": it can */
+	uint64_t sync_us_last;
+	uint64_t sync_us_most;
+	/* */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	uint64_t sealed; /* frames sealed, logs finished, wakes */
@@ -131,8 +283,54 @@ void log_hold_drop(struct log *log, struct log_slab *slab, struct log_slab **lis
 void log_unlink_oldest(struct log *log, struct log_slab **list);
 /* Under log->lock: frees every frame that all readers are done with. */
 void log_free_done(struct log *log, struct log_slab **list);
-/* Under log->lock: the frame makes room unread; records that readers lose by that. */
-uint64_t log_reader_lose(struct log_reader *r, const struct log_entry *e);
+/* Under log->lock: [first, end) is gone; how many of these records the reader lost by that. */
+uint64_t log_reader_lose(struct log_reader *r, uint64_t first, uint64_t end, enum log_loss why);
+/* Under log->lock: the least that is done of all readers, UINT64_MAX without any. */
+uint64_t log_done_by_all(const struct log *log);
+/* The first that a reader could still read; under log->lock. */
+uint64_t log_oldest_lsn(const struct log *log);
+void log_add(struct log_hub *hub, enum log_stat stat, uint64_t n);
+static inline uint64_t log_durable(const struct log *log)
+{
+	return atomic_load_explicit(&log->durable_lsn, memory_order_acquire);
+}
+
+/* log_recover.c: what an earlier life left; makes log->disk. */
+enum err log_recover(struct log *log, struct why *why);
+void log_disk_close(struct log *log);
+/* Under log->lock. */
+void log_segment_add(struct log_disk *disk, struct log_segment *segment);
+void log_segment_del(struct log_disk *disk, struct log_segment *segment);
+void log_segment_name(uint64_t first_lsn, char out[LOG_SEGMENT_NAME_BYTES]);
+/* A piece of a segment that could not be read is put aside, once. */
+void log_quarantine(struct log *log, int fd, uint64_t first_lsn, uint64_t from, uint64_t to);
+
+/* log_writer.c: the commit thread's.  ERR_FULL: there is no room; ERR_IO: errno says why. */
+enum err log_writer_put(struct log *log, const struct log_entry *e);
+enum err log_writer_sync(struct log *log);
+void log_writer_abandon(struct log *log);
+void log_writer_spare(struct log *log);
+/* Takes away the segment, which is in the list no more. */
+void log_writer_remove(struct log *log, struct log_segment *segment);
+void log_writer_fini(struct log *log);
+
+/* log_back.c: the next frame at or above next_lsn from disk; ERR_AGAIN: look in memory again. */
+enum err log_back_next(struct log_reader *r, struct log_frame *out);
+void log_back_close(struct log_reader *r);
+
+/* log_cursor.c */
+enum err log_cursors_load(struct log_hub *hub, struct why *why);
+void log_cursors_drop(struct log_hub *hub); /* of sinks that are no more */
+void log_cursors_take(struct log_hub *hub);
+enum err log_cursors_store(struct log_hub *hub);
+void log_cursors_free(struct log_hub *hub);
+const struct log_place *log_cursor_place(const struct log_cursor *c, unsigned worker);
+void log_cursor_detach(struct log_cursor *c, const struct log_reader *r);
+
+/* log_dir.c */
+enum err log_dir_open(struct log_hub *hub, struct why *why);
+void log_dir_close(struct log_hub *hub);
+int log_dir_make(int dir_fd, const char *name);
 
 void log_names_fini(struct log_names *names);
 

@@ -16,8 +16,44 @@ static void set(_Atomic uint64_t *lsn, uint64_t v)
 	atomic_store_explicit(lsn, v, memory_order_relaxed);
 }
 
-enum err log_reader_open(struct log *log, const char *sink, enum log_start from, struct why *why,
-			 struct log_reader **out)
+uint64_t log_oldest_lsn(const struct log *log)
+{
+	uint64_t oldest = log->oldest == NULL ? log->sealed_lsn : log->oldest->head.first_lsn;
+
+	if (log->disk != NULL && log->disk->oldest != NULL && log->disk->oldest->first_lsn < oldest)
+		return log->disk->oldest->first_lsn;
+	return oldest;
+}
+
+/* Under the lock: where a sink begins that is not known yet. */
+static uint64_t start_of(const struct log *log, enum log_start from)
+{
+	return from == LOG_FROM_END ? log_end_lsn(log) : log_oldest_lsn(log);
+}
+
+/* Under the lock: where the sink was, and what it cannot get any more. */
+static void go_on(struct log_reader *r, enum log_start from)
+{
+	const struct log *log = r->log;
+	const struct log_place *p =
+		r->cursor == NULL ? NULL : log_cursor_place(r->cursor, log->worker);
+	uint64_t oldest = log_oldest_lsn(log);
+
+	/* Twice is better than never. */
+	if (r->cursor != NULL && r->cursor->is_damaged)
+		from = LOG_FROM_OLDEST;
+	r->start_lsn = p == NULL ? start_of(log, from) : p->start;
+	set(&r->done_lsn, p == NULL ? r->start_lsn : p->done);
+	set(&r->next_lsn, get(&r->done_lsn));
+	set(&r->stored_lsn, get(&r->done_lsn));
+	/* What made room before it was read; the rest that is missing is found where it should be. */
+	if (p != NULL && p->done < p->oldest && p->done < oldest)
+		(void)log_reader_lose(r, p->done, p->oldest < oldest ? p->oldest : oldest,
+				      LOG_LOST_MAX_BYTES);
+}
+
+static enum err open_reader(struct log *log, const char *sink, struct log_cursor *cursor,
+			    enum log_start from, struct why *why, struct log_reader **out)
 {
 	struct log_reader *r = calloc(1, sizeof(*r));
 
@@ -25,18 +61,28 @@ enum err log_reader_open(struct log *log, const char *sink, enum log_start from,
 		return why_set(why, ERR_NOMEM, "sink %s: no memory for a reader", sink);
 	r->log = log;
 	(void)snprintf(r->sink, sizeof(r->sink), "%s", sink);
+	r->cursor = cursor;
 	(void)pthread_mutex_lock(&log->lock);
-	if (from == LOG_FROM_END)
-		r->start_lsn = log_end_lsn(log);
-	else
-		r->start_lsn = log->oldest == NULL ? log->sealed_lsn : log->oldest->head.first_lsn;
-	set(&r->next_lsn, r->start_lsn);
-	set(&r->done_lsn, r->start_lsn);
+	go_on(r, from);
 	r->next = log->readers;
 	log->readers = r;
 	(void)pthread_mutex_unlock(&log->lock);
+	if (r->cursor != NULL)
+		r->cursor->readers[r->cursor->reader_count++] = r;
 	*out = r;
 	return ERR_OK;
+}
+
+enum err log_reader_open(struct log *log, const char *name, enum log_start from, struct why *why,
+			 struct log_reader **out)
+{
+	return open_reader(log, name, NULL, from, why, out);
+}
+
+enum err log_cursor_reader(struct log_cursor *c, struct log *log, enum log_start from,
+			   struct why *why, struct log_reader **out)
+{
+	return open_reader(log, c->sink, c, from, why, out);
 }
 
 /* Under the lock: the sink no longer looks at what it read last. */
@@ -52,7 +98,7 @@ static void unpin(struct log_reader *r, struct log_slab **list)
 		log_hold_drop(r->log, e->slab, list);
 }
 
-void log_free_done(struct log *log, struct log_slab **list)
+uint64_t log_done_by_all(const struct log *log)
 {
 	uint64_t done = UINT64_MAX;
 
@@ -60,6 +106,16 @@ void log_free_done(struct log *log, struct log_slab **list)
 		if (get(&r->done_lsn) < done)
 			done = get(&r->done_lsn);
 	}
+	return done;
+}
+
+/* On disk, a frame is needed in memory until it is durable. */
+void log_free_done(struct log *log, struct log_slab **list)
+{
+	uint64_t done = log_done_by_all(log);
+
+	if (log->disk != NULL && done > log_durable(log))
+		done = log_durable(log);
 	while (log->oldest != NULL && log_entry_end(log->oldest) <= done)
 		log_unlink_oldest(log, list);
 }
@@ -83,6 +139,10 @@ void log_reader_close(struct log_reader *r)
 	log_free_done(log, &list);
 	(void)pthread_mutex_unlock(&log->lock);
 	log_slab_give(log->hub, list);
+	log_back_close(r);
+	if (r->cursor != NULL)
+		log_cursor_detach(r->cursor, r);
+	free(r->gaps);
 	free(r);
 }
 
@@ -123,7 +183,23 @@ static void cut_front(struct log_frame *frame, uint64_t lsn)
 	frame->head.plain_bytes = frame->bytes;
 }
 
-enum err log_reader_next(struct log_reader *r, struct log_frame *out)
+/* What an earlier number of workers left goes before anything new: an exporter may be another worker's
+ * now, and its records stay in their order. */
+static bool is_held_back(const struct log_reader *r)
+{
+	const struct log_cursor *c = r->cursor;
+
+	if (!r->log->hub->is_gated || c == NULL || get(&r->next_lsn) < r->log->disk->begin_lsn)
+		return false;
+	for (size_t i = 0; i < c->reader_count; i++) {
+		if (get(&c->readers[i]->next_lsn) < c->readers[i]->log->disk->begin_lsn)
+			return true;
+	}
+	return false;
+}
+
+/* From memory: ERR_ABSENT when what comes next is on disk. */
+static enum err next_in_memory(struct log_reader *r, struct log_frame *out)
 {
 	struct log *log = r->log;
 	struct log_slab *list = NULL;
@@ -136,6 +212,10 @@ enum err log_reader_next(struct log_reader *r, struct log_frame *out)
 	unpin(r, &list);
 	none = log->is_finished ? ERR_CLOSED : ERR_AGAIN;
 	lsn = get(&r->next_lsn);
+	if (log->disk != NULL && lsn < (e == NULL ? log->sealed_lsn : e->head.first_lsn)) {
+		e = NULL;
+		none = ERR_ABSENT;
+	}
 	if (e != NULL) {
 		e->pins++;
 		r->at = e;
@@ -153,6 +233,28 @@ enum err log_reader_next(struct log_reader *r, struct log_frame *out)
 	return ERR_OK;
 }
 
+enum err log_reader_next(struct log_reader *r, struct log_frame *out)
+{
+	for (;;) {
+		uint64_t lsn;
+		enum err e;
+
+		if (is_held_back(r))
+			return ERR_AGAIN;
+		e = next_in_memory(r, out);
+		if (e != ERR_ABSENT) {
+			log_back_close(r);
+			return e;
+		}
+		lsn = get(&r->next_lsn);
+		e = log_back_next(r, out);
+		if (e == ERR_OK && lsn > out->head.first_lsn)
+			cut_front(out, lsn);
+		if (e != ERR_AGAIN)
+			return e;
+	}
+}
+
 /* Records of [first, end) that were lost unread. */
 static uint64_t lost_within(const struct log_reader *r, uint64_t first, uint64_t end)
 {
@@ -167,17 +269,33 @@ static uint64_t lost_within(const struct log_reader *r, uint64_t first, uint64_t
 	return lost;
 }
 
-/* Past LOG_GAPS_MAX the newest two become one, with what lies between: only a sink that goes back
- * over all of them could then count some of its loss too low. */
-static void add_gap(struct log_reader *r, uint64_t first, uint64_t end)
+/* Into the list, which is in order; [first, end) meets no other gap.  Without memory for one more, the
+ * nearest one grows over what lies between: those records count as lost, and are delivered all the same. */
+static void add_gap(struct log_reader *r, uint64_t first, uint64_t end, enum log_loss why)
 {
-	struct log_gap *last = r->gap_count == 0 ? NULL : &r->gaps[r->gap_count - 1];
+	size_t i = r->gap_count;
 
-	if (last != NULL && (last->end == first || r->gap_count == LOG_GAPS_MAX)) {
-		last->end = end;
+	while (i > 0 && r->gaps[i - 1].first > first)
+		i--;
+	if (i > 0 && r->gaps[i - 1].end == first && r->gaps[i - 1].why == why) {
+		r->gaps[i - 1].end = end;
 		return;
 	}
-	r->gaps[r->gap_count++] = (struct log_gap){ first, end };
+	if (r->gap_count == r->gap_room) {
+		size_t room = r->gap_room == 0 ? LOG_GAPS_FIRST : 2 * r->gap_room;
+		struct log_gap *gaps = realloc(r->gaps, room * sizeof(*gaps));
+
+		if (gaps == NULL) {
+			if (i > 0)
+				r->gaps[i - 1].end = end;
+			return;
+		}
+		r->gaps = gaps;
+		r->gap_room = room;
+	}
+	memmove(&r->gaps[i + 1], &r->gaps[i], (r->gap_count - i) * sizeof(*r->gaps));
+	r->gaps[i] = (struct log_gap){ first, end, why };
+	r->gap_count++;
 }
 
 /* Under the lock: moves done on, over gaps that it meets. */
@@ -198,25 +316,48 @@ static void move_done(struct log_reader *r, uint64_t lsn)
 		set(&r->done_lsn, lsn);
 }
 
-static void lose(struct log_reader *r, uint64_t first, uint64_t end)
+/* The part of [first, end) that is not yet known to be lost is, and counted. */
+static uint64_t add_loss(struct log_reader *r, uint64_t first, uint64_t end, enum log_loss why)
 {
-	set(&r->evicted, get(&r->evicted) + (end - first));
-	add_gap(r, first, end);
-	set(&r->next_lsn, end);
+	uint64_t lost = 0;
+
+	while (first < end) {
+		uint64_t to = end;
+		uint64_t next = end;
+
+		for (size_t i = 0; i < r->gap_count; i++) {
+			const struct log_gap *g = &r->gaps[i];
+
+			if (g->end <= first || g->first >= to)
+				continue;
+			to = g->first > first ? g->first : first;
+			next = g->end < end ? g->end : end;
+			break;
+		}
+		if (to > first) {
+			add_gap(r, first, to, why);
+			lost += to - first;
+		}
+		first = to == end ? end : next;
+	}
+	set(&r->lost[why], get(&r->lost[why]) + lost);
 	move_done(r, get(&r->done_lsn));
+	return lost;
 }
 
-uint64_t log_reader_lose(struct log_reader *r, const struct log_entry *e)
+uint64_t log_reader_lose(struct log_reader *r, uint64_t first, uint64_t end, enum log_loss why)
 {
-	uint64_t first = e->head.first_lsn;
-	uint64_t end = log_entry_end(e);
+	uint64_t lost;
 
 	if (get(&r->next_lsn) > first)
 		first = get(&r->next_lsn);
 	if (first >= end)
 		return 0;
-	lose(r, first, end);
-	return end - first;
+	lost = add_loss(r, first, end, why);
+	/* What lies between is still to be read. */
+	if (get(&r->next_lsn) == first)
+		set(&r->next_lsn, end);
+	return lost;
 }
 
 void reader_done(struct log_reader *r, uint64_t lsn)
@@ -235,18 +376,13 @@ void reader_done(struct log_reader *r, uint64_t lsn)
 /* Under the lock: what was read, but made room since, is lost when it is asked for again. */
 static uint64_t seek_over_evicted(struct log_reader *r, uint64_t lsn)
 {
-	const struct log *log = r->log;
-	uint64_t oldest = log->oldest == NULL ? log->sealed_lsn : log->oldest->head.first_lsn;
+	uint64_t oldest = log_oldest_lsn(r->log);
 	uint64_t lost;
 
 	if (lsn >= oldest)
 		return 0;
-	lost = oldest - lsn - lost_within(r, lsn, oldest);
-	set(&r->evicted, get(&r->evicted) + lost);
-	r->gap_count = 0; /* all of them lie below `oldest` */
-	add_gap(r, lsn, oldest);
+	lost = add_loss(r, lsn, oldest, LOG_LOST_MAX_BYTES);
 	set(&r->next_lsn, oldest);
-	move_done(r, get(&r->done_lsn));
 	return lost;
 }
 
@@ -267,11 +403,10 @@ enum err log_reader_seek(struct log_reader *r, uint64_t lsn)
 	}
 	(void)pthread_mutex_unlock(&log->lock);
 	log_slab_give(log->hub, list);
-	if (lost > 0) {
-		(void)pthread_mutex_lock(&log->hub->lock);
-		stat_add(log->hub->stat, LOG_STAT_EVICTED, lost);
-		(void)pthread_mutex_unlock(&log->hub->lock);
-	}
+	if (is_allowed)
+		log_back_close(r);
+	if (lost > 0)
+		log_add(log->hub, LOG_STAT_EVICTED, lost);
 	return is_allowed ? ERR_OK : ERR_LIMIT;
 }
 
@@ -303,31 +438,33 @@ uint64_t log_reader_pending(const struct log_reader *r)
 	return end > done + lost ? end - done - lost : 0;
 }
 
-uint64_t log_reader_evicted(const struct log_reader *r)
+uint64_t log_reader_lost(const struct log_reader *r, enum log_loss why)
 {
-	return get(&r->evicted);
-}
-
-enum err log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms)
-{
-	(void)timeout_ms;
-	return lsn <= log_durable_lsn(r->log) ? ERR_OK : ERR_AGAIN;
+	return get(&r->lost[why]);
 }
 
 uint64_t log_reader_stored_lsn(const struct log_reader *r)
 {
-	return log_reader_done_lsn(r);
+	return r->log->disk == NULL || r->cursor == NULL ? get(&r->done_lsn) : get(&r->stored_lsn);
 }
 
 void log_reader_committed(struct log_reader *r, uint64_t lsn)
 {
-	(void)pthread_mutex_lock(&r->log->lock);
-	must(r->log->oldest == NULL && r->log->open == NULL);
-	if (lsn > log_end_lsn(r->log)) {
-		set(&r->log->end_lsn, lsn);
-		r->log->sealed_lsn = lsn;
+	struct log *log = r->log;
+
+	(void)pthread_mutex_lock(&log->lock);
+	must(log->oldest == NULL && log->open == NULL);
+	if (lsn > log_end_lsn(log)) {
+		set(log->end_lsn, lsn);
+		log->sealed_lsn = lsn;
+		if (log->disk != NULL) {
+			log->disk->writer.hole = LOG_HOLE_UNSYNCED;
+			log->disk->writer.written_lsn = lsn;
+			log->disk->begin_lsn = lsn;
+			set(&log->durable_lsn, lsn);
+		}
 	}
-	(void)pthread_mutex_unlock(&r->log->lock);
+	(void)pthread_mutex_unlock(&log->lock);
 	reader_done(r, lsn);
 	(void)log_reader_seek(r, log_reader_done_lsn(r));
 }

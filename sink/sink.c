@@ -40,7 +40,7 @@ struct runner {
 	char *name;
 	void *self;
 	struct thread *thread;
-	uint64_t evicted;  /* counted so far */
+	struct log_cursor *cursor;
 	uint64_t *targets; /* LSN per reader that a flush wants to be done; under sinks->lock */
 };
 
@@ -66,16 +66,22 @@ const struct sink_ops *sink_type_find(const char *type)
 	return NULL;
 }
 
-static enum err open_readers(struct runner *r, struct why *why)
+/* The counters go on from where the sink was; its readers too. */
+static enum err open_readers(struct runner *r, enum log_start from, struct why *why)
 {
 	const struct sinks *s = r->sinks;
+	const uint64_t *counts;
 
 	r->env.readers = calloc(s->log_count + 1, sizeof(*r->env.readers));
 	r->targets = calloc(s->log_count + 1, sizeof(*r->targets));
 	if (r->env.readers == NULL || r->targets == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
+	TRY(log_cursor_open(s->hub, r->name, sink_stat_descs, SINK_STAT_COUNT, why, &r->cursor));
+	counts = log_cursor_counts(r->cursor);
+	for (size_t i = 0; i < SINK_STAT_COUNT; i++)
+		stat_add(r->env.stat, i, counts[i]);
 	for (size_t i = 0; i < s->log_count; i++) {
-		TRY(log_reader_open(s->logs[i], r->name, LOG_FROM_OLDEST, why, &r->env.readers[i]));
+		TRY(log_cursor_reader(r->cursor, s->logs[i], from, why, &r->env.readers[i]));
 		r->env.reader_count++;
 	}
 	return ERR_OK;
@@ -92,7 +98,7 @@ static enum err open_runner(struct sinks *s, struct runner *r, const struct sink
 	    stat_set_new(sink_stat_descs, SINK_STAT_COUNT, &r->env.stat) != ERR_OK)
 		return why_set(why, ERR_NOMEM, "no memory");
 	r->env.name = r->name;
-	TRY(open_readers(r, why));
+	TRY(open_readers(r, conf->from, why));
 	return r->ops->open(conf->conf, &r->env, why, &r->self);
 }
 
@@ -167,14 +173,17 @@ enum err sinks_open(const struct sink_conf *confs, size_t count, struct log_hub 
 	return ERR_OK;
 }
 
-static void count_evicted(struct runner *r)
-{
-	uint64_t evicted = 0;
+static const size_t loss_stats[LOG_LOSS_COUNT] = {
+	[LOG_LOST_MAX_BYTES] = SINK_STAT_EVICTED,
+	[LOG_LOST_MAX_AGE] = SINK_STAT_EVICTED_AGE,
+	[LOG_LOST_CORRUPT] = SINK_STAT_LOG_CORRUPT,
+	[LOG_LOST_UNSYNCED] = SINK_STAT_LOST_UNSYNCED,
+};
 
-	for (size_t i = 0; i < r->env.reader_count; i++)
-		evicted += log_reader_evicted(r->env.readers[i]);
-	stat_add(r->env.stat, SINK_STAT_EVICTED, evicted - r->evicted);
-	r->evicted = evicted;
+/* What is done and what is counted belong together now. */
+static void publish(struct runner *r)
+{
+	log_cursor_publish(r->cursor, r->env.stat, loss_stats);
 }
 
 static uint64_t pending_of(const struct runner *r)
@@ -242,15 +251,21 @@ static void run_sink(void *ctx)
 	while (is_running && !stat_flag_get(&s->is_stopping)) {
 		int sleep_ms = r->ops->poll(r->self, has_to_flush(r));
 
-		count_evicted(r);
+		publish(r);
 		if (sleep_ms > 0)
 			log_hub_wait(s->hub, &seen,
 				     sleep_ms < SLEEP_MAX_MS ? sleep_ms : SLEEP_MAX_MS);
 	}
 	if (is_running && r->ops->finish != NULL)
 		r->ops->finish(r->self);
-	count_evicted(r);
+	publish(r);
 	left = pending_of(r);
+	if (log_hub_is_durable(s->hub)) {
+		if (left > 0)
+			log_info("sink.waiting sink=%s records=%llu: they stay in the log", r->name,
+				 (unsigned long long)left);
+		return;
+	}
 	stat_add(r->env.stat, SINK_STAT_PENDING_AT_STOP, left);
 	if (left > 0)
 		log_warn("sink.abandoned sink=%s records=%llu", r->name, (unsigned long long)left);

@@ -78,7 +78,8 @@ struct sinks;
 struct sink_conf {
 	const struct sink_ops *ops;
 	const char *name;
-	const void *conf; /* of ops->conf_bytes; must outlive the sinks */
+	const void *conf;    /* of ops->conf_bytes; must outlive the sinks */
+	enum log_start from; /* where it begins when the log does not know it */
 };
 
 enum err sinks_open(const struct sink_conf *confs, size_t count, struct log_hub *hub,

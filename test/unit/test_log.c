@@ -288,7 +288,7 @@ static void full_then_room_again(void **state)
 		assert_int_equal(append(log, &batch, 1, 1), ERR_OK);
 	}
 	assert_int_equal(stat_get(log_hub_stat(hub), LOG_STAT_EVICTED), 0);
-	assert_int_equal(log_reader_evicted(r), 0);
+	assert_int_equal(log_reader_lost(r, LOG_LOST_MAX_BYTES), 0);
 	close_all(hub, log, r, NULL);
 }
 
@@ -350,11 +350,11 @@ static void the_oldest_make_room(void **state)
 	}
 	log_flush(log);
 	assert_true(read_all(fast, lsn, true) == 8000);
-	assert_int_equal(log_reader_evicted(fast), 0);
+	assert_int_equal(log_reader_lost(fast, LOG_LOST_MAX_BYTES), 0);
 	assert_int_equal(log_reader_next(slow, &frame), ERR_OK);
 	first = frame.head.first_lsn;
 	assert_true(first > 0);
-	assert_true(log_reader_evicted(slow) == first);
+	assert_true(log_reader_lost(slow, LOG_LOST_MAX_BYTES) == first);
 	assert_true(stat_get(log_hub_stat(hub), LOG_STAT_EVICTED) == first);
 	assert_true(log_reader_done_lsn(slow) == first); /* nothing in flight below the gap */
 	got += walk(&frame, first) - first;
@@ -370,7 +370,7 @@ static void the_oldest_make_room(void **state)
 		got += walk(&frame, frame.head.first_lsn) - frame.head.first_lsn;
 		reader_done(slow, frame.head.first_lsn + frame.head.record_count);
 	}
-	assert_true(got + log_reader_evicted(slow) == 16000);
+	assert_true(got + log_reader_lost(slow, LOG_LOST_MAX_BYTES) == 16000);
 	assert_true(log_reader_done_lsn(slow) == 16000);
 	close_all(hub, log, slow, fast);
 }
@@ -442,7 +442,7 @@ static void going_back_over_what_made_room(void **state)
 	for (unsigned i = 0; i < 200; i++)
 		assert_int_equal(append(log, &batch, 20, 700), ERR_OK);
 	log_flush(log);
-	assert_true(100 + log_reader_pending(r) + log_reader_evicted(r) == 4400);
+	assert_true(100 + log_reader_pending(r) + log_reader_lost(r, LOG_LOST_MAX_BYTES) == 4400);
 	assert_int_equal(log_reader_next(r, &frame), ERR_OK); /* behind a gap */
 	assert_int_equal(log_reader_seek(r, 100), ERR_OK);
 	assert_int_equal(log_reader_seek(r, log_reader_done_lsn(r)), ERR_OK);
@@ -452,8 +452,8 @@ static void going_back_over_what_made_room(void **state)
 	}
 	assert_true(log_reader_done_lsn(r) == 4400);
 	assert_int_equal(log_reader_pending(r), 0);
-	assert_true(100 + got + log_reader_evicted(r) == 4400);
-	assert_true(stat_get(log_hub_stat(hub), LOG_STAT_EVICTED) == log_reader_evicted(r));
+	assert_true(100 + got + log_reader_lost(r, LOG_LOST_MAX_BYTES) == 4400);
+	assert_true(stat_get(log_hub_stat(hub), LOG_STAT_EVICTED) == log_reader_lost(r, LOG_LOST_MAX_BYTES));
 	close_all(hub, log, r, NULL);
 }
 
@@ -658,7 +658,7 @@ static void threads(void **state)
 			assert_int_equal(runs[i].wrong, 0);
 		}
 		for (size_t i = 1; i < 3; i++) {
-			uint64_t evicted = log_reader_evicted(runs[i].reader);
+			uint64_t evicted = log_reader_lost(runs[i].reader, LOG_LOST_MAX_BYTES);
 
 			assert_true(log_reader_done_lsn(runs[i].reader) == log_end_lsn(log));
 			if (policies[p] == LOG_BLOCK) {

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commit thread: what was sealed becomes durable, what every sink has goes.
+ *
+ *	cycle	take what sinks published, write what was sealed, sync when it is time to,
+ *		store what was taken, give room back
+ *
+ * What was published lies below what was sealed then: once that is durable, the cursor may be stored.  A
+ * failure is tried again each second, in a new segment; meanwhile records stay in memory, and those that
+ * every sink has got by then need no disk any more.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "sink/log_parts.h"
+
+#define WAIT_MS 20
+#define SYNC_OCTETS (1u << 20)
+#define STORE_MS 1000
+#define LOOK_MS 1000
+#define RETRY_MS 1000
+#define FRAMES 64
+#define STOP_TRIES 3
+
+/* --- trouble --- */
+
+static void say_trouble(struct log_hub *hub, enum err e, const char *what)
+{
+	char text[LOG_TROUBLE_BYTES];
+	bool is_new;
+
+	(void)snprintf(text, sizeof(text), "%s: %.100s", what,
+		       e == ERR_FULL ? "no room: max_bytes or min_free is reached"
+				     : strerror(errno));
+	(void)pthread_mutex_lock(&hub->lock);
+	is_new = strcmp(hub->trouble, text) != 0;
+	memcpy(hub->trouble, text, sizeof(text));
+	stat_add(hub->stat, LOG_STAT_IO_ERRORS, e == ERR_FULL ? 0 : 1);
+	(void)pthread_mutex_unlock(&hub->lock);
+	if (is_new)
+		log_error("log.failed dir=%s why=\"%s\" retry=until_it_works", hub->dir, text);
+}
+
+static void say_well(struct log_hub *hub)
+{
+	bool was_bad;
+
+	(void)pthread_mutex_lock(&hub->lock);
+	was_bad = hub->trouble[0] != '\0';
+	hub->trouble[0] = '\0';
+	(void)pthread_mutex_unlock(&hub->lock);
+	if (was_bad)
+		log_info("log.recovered dir=%s", hub->dir);
+}
+
+/* --- writing --- */
+
+/* Frames that are sealed and not written, oldest first. */
+static size_t gather(struct log *log, const struct log_entry *out[FRAMES])
+{
+	uint64_t written = log->disk->writer.written_lsn;
+	const struct log_entry *e;
+	size_t n = 0;
+
+	(void)pthread_mutex_lock(&log->lock);
+	e = log->newest;
+	while (e != NULL && e->prev != NULL && e->head.first_lsn > written)
+		e = e->prev;
+	while (e != NULL && e->head.first_lsn < written)
+		e = e->next;
+	for (; e != NULL && n < FRAMES; e = e->next)
+		out[n++] = e;
+	(void)pthread_mutex_unlock(&log->lock);
+	return n;
+}
+
+/* What nobody reads need not be written, nor what everybody has when it cannot be. */
+static void settle(struct log *log, bool has_trouble)
+{
+	struct log_writer *w = &log->disk->writer;
+	struct log_slab *list = NULL;
+	uint64_t before = log_durable(log);
+	uint64_t done;
+
+	(void)pthread_mutex_lock(&log->lock);
+	done = log_done_by_all(log);
+	if (done > log->sealed_lsn)
+		done = log->sealed_lsn;
+	if (done > before && (has_trouble || log->readers == NULL)) {
+		atomic_store_explicit(&log->durable_lsn, done, memory_order_release);
+		log_free_done(log, &list);
+	}
+	(void)pthread_mutex_unlock(&log->lock);
+	log_slab_give(log->hub, list);
+	if (log_durable(log) == before)
+		return;
+	/* A segment has no hole within. */
+	log_writer_abandon(log);
+	w->written_lsn = log_durable(log);
+	w->hole = LOG_HOLE_SETTLED;
+}
+
+static bool is_sync_due(const struct log *log, int64_t now_ms, bool is_forced)
+{
+	const struct log_writer *w = &log->disk->writer;
+
+	if (w->unsynced_octets == 0)
+		return false;
+	return is_forced || log->hub->conf.sync != LOG_SYNC_GROUP ||
+	       w->unsynced_octets >= SYNC_OCTETS || now_ms - w->unsynced_ms >= LOG_COMMIT_MS;
+}
+
+static void count_sync(struct log_hub *hub, int64_t ns, uint64_t octets)
+{
+	uint64_t us = (uint64_t)ns / 1000;
+
+	(void)pthread_mutex_lock(&hub->lock);
+	stat_inc(hub->stat, LOG_STAT_SYNCS);
+	stat_add(hub->stat, LOG_STAT_WRITTEN_OCTETS, octets);
+	hub->sync_us_last = us;
+	if (us > hub->sync_us_most)
+		hub->sync_us_most = us;
+	(void)pthread_mutex_unlock(&hub->lock);
+}
+
+static enum err sync_log(struct log *log)
+{
+	uint64_t octets = log->disk->writer.unsynced_octets;
+	int64_t from_ns = clock_mono_ns();
+
+	TRY(log_writer_sync(log));
+	count_sync(log->hub, clock_mono_ns() - from_ns, octets);
+	return ERR_OK;
+}
+
+static enum err write_sealed(struct log *log, bool is_forced)
+{
+	const struct log_entry *frames[FRAMES];
+	size_t n;
+
+	while ((n = gather(log, frames)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			TRY(log_writer_put(log, frames[i]));
+			if (is_sync_due(log, clock_mono_ms(), false))
+				TRY(sync_log(log));
+		}
+	}
+	return is_sync_due(log, clock_mono_ms(), is_forced) ? sync_log(log) : ERR_OK;
+}
+
+/* True when everything that was sealed is durable, or will be soon. */
+static bool commit_log(struct log *log, int64_t now_ms, bool is_forced, bool is_last)
+{
+	struct log_writer *w = &log->disk->writer;
+	enum err e;
+
+	settle(log, w->has_trouble);
+	if (w->has_trouble && now_ms < w->retry_ms && !is_last)
+		return false;
+	e = write_sealed(log, is_forced);
+	if (e == ERR_OK) {
+		w->has_trouble = false;
+		return true;
+	}
+	say_trouble(log->hub, e, "write");
+	log_writer_abandon(log);
+	w->has_trouble = true;
+	w->retry_ms = now_ms + (e == ERR_FULL ? LOG_COMMIT_MS : RETRY_MS);
+	return false;
+}
+
+/* --- giving room back --- */
+
+/* Under the lock: below it, no sink will ask again, not even after a crash. */
+static uint64_t needed_from(const struct log *log)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
+		uint64_t stored = log_reader_stored_lsn(r);
+
+		if (stored < least)
+			least = stored;
+	}
+	return log->readers == NULL ? 0 : least;
+}
+
+/* Under the lock: the oldest segment, out of the list, when it ends at or below `lsn` and is not the
+ * one that is written. */
+static struct log_segment *take_oldest(struct log *log, uint64_t lsn)
+{
+	struct log_segment *s = log->disk->oldest;
+	bool is_written = s != NULL && s == log->disk->newest && log->disk->writer.fd >= 0;
+
+	if (s == NULL || is_written || s->end_lsn > lsn)
+		return NULL;
+	log_segment_del(log->disk, s);
+	return s;
+}
+
+static void free_segments(struct log *log)
+{
+	struct log_segment *s;
+
+	do {
+		(void)pthread_mutex_lock(&log->lock);
+		s = take_oldest(log, needed_from(log));
+		(void)pthread_mutex_unlock(&log->lock);
+		if (s != NULL)
+			log_writer_remove(log, s);
+	} while (s != NULL);
+}
+
+/* The oldest segment goes unread: what of it is not in memory is lost to sinks that are behind. */
+static bool evict(struct log *log, enum log_loss why)
+{
+	struct log_segment *s;
+	uint64_t lost = 0;
+
+	(void)pthread_mutex_lock(&log->lock);
+	s = take_oldest(log, UINT64_MAX);
+	if (s != NULL) {
+		uint64_t memory =
+			log->oldest == NULL ? log->sealed_lsn : log->oldest->head.first_lsn;
+		uint64_t end = s->end_lsn < memory ? s->end_lsn : memory;
+
+		for (struct log_reader *r = log->readers; r != NULL; r = r->next)
+			lost += log_reader_lose(r, s->first_lsn, end, why);
+	}
+	(void)pthread_mutex_unlock(&log->lock);
+	if (s == NULL)
+		return false;
+	log_add(log->hub, why == LOG_LOST_MAX_AGE ? LOG_STAT_EVICTED_AGE : LOG_STAT_EVICTED, lost);
+	log_every(LOG_LEVEL_WARN, "log.evicted dir=%s/%s first=%llu records_lost=%llu why=%s",
+		  log->hub->dir, log->disk->name, (unsigned long long)s->first_lsn,
+		  (unsigned long long)lost, why == LOG_LOST_MAX_AGE ? "max_age" : "max_bytes");
+	log_writer_remove(log, s);
+	return true;
+}
+
+static int64_t oldest_ms(struct log *log)
+{
+	const struct log_segment *s;
+	int64_t ms = INT64_MAX;
+
+	(void)pthread_mutex_lock(&log->lock);
+	s = log->disk->oldest;
+	if (s != NULL && !(s == log->disk->newest && log->disk->writer.fd >= 0))
+		ms = s->newest_ms;
+	(void)pthread_mutex_unlock(&log->lock);
+	return ms;
+}
+
+/* The oldest segment of all logs makes room for a log that has trouble for want of it. */
+static void make_room(struct log_hub *hub)
+{
+	struct log *found = NULL;
+	int64_t found_ms = INT64_MAX;
+
+	for (size_t i = 0; i < hub->log_count; i++) {
+		int64_t ms = oldest_ms(hub->logs[i]);
+
+		if (ms < found_ms) {
+			found = hub->logs[i];
+			found_ms = ms;
+		}
+	}
+	if (found != NULL)
+		(void)evict(found, LOG_LOST_MAX_BYTES);
+}
+
+static void expire(struct log_hub *hub, int64_t now_ms)
+{
+	if (hub->conf.max_age_ms == 0)
+		return;
+	for (size_t i = 0; i < hub->log_count; i++) {
+		while (oldest_ms(hub->logs[i]) < now_ms - hub->conf.max_age_ms &&
+		       evict(hub->logs[i], LOG_LOST_MAX_AGE))
+			continue;
+	}
+}
+
+/* Frames that are durable leave memory when others need it, read or not. */
+static void trim(struct log *log)
+{
+	struct log_slab *list = NULL;
+	const struct log_hub *hub = log->hub;
+	uint64_t over = atomic_load(&hub->bytes);
+	uint64_t freed = 0;
+
+	over = over > hub->conf.memory_bytes / 2 ? over - hub->conf.memory_bytes / 2 : 0;
+	if (over == 0)
+		return;
+	(void)pthread_mutex_lock(&log->lock);
+	while (freed < over && log->oldest != NULL &&
+	       log_entry_end(log->oldest) <= log_durable(log)) {
+		freed += log->oldest->head.plain_bytes;
+		log_unlink_oldest(log, &list);
+	}
+	(void)pthread_mutex_unlock(&log->lock);
+	log_slab_give(log->hub, list);
+}
+
+/* --- the thread --- */
+
+static bool is_full(const struct log_hub *hub)
+{
+	return strncmp(hub->trouble, "write: no room", strlen("write: no room")) == 0;
+}
+
+static bool commit_all(struct log_hub *hub, int64_t now_ms, bool is_forced, bool is_last)
+{
+	bool is_well = true;
+
+	for (size_t i = 0; i < hub->log_count; i++)
+		is_well = commit_log(hub->logs[i], now_ms, is_forced, is_last) && is_well;
+	return is_well;
+}
+
+/* True when everything is durable and every cursor stored. */
+static bool cycle(struct log_hub *hub, bool is_last)
+{
+	int64_t now_ms = clock_mono_ms();
+	bool is_forced = is_last || stat_flag_get(&hub->wants_commit) != 0;
+	bool is_due = is_forced || now_ms >= hub->next_store_ms;
+	bool is_well;
+
+	stat_flag_set(&hub->wants_commit, 0);
+	if (is_due)
+		log_cursors_take(hub);
+	is_well = commit_all(hub, now_ms, is_due, is_last);
+	if (is_due) {
+		hub->next_store_ms = now_ms + STORE_MS;
+		if (log_cursors_store(hub) != ERR_OK) {
+			say_trouble(hub, ERR_IO, "cursors");
+			is_well = false;
+		}
+	}
+	if (is_well)
+		say_well(hub);
+	for (size_t i = 0; i < hub->log_count; i++) {
+		free_segments(hub->logs[i]);
+		trim(hub->logs[i]);
+		log_writer_spare(hub->logs[i]);
+	}
+	if (hub->conf.policy == LOG_EVICT_OLDEST && is_full(hub))
+		make_room(hub);
+	if (now_ms >= hub->next_look_ms) {
+		hub->next_look_ms = now_ms + LOOK_MS;
+		expire(hub, now_ms);
+	}
+	(void)pthread_mutex_lock(&hub->lock);
+	hub->commits++;
+	(void)pthread_cond_broadcast(&hub->synced);
+	(void)pthread_mutex_unlock(&hub->lock);
+	return is_well;
+}
+
+static void run(void *ctx)
+{
+	struct log_hub *hub = ctx;
+	uint64_t seen = 0;
+
+	while (!stat_flag_get(&hub->stop)) {
+		(void)cycle(hub, false);
+		log_hub_wait(hub, &seen, WAIT_MS);
+	}
+	for (int i = 0; i < STOP_TRIES && !hub->is_clean; i++)
+		hub->is_clean = cycle(hub, true);
+}
+
+enum err log_hub_start(struct log_hub *hub, struct why *why)
+{
+	if (hub->dir_fd < 0)
+		return ERR_OK;
+	log_cursors_drop(hub);
+	if (thread_start("log-commit", run, hub, &hub->committer) != ERR_OK)
+		return why_set(why, ERR_NOMEM, "log: no thread");
+	return ERR_OK;
+}
+
+static void say_unsaved(const struct log_hub *hub)
+{
+	uint64_t records = 0;
+
+	for (size_t i = 0; i < hub->log_count; i++)
+		records += log_end_lsn(hub->logs[i]) - log_durable(hub->logs[i]);
+	log_error("log.not_saved dir=%s records=%llu why=\"%s\"", hub->dir,
+		  (unsigned long long)records, hub->trouble);
+}
+
+void log_hub_stop(struct log_hub *hub)
+{
+	if (hub->committer == NULL)
+		return;
+	stat_flag_set(&hub->stop, 1);
+	log_hub_wake(hub);
+	thread_join(hub->committer);
+	hub->committer = NULL;
+	if (!hub->is_clean)
+		say_unsaved(hub);
+}
+
+enum err log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms)
+{
+	struct log *log = r->log;
+	struct log_hub *hub = log->hub;
+	int64_t until_ms = clock_mono_ms() + timeout_ms;
+
+	if (log->disk == NULL || log_durable(log) >= lsn)
+		return ERR_OK;
+	while (log_durable(log) < lsn) {
+		struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
+		int rc;
+
+		stat_flag_set(&hub->wants_commit, 1);
+		log_hub_wake(hub);
+		(void)pthread_mutex_lock(&hub->lock);
+		rc = log_durable(log) >= lsn
+			     ? 0
+			     : pthread_cond_timedwait(&hub->synced, &hub->lock, &until);
+		(void)pthread_mutex_unlock(&hub->lock);
+		if (rc == ETIMEDOUT)
+			return log_durable(log) >= lsn ? ERR_OK : ERR_AGAIN;
+	}
+	return ERR_OK;
+}

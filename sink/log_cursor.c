@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where each sink is, on disk.
+ *
+ *	cursors/<sink>	| slot 0, 64 KiB | slot 1 |
+ *	slot		| struct slot_head | text |
+ *	text		log <worker> <start> <done> <oldest> <end>	a line for each log
+ *			count <name> <reason or -> <value>		a line for each counter
+ *
+ * The slots are written in turn, so that a write that is cut short costs the newer one only.  `_log` is the
+ * hub's own: it has the ends of the logs when there is no sink.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "sink/log_parts.h"
+
+#define CURSORS_DIR "cursors"
+#define OWN_NAME "_log"
+#define SLOT_BYTES (64u << 10)
+#define SLOTS 2
+#define CURSORS_MAX 256
+#define FILE_NAME_BYTES (3 * LOG_SINK_BYTES + 1)
+#define LINE_BYTES 200
+
+struct slot_head {
+	uint8_t magic[8];
+	uint32_t version;
+	uint32_t crc; /* CRC32C of what follows, text included */
+	uint64_t sequence;
+	uint32_t bytes; /* of the text */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct slot_head) == 32, "the slot head is a format");
+#define SLOT_MAGIC "SluiceCu"
+#define TEXT_MAX_BYTES (SLOT_BYTES - sizeof(struct slot_head))
+
+/* --- names of files --- */
+
+/* What is not a letter, digit or dash stands as %XX. */
+static void file_name(const char *sink, char out[FILE_NAME_BYTES])
+{
+	size_t n = 0;
+
+	if (sink[0] == '\0') {
+		(void)snprintf(out, FILE_NAME_BYTES, OWN_NAME);
+		return;
+	}
+	for (const char *p = sink; *p != '\0'; p++) {
+		if (isalnum((unsigned char)*p) || *p == '-')
+			out[n++] = *p;
+		else
+			n += (size_t)snprintf(out + n, 4, "%%%02X", (unsigned char)*p);
+	}
+	out[n] = '\0';
+}
+
+static bool sink_name(const char *file, char out[LOG_SINK_BYTES])
+{
+	size_t n = 0;
+
+	if (strcmp(file, OWN_NAME) == 0) {
+		out[0] = '\0';
+		return true;
+	}
+	for (const char *p = file; *p != '\0' && n + 1 < LOG_SINK_BYTES; p++) {
+		unsigned v = 0;
+
+		if (isalnum((unsigned char)*p) || *p == '-') {
+			out[n++] = *p;
+		} else if (*p == '%' && sscanf(p, "%%%2X", &v) == 1 && v != 0 && p[1] != '\0' &&
+			   p[2] != '\0') {
+			out[n++] = (char)v;
+			p += 2;
+		} else {
+			return false;
+		}
+	}
+	out[n] = '\0';
+	return n > 0;
+}
+
+/* --- reading --- */
+
+static struct log_place *place_of(struct log_snapshot *s, unsigned worker)
+{
+	for (size_t i = 0; i < s->place_count; i++) {
+		if (s->places[i].worker == worker)
+			return &s->places[i];
+	}
+	if (s->place_count == LOG_LOGS_MAX)
+		return NULL;
+	s->places[s->place_count] = (struct log_place){ .worker = worker };
+	return &s->places[s->place_count++];
+}
+
+const struct log_place *log_cursor_place(const struct log_cursor *c, unsigned worker)
+{
+	for (size_t i = 0; i < c->published.place_count; i++) {
+		if (c->published.places[i].worker == worker)
+			return &c->published.places[i];
+	}
+	return NULL;
+}
+
+static void take_place(struct log_cursor *c, const char *line)
+{
+	struct log_place p = { 0 };
+	struct log_place *place;
+
+	if (sscanf(line, "log %u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &p.worker, &p.start,
+		   &p.done, &p.oldest, &p.end) != 5 ||
+	    p.worker >= LOG_LOGS_MAX || p.start > p.done)
+		return;
+	place = place_of(&c->published, p.worker);
+	if (place != NULL)
+		*place = p;
+}
+
+static void take_count(struct log_cursor *c, const char *line)
+{
+	char name[64];
+	char reason[64];
+	uint64_t value;
+
+	if (sscanf(line, "count %63s %63s %" SCNu64, name, reason, &value) != 3)
+		return;
+	for (size_t i = 0; i < c->count; i++) {
+		const char *want = c->descs[i].reason[0] == '\0' ? "-" : c->descs[i].reason;
+
+		if (strcmp(c->descs[i].name, name) == 0 && strcmp(want, reason) == 0)
+			c->published.counts[i] = value;
+	}
+}
+
+static void each_line(struct log_cursor *c, const char *text,
+		      void (*take)(struct log_cursor *c, const char *line))
+{
+	char line[LINE_BYTES];
+
+	while (*text != '\0') {
+		size_t bytes = strcspn(text, "\n");
+
+		(void)snprintf(line, sizeof(line), "%.*s", (int)bytes, text);
+		take(c, line);
+		text += bytes + (text[bytes] == '\n' ? 1 : 0);
+	}
+}
+
+static uint32_t slot_crc(const struct slot_head *h, const char *text)
+{
+	size_t skipped = offsetof(struct slot_head, sequence);
+	uint32_t crc = crc32c(0, (const uint8_t *)h + skipped, sizeof(*h) - skipped);
+
+	return crc32c(crc, text, h->bytes);
+}
+
+/* ERR_FORMAT: the slot is none, or not whole. */
+static enum err read_slot(int fd, int slot, struct slot_head *h, char *text)
+{
+	off_t at = (off_t)slot * SLOT_BYTES;
+
+	if (pread(fd, h, sizeof(*h), at) != (ssize_t)sizeof(*h) ||
+	    memcmp(h->magic, SLOT_MAGIC, sizeof(h->magic)) != 0 || h->bytes > TEXT_MAX_BYTES)
+		return ERR_FORMAT;
+	if (pread(fd, text, h->bytes, at + (off_t)sizeof(*h)) != (ssize_t)h->bytes)
+		return ERR_FORMAT;
+	text[h->bytes] = '\0';
+	if (slot_crc(h, text) != h->crc)
+		return ERR_FORMAT;
+	return h->version > LOG_FORMAT_VERSION ? ERR_UNSUPPORTED : ERR_OK;
+}
+
+/* The newer sound slot, its text in c->text. */
+static enum err read_slots(struct log_cursor *c, int fd)
+{
+	char *text = malloc(TEXT_MAX_BYTES + 1);
+	struct slot_head h;
+	enum err e = text == NULL ? ERR_NOMEM : ERR_OK;
+	bool is_found = false;
+	bool is_empty = lseek(fd, 0, SEEK_END) == 0;
+
+	for (int slot = 0; e == ERR_OK && slot < SLOTS; slot++) {
+		e = read_slot(fd, slot, &h, text);
+		if (e == ERR_OK && (!is_found || h.sequence > c->sequence)) {
+			free(c->text);
+			c->text = strdup(text);
+			c->sequence = h.sequence;
+			c->slot = slot;
+			is_found = true;
+			e = c->text == NULL ? ERR_NOMEM : ERR_OK;
+		}
+		e = e == ERR_FORMAT ? ERR_OK : e;
+	}
+	c->is_damaged = e == ERR_OK && !is_found && !is_empty;
+	free(text);
+	return e;
+}
+
+static struct log_cursor *find_cursor(struct log_hub *hub, const char *sink)
+{
+	struct log_cursor *c = hub->cursors;
+
+	while (c != NULL && strcmp(c->sink, sink) != 0)
+		c = c->next;
+	return c;
+}
+
+static struct log_cursor *cursor_new(struct log_hub *hub, const char *sink)
+{
+	struct log_cursor *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->hub = hub;
+	c->fd = -1;
+	(void)snprintf(c->sink, sizeof(c->sink), "%s", sink);
+	c->next = hub->cursors;
+	hub->cursors = c;
+	return c;
+}
+
+static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, struct why *why)
+{
+	char sink[LOG_SINK_BYTES];
+	struct log_cursor *c;
+	enum err e;
+	int fd;
+
+	if (!sink_name(name, sink))
+		return ERR_OK;
+	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return why_errno(why, ERR_IO, name);
+	c = cursor_new(hub, sink);
+	e = c == NULL ? ERR_NOMEM : read_slots(c, fd);
+	(void)close(fd);
+	if (e == ERR_UNSUPPORTED)
+		return why_set(why, e,
+			       "log %s: cursor %s is of a later version: a log is not read by an "
+			       "older version than wrote it",
+			       hub->dir, name);
+	if (e != ERR_OK)
+		return why_set(why, e, "log %s: no memory", hub->dir);
+	if (c->is_damaged)
+		log_error("log.cursor_damaged dir=%s sink=%s: it goes on from the oldest record",
+			  hub->dir, name);
+	if (c->text != NULL)
+		each_line(c, c->text, take_place);
+	return ERR_OK;
+}
+
+enum err log_cursors_load(struct log_hub *hub, struct why *why)
+{
+	int dir_fd = log_dir_make(hub->dir_fd, CURSORS_DIR);
+	struct dirent **list = NULL;
+	int n = dir_fd < 0 ? -1 : scandirat(dir_fd, ".", &list, NULL, alphasort);
+	enum err e = n < 0 ? why_errno(why, ERR_IO, hub->dir) : ERR_OK;
+
+	for (int i = 0; i < n; i++) {
+		if (e == ERR_OK && i < CURSORS_MAX)
+			e = load_one(hub, dir_fd, list[i]->d_name, why);
+		free(list[i]);
+	}
+	free(list);
+	if (dir_fd >= 0)
+		(void)close(dir_fd);
+	if (e == ERR_OK && find_cursor(hub, "") == NULL && cursor_new(hub, "") == NULL)
+		e = why_set(why, ERR_NOMEM, "log %s: no memory", hub->dir);
+	return e;
+}
+
+/* --- for sinks --- */
+
+static bool is_same(const struct log_snapshot *a, const struct log_snapshot *b)
+{
+	return a->place_count == b->place_count &&
+	       memcmp(a->places, b->places, a->place_count * sizeof(a->places[0])) == 0 &&
+	       memcmp(a->counts, b->counts, sizeof(a->counts)) == 0;
+}
+
+static void copy(struct log_snapshot *to, const struct log_snapshot *from)
+{
+	to->place_count = from->place_count;
+	memcpy(to->places, from->places, from->place_count * sizeof(from->places[0]));
+	memcpy(to->counts, from->counts, sizeof(from->counts));
+}
+
+enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct stat_desc *descs,
+			 size_t count, struct why *why, struct log_cursor **out)
+{
+	struct log_cursor *c = find_cursor(hub, sink);
+
+	must(count <= LOG_COUNTS_MAX);
+	if (c == NULL)
+		c = cursor_new(hub, sink);
+	if (c == NULL)
+		return why_set(why, ERR_NOMEM, "sink %s: no memory for a cursor", sink);
+	c->descs = descs;
+	c->count = count;
+	c->is_used = true;
+	if (c->text != NULL)
+		each_line(c, c->text, take_count);
+	free(c->text);
+	c->text = NULL;
+	copy(&c->draft, &c->published);
+	*out = c;
+	return ERR_OK;
+}
+
+const uint64_t *log_cursor_counts(const struct log_cursor *c)
+{
+	return c->published.counts;
+}
+
+void log_cursor_detach(struct log_cursor *c, const struct log_reader *r)
+{
+	for (size_t i = 0; i < c->reader_count; i++) {
+		if (c->readers[i] == r)
+			c->readers[i] = c->readers[--c->reader_count];
+	}
+}
+
+/* Losses above `done` are counted again by whoever goes on from there: not those are remembered. */
+static void look_at(struct log_reader *r, struct log_place *p, uint64_t lost[LOG_LOSS_COUNT],
+		    uint64_t ahead[LOG_LOSS_COUNT])
+{
+	struct log *log = r->log;
+
+	(void)pthread_mutex_lock(&log->lock);
+	p->worker = log->worker;
+	p->start = r->start_lsn;
+	p->done = log_reader_done_lsn(r);
+	p->oldest = log_oldest_lsn(log);
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++)
+		lost[k] += log_reader_lost(r, (enum log_loss)k);
+	for (size_t i = 0; i < r->gap_count; i++)
+		ahead[r->gaps[i].why] += r->gaps[i].end - r->gaps[i].first;
+	(void)pthread_mutex_unlock(&log->lock);
+}
+
+void log_cursor_publish(struct log_cursor *c, struct stat_set *stat,
+			const size_t loss_stats[LOG_LOSS_COUNT])
+{
+	uint64_t lost[LOG_LOSS_COUNT] = { 0 };
+	uint64_t ahead[LOG_LOSS_COUNT] = { 0 };
+	struct log_snapshot *draft = &c->draft;
+
+	for (size_t i = 0; i < c->reader_count; i++) {
+		struct log_place *p = place_of(draft, c->readers[i]->log->worker);
+
+		must(p != NULL);
+		look_at(c->readers[i], p, lost, ahead);
+	}
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++) {
+		stat_add(stat, loss_stats[k], lost[k] - c->lost[k]);
+		c->lost[k] = lost[k];
+	}
+	for (size_t i = 0; i < c->count; i++)
+		draft->counts[i] = stat_get(stat, i);
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++)
+		draft->counts[loss_stats[k]] -= ahead[k];
+	if (is_same(draft, &c->published))
+		return;
+	(void)pthread_mutex_lock(&c->hub->lock);
+	copy(&c->published, draft);
+	(void)pthread_mutex_unlock(&c->hub->lock);
+}
+
+/* --- writing --- */
+
+/* The hub's own cursor has the ends. */
+static void take_ends(struct log_hub *hub, struct log_snapshot *s)
+{
+	for (size_t i = 0; i < hub->log_count; i++) {
+		struct log *log = hub->logs[i];
+		struct log_place *p = place_of(s, log->worker);
+
+		if (p == NULL)
+			continue;
+		(void)pthread_mutex_lock(&log->lock);
+		p->end = log->sealed_lsn;
+		p->oldest = log_oldest_lsn(log);
+		(void)pthread_mutex_unlock(&log->lock);
+		p->start = 0;
+		p->done = 0;
+	}
+}
+
+/* What could not be stored yet stays until it can be: it is the first to be safe. */
+void log_cursors_take(struct log_hub *hub)
+{
+	for (struct log_cursor *c = hub->cursors; c != NULL; c = c->next) {
+		struct log_snapshot *to = &c->taken;
+
+		if (!is_same(to, &c->stored))
+			continue;
+		if (c->sink[0] == '\0') {
+			copy(to, &c->published);
+			take_ends(hub, to);
+		} else {
+			(void)pthread_mutex_lock(&hub->lock);
+			copy(to, &c->published);
+			(void)pthread_mutex_unlock(&hub->lock);
+		}
+	}
+}
+
+/* Octets of text. */
+static size_t print(const struct log_cursor *c, char *out)
+{
+	const struct log_snapshot *s = &c->taken;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->place_count && n + LINE_BYTES < TEXT_MAX_BYTES; i++) {
+		const struct log_place *p = &s->places[i];
+
+		n += (size_t)snprintf(out + n, LINE_BYTES,
+				      "log %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+				      p->worker, p->start, p->done, p->oldest, p->end);
+	}
+	for (size_t i = 0; i < c->count && n + LINE_BYTES < TEXT_MAX_BYTES; i++) {
+		const struct stat_desc *d = &c->descs[i];
+
+		n += (size_t)snprintf(out + n, LINE_BYTES, "count %s %s %" PRIu64 "\n", d->name,
+				      d->reason[0] == '\0' ? "-" : d->reason, s->counts[i]);
+	}
+	return n;
+}
+
+static enum err open_file(struct log_cursor *c)
+{
+	const struct log_io *io = c->hub->conf.io;
+	char name[FILE_NAME_BYTES];
+	int dir_fd;
+
+	if (c->fd >= 0)
+		return ERR_OK;
+	file_name(c->sink, name);
+	dir_fd = log_dir_make(c->hub->dir_fd, CURSORS_DIR);
+	if (dir_fd < 0)
+		return ERR_IO;
+	c->fd = io->open(io->ctx, dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (c->fd >= 0 && io->sync_dir(io->ctx, dir_fd) != 0) {
+		(void)io->close(io->ctx, c->fd);
+		c->fd = -1;
+	}
+	(void)close(dir_fd);
+	return c->fd < 0 ? ERR_IO : ERR_OK;
+}
+
+static enum err store_one(struct log_cursor *c, struct log_octets *text)
+{
+	const struct log_io *io = c->hub->conf.io;
+	struct slot_head h = { .version = LOG_FORMAT_VERSION, .sequence = c->sequence + 1 };
+	int slot = (c->slot + 1) % SLOTS;
+	struct iovec parts[2] = { { &h, sizeof(h) }, { text->octets, 0 } };
+
+	TRY(open_file(c));
+	h.bytes = (uint32_t)print(c, (char *)text->octets);
+	h.crc = slot_crc(&h, (const char *)text->octets);
+	memcpy(h.magic, SLOT_MAGIC, sizeof(h.magic));
+	parts[1].iov_len = h.bytes;
+	if (io->writev(io->ctx, c->fd, parts, 2, (off_t)slot * SLOT_BYTES) !=
+		    (ssize_t)(sizeof(h) + h.bytes) ||
+	    (c->hub->conf.sync != LOG_SYNC_OS && io->sync(io->ctx, c->fd) != 0)) {
+		int error = errno;
+
+		(void)io->close(io->ctx, c->fd);
+		c->fd = -1;
+		errno = error;
+		return ERR_IO;
+	}
+	c->slot = slot;
+	c->sequence = h.sequence;
+	copy(&c->stored, &c->taken);
+	return ERR_OK;
+}
+
+static void mark_stored(const struct log_cursor *c)
+{
+	for (size_t i = 0; i < c->reader_count; i++) {
+		struct log_reader *r = c->readers[i];
+
+		for (size_t k = 0; k < c->stored.place_count; k++) {
+			if (c->stored.places[k].worker == r->log->worker)
+				atomic_store(&r->stored_lsn, c->stored.places[k].done);
+		}
+	}
+}
+
+/* Never beyond what is durable. */
+static bool may_store(const struct log_cursor *c)
+{
+	const struct log_hub *hub = c->hub;
+
+	for (size_t i = 0; i < hub->log_count; i++) {
+		const struct log *log = hub->logs[i];
+
+		for (size_t k = 0; k < c->taken.place_count; k++) {
+			const struct log_place *p = &c->taken.places[k];
+
+			if (p->worker == log->worker &&
+			    (p->done > log_durable(log) || p->end > log_durable(log)))
+				return false;
+		}
+	}
+	return true;
+}
+
+enum err log_cursors_store(struct log_hub *hub)
+{
+	struct log_octets text = { malloc(TEXT_MAX_BYTES), 0, TEXT_MAX_BYTES };
+	enum err e = text.octets == NULL ? ERR_NOMEM : ERR_OK;
+
+	for (struct log_cursor *c = hub->cursors; e == ERR_OK && c != NULL; c = c->next) {
+		if (is_same(&c->taken, &c->stored) || !may_store(c))
+			continue;
+		e = store_one(c, &text);
+		if (e == ERR_OK)
+			mark_stored(c);
+	}
+	free(text.octets);
+	return e;
+}
+
+static void free_one(struct log_cursor *c)
+{
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	free(c->text);
+	free(c);
+}
+
+void log_cursors_drop(struct log_hub *hub)
+{
+	struct log_cursor **p = &hub->cursors;
+
+	while (*p != NULL) {
+		struct log_cursor *c = *p;
+		char name[sizeof(CURSORS_DIR) + FILE_NAME_BYTES + 1] = CURSORS_DIR "/";
+
+		if (c->is_used || c->sink[0] == '\0') {
+			p = &c->next;
+			continue;
+		}
+		file_name(c->sink, name + sizeof(CURSORS_DIR));
+		log_info("log.cursor_removed dir=%s file=%s why=no_such_sink", hub->dir, name);
+		(void)hub->conf.io->remove(hub->conf.io->ctx, hub->dir_fd, name);
+		*p = c->next;
+		free_one(c);
+	}
+}
+
+void log_cursors_free(struct log_hub *hub)
+{
+	while (hub->cursors != NULL) {
+		struct log_cursor *c = hub->cursors;
+
+		hub->cursors = c->next;
+		free_one(c);
+	}
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "sink/log_parts.h"
+
+#define FORMAT_NAME "format"
+#define FORMAT_TMP "format.tmp"
+#define FORMAT_WORD "sluice-log"
+#define SEGMENT_MOST (64u << 20)
+#define SEGMENT_LEAST (64u << 10)
+#define SEGMENTS 16 /* of max_bytes, at least */
+#define DIRS_MODE 0750
+
+int log_dir_make(int dir_fd, const char *name)
+{
+	if (mkdirat(dir_fd, name, DIRS_MODE) != 0 && errno != EEXIST)
+		return -1;
+	return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static void id_text(const uint8_t id[LOG_ID_BYTES], char out[2 * LOG_ID_BYTES + 1])
+{
+	for (size_t i = 0; i < LOG_ID_BYTES; i++)
+		(void)snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
+static bool id_parse(const char *text, uint8_t id[LOG_ID_BYTES])
+{
+	for (size_t i = 0; i < 2 * LOG_ID_BYTES; i++) {
+		if (!isxdigit((unsigned char)text[i]))
+			return false;
+	}
+	for (size_t i = 0; i < LOG_ID_BYTES; i++) {
+		char two[3] = { text[2 * i], text[2 * i + 1], '\0' };
+
+		id[i] = (uint8_t)strtoul(two, NULL, 16);
+	}
+	return true;
+}
+
+/* ERR_ABSENT: there is none, or none that can be read. */
+static enum err read_format(struct log_hub *hub, struct why *why)
+{
+	char text[128] = "";
+	char id[64] = "";
+	unsigned version = 0;
+	int fd = openat(hub->dir_fd, FORMAT_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		(void)close(fd);
+	if (n <= 0 || sscanf(text, FORMAT_WORD " %u %63s", &version, id) < 1)
+		return ERR_ABSENT;
+	if (version > LOG_FORMAT_VERSION)
+		return why_set(why, ERR_UNSUPPORTED,
+			       "log %s: it has format %u, and this version knows %d: a log is not "
+			       "read by an older version than wrote it",
+			       hub->dir, version, LOG_FORMAT_VERSION);
+	return strlen(id) == 2 * LOG_ID_BYTES && id_parse(id, hub->id) ? ERR_OK : ERR_ABSENT;
+}
+
+/* An id whose file was lost is still in the segments. */
+static void find_id(struct log_hub *hub)
+{
+	unsigned workers[LOG_LOGS_MAX];
+	size_t count;
+
+	hub->conf.worker_count = 0;
+	count = log_hub_old(hub, workers, LOG_LOGS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		char name[16];
+		struct dirent **list = NULL;
+		int dir_fd;
+		int n;
+
+		(void)snprintf(name, sizeof(name), "%u", workers[i]);
+		dir_fd = openat(hub->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		n = dir_fd < 0 ? 0 : scandirat(dir_fd, ".", &list, NULL, alphasort);
+		for (int k = 0; k < n; k++) {
+			struct log_scan scan;
+
+			if (strstr(list[k]->d_name, LOG_SEGMENT_SUFFIX) != NULL &&
+			    log_scan_open(&scan, dir_fd, list[k]->d_name, NULL) == ERR_OK) {
+				if (!scan.is_rebuilt)
+					memcpy(hub->id, scan.head.id, LOG_ID_BYTES);
+				log_scan_close(&scan);
+			}
+			free(list[k]);
+		}
+		free(list);
+		if (dir_fd >= 0)
+			(void)close(dir_fd);
+	}
+}
+
+static bool write_format(struct log_hub *hub)
+{
+	const struct log_io *io = hub->conf.io;
+	char text[128];
+	char id[2 * LOG_ID_BYTES + 1];
+	struct iovec part = { text, 0 };
+	bool is_written;
+	int fd;
+
+	id_text(hub->id, id);
+	part.iov_len = (size_t)snprintf(text, sizeof(text), FORMAT_WORD " %d %s\n",
+					LOG_FORMAT_VERSION, id);
+	fd = io->open(io->ctx, hub->dir_fd, FORMAT_TMP,
+		      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0)
+		return false;
+	is_written = io->writev(io->ctx, fd, &part, 1, 0) == (ssize_t)part.iov_len &&
+		     io->sync(io->ctx, fd) == 0;
+	is_written = io->close(io->ctx, fd) == 0 && is_written;
+	return is_written && io->rename(io->ctx, hub->dir_fd, FORMAT_TMP, FORMAT_NAME) == 0 &&
+	       io->sync_dir(io->ctx, hub->dir_fd) == 0;
+}
+
+static enum err open_format(struct log_hub *hub, struct why *why)
+{
+	unsigned worker_count = hub->conf.worker_count;
+	static const uint8_t none[LOG_ID_BYTES];
+	enum err e = read_format(hub, why);
+
+	if (e != ERR_ABSENT)
+		return e;
+	find_id(hub);
+	hub->conf.worker_count = worker_count;
+	if (memcmp(hub->id, none, sizeof(none)) == 0 &&
+	    getrandom(hub->id, sizeof(hub->id), 0) != (ssize_t)sizeof(hub->id))
+		return why_errno(why, ERR_IO, "getrandom");
+	return write_format(hub) ? ERR_OK : why_errno(why, ERR_IO, hub->dir);
+}
+
+/* Two hubs on one directory would write over each other. */
+static enum err lock_dir(struct log_hub *hub, struct why *why)
+{
+	hub->lock_fd = openat(hub->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (hub->lock_fd < 0)
+		return why_errno(why, ERR_IO, hub->dir);
+	if (flock(hub->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		return why_set(why, ERR_IO, "log %s: another process uses it", hub->dir);
+	return ERR_OK;
+}
+
+static void open_live(struct log_hub *hub)
+{
+	char id[2 * LOG_ID_BYTES + 1];
+	char name[96];
+	struct stat st;
+
+	/* A copy of the directory has the same id. */
+	if (fstat(hub->dir_fd, &st) != 0)
+		return;
+	id_text(hub->id, id);
+	(void)snprintf(name, sizeof(name), "/sluice-%s-%llx-%llx", id,
+		       (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	hub->live = log_live_open(name, LOG_LOGS_MAX);
+	if (hub->live == NULL)
+		log_warn(
+			"log.no_shared_memory dir=%s why=\"%s\": what a kill takes from it cannot be counted",
+			hub->dir, strerror(errno));
+}
+
+enum err log_dir_open(struct log_hub *hub, struct why *why)
+{
+	uint64_t share = hub->conf.max_bytes / SEGMENTS;
+	unsigned workers = hub->conf.worker_count == 0 ? 1 : hub->conf.worker_count;
+
+	/* Each worker has one that it writes, one that is full, and a spare one. */
+	if (share > hub->conf.max_bytes / (4ull * workers))
+		share = hub->conf.max_bytes / (4ull * workers);
+	share = share < SEGMENT_LEAST ? SEGMENT_LEAST : share > SEGMENT_MOST ? SEGMENT_MOST : share;
+	hub->segment_bytes = share & ~(uint64_t)4095;
+	if (mkdir(hub->dir, DIRS_MODE) != 0 && errno != EEXIST)
+		return why_errno(why, ERR_IO, hub->dir);
+	hub->dir_fd = open(hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (hub->dir_fd < 0)
+		return why_errno(why, ERR_IO, hub->dir);
+	TRY(lock_dir(hub, why));
+	TRY(open_format(hub, why));
+	open_live(hub);
+	return log_cursors_load(hub, why);
+}
+
+void log_dir_close(struct log_hub *hub)
+{
+	log_cursors_free(hub);
+	if (hub->lock_fd >= 0)
+		(void)close(hub->lock_fd);
+	if (hub->dir_fd >= 0)
+		(void)close(hub->dir_fd);
+	hub->lock_fd = -1;
+	hub->dir_fd = -1;
+	free(hub->dir);
+}
+
+/* Is there a segment in it? */
+static bool has_segments(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	bool has = false;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return false;
+	}
+	/* The stream is ours alone. NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	for (struct dirent *e = readdir(dir); e != NULL && !has; e = readdir(dir))
+		has = strstr(e->d_name, LOG_SEGMENT_SUFFIX) != NULL;
+	(void)closedir(dir);
+	return has;
+}
+
+size_t log_hub_old(const struct log_hub *hub, unsigned *workers, size_t max)
+{
+	size_t count = 0;
+
+	for (unsigned w = hub->conf.worker_count;
+	     hub->dir_fd >= 0 && w < LOG_LOGS_MAX && count < max; w++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "%u", w);
+		if (has_segments(hub->dir_fd, name))
+			workers[count++] = w;
+	}
+	return count;
+}
