@@ -79,6 +79,20 @@ static void show_advice(const uint64_t *collector, const uint64_t *pipe, struct 
 	json_end(out);
 }
 
+static void show_log_state(struct log_hub *hub, struct json *out)
+{
+	char trouble[LOG_TROUBLE_BYTES];
+	const char *sync;
+
+	log_hub_state(hub, &sync, trouble);
+	json_str(out, "log_sync",
+		 log_hub_is_durable(hub) ? sync
+					 : "off: records live in memory until sinks have them");
+	json_str(out, "log_state", trouble[0] == '\0' ? "running" : "waiting");
+	if (trouble[0] != '\0')
+		json_str(out, "log_why", trouble);
+}
+
 void show_status(struct service *s, struct json *out)
 {
 	uint64_t collector[COLLECTOR_STAT_COUNT];
@@ -105,7 +119,7 @@ void show_status(struct service *s, struct json *out)
 	json_u64(out, "kernel_drops", collector[STAT_KERNEL_DROPS]);
 	json_u64(out, "log_bytes", log_hub_bytes(s->hub));
 	json_u64(out, "log_max_bytes", log_hub_max_bytes(s->hub));
-	json_str(out, "log_sync", "off: records live in memory until sinks have them");
+	show_log_state(s->hub, out);
 	show_sockets(s, out);
 	show_sinks(s, out);
 	show_advice(collector, pipe, out);
@@ -314,21 +328,7 @@ void show_sinks(struct service *s, struct json *out)
 
 void show_log(struct service *s, struct json *out)
 {
-	const struct stat_set *stat = log_hub_stat(s->hub);
-
-	json_u64(out, "bytes", log_hub_bytes(s->hub));
-	json_u64(out, "max_bytes", log_hub_max_bytes(s->hub));
-	json_str(out, "sync", "off");
-	for (size_t i = 0; i < stat->count; i++)
-		json_u64(out, stat->descs[i].name, stat_get(stat, i));
-	json_open_array(out, "logs");
-	for (unsigned i = 0; i < s->worker_count; i++) {
-		json_open_object(out, NULL);
-		json_u64(out, "worker", i);
-		json_u64(out, "end_lsn", log_end_lsn(s->logs[i]));
-		json_end(out);
-	}
-	json_end(out);
+	log_hub_show(s->hub, out);
 }
 
 static void show_set(const struct stat_desc *descs, const uint64_t *values, size_t count,

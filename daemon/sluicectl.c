@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/ctl_show.h"
+#include "daemon/log_dump.h"
 
 #define DEFAULT_SOCKET "run/sluice.sock"
 #define SYSTEM_SOCKET "/run/sluice/sluice.sock"
@@ -38,7 +39,8 @@ static void usage(FILE *out)
 		"  fields [NAME]       canonical fields: meaning, example, what feeds them\n"
 		"  schema              the Avro schema that is written\n"
 		"  sinks               each sink's state and position\n"
-		"  log                 the log's size and its readers\n"
+		"  log                 segments, and how far each sink is\n"
+		"  log dump PATH [--records]  what stands in segments; asks no service\n"
 		"  counters            every counter\n"
 		"  tail [-n N] [EXPR]  flow events as they pass; EXPR is FIELD=VALUE\n"
 		"  reload              read configuration, mappings and registries again\n"
@@ -201,6 +203,26 @@ static int read_answers(const struct request *r, FILE *from)
 	return code >= 0 ? code : is_any ? 0 : 1;
 }
 
+/* `log dump` reads files itself; -1 when it is not asked for. */
+static int dump(const struct request *r)
+{
+	static const char words[] = "log dump ";
+	static const char records[] = " --records";
+	char path[COMMAND_BYTES_MAX + 1];
+	size_t bytes;
+	bool is_records;
+
+	if (strncmp(r->command, words, sizeof(words) - 1) != 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s", r->command + sizeof(words) - 1);
+	bytes = strlen(path);
+	is_records = bytes >= sizeof(records) &&
+		     strcmp(path + bytes - (sizeof(records) - 1), records) == 0;
+	if (is_records)
+		path[bytes - (sizeof(records) - 1)] = '\0';
+	return log_dump(path, is_records, stdout);
+}
+
 int main(int argc, char **argv)
 {
 	struct request r = { 0 };
@@ -208,6 +230,8 @@ int main(int argc, char **argv)
 	FILE *from;
 	int fd;
 
+	if (code < 0)
+		code = dump(&r);
 	if (code >= 0)
 		return code;
 	fd = connect_to(r.socket != NULL ? r.socket : default_socket());

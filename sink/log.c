@@ -13,6 +13,8 @@
 
 static void log_destroy(struct log *log)
 {
+	if (log->disk != NULL && log_durable(log) < log_end_lsn(log))
+		log->hub->has_lost = true;
 	log_disk_close(log);
 	(void)pthread_mutex_destroy(&log->lock);
 	free(log);

@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/json.h"
 #include "base/stat.h"
 #include "base/why.h"
 
@@ -235,6 +236,8 @@ enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct sta
 /* `from` is for a log that the sink does not know yet. */
 enum err log_cursor_reader(struct log_cursor *c, struct log *log, enum log_start from,
 			   struct why *why, struct log_reader **out);
+/* Records of logs that are no more, which the counters still hold; once its readers are open. */
+uint64_t log_cursor_gone(const struct log_cursor *c);
 const uint64_t *log_cursor_counts(const struct log_cursor *c);
 void log_cursor_publish(struct log_cursor *c, struct stat_set *stat,
 			const size_t loss_stats[LOG_LOSS_COUNT]);
@@ -253,5 +256,9 @@ uint64_t log_hub_max_bytes(const struct log_hub *hub);
 /* More than four fifths in use: whoever can wait before the next append, should.  Any thread. */
 bool log_hub_is_high(const struct log_hub *hub);
 struct stat_set *log_hub_stat(struct log_hub *hub);
+/* `log.sync` as it is in force, and why nothing can be written: "" when it can.  Any thread. */
+void log_hub_state(struct log_hub *hub, const char **sync, char trouble[LOG_TROUBLE_BYTES]);
+/* Members of an open object: room, trouble, each log's segments, each sink's place.  Any thread. */
+void log_hub_show(struct log_hub *hub, struct json *out);
 
 #endif

@@ -323,6 +323,22 @@ const uint64_t *log_cursor_counts(const struct log_cursor *c)
 	return c->published.counts;
 }
 
+uint64_t log_cursor_gone(const struct log_cursor *c)
+{
+	uint64_t records = 0;
+
+	for (size_t i = 0; i < c->published.place_count; i++) {
+		const struct log_place *p = &c->published.places[i];
+		bool is_read = false;
+
+		for (size_t k = 0; k < c->reader_count; k++)
+			is_read = is_read || c->readers[k]->log->worker == p->worker;
+		if (!is_read)
+			records += p->done - p->start;
+	}
+	return records;
+}
+
 void log_cursor_detach(struct log_cursor *c, const struct log_reader *r)
 {
 	for (size_t i = 0; i < c->reader_count; i++) {

@@ -64,7 +64,7 @@ void log_hub_close(struct log_hub *hub)
 		return;
 	log_hub_stop(hub);
 	must(hub->log_count == 0);
-	log_live_close(hub->live, hub->is_clean);
+	log_live_close(hub->live, !hub->has_lost);
 	log_dir_close(hub);
 	while (hub->pool != NULL) {
 		struct log_slab *next = hub->pool->next;

@@ -71,7 +71,8 @@ struct log_segment {
 	uint64_t previous_end;
 	uint64_t sequence;
 	uint64_t bytes;	   /* of the file */
-	int64_t newest_ms; /* monotonic: when its newest record came, as far as that is known */
+	int64_t oldest_ms; /* monotonic: when its first record came, as far as that is known, */
+	int64_t newest_ms; /* and its newest */
 	uint32_t users;	   /* readers that have it open */
 	enum log_hole hole;
 	bool is_ours; /* of this life: its numbers are the hub's */
@@ -249,6 +250,7 @@ struct log_hub {
 	struct stat_flag stop;
 	struct stat_flag wants_commit;
 	bool is_clean; /* everything was durable when the commit thread ended */
+	bool has_lost; /* a log was closed with records that were not */
 	_Atomic uint64_t disk_bytes;
 	_Atomic uint64_t bytes; /* of memory */
 	/* the commit thread's own */

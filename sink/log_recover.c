@@ -189,6 +189,13 @@ static enum err add_segment(struct log *log, const struct log_scan *scan)
 
 		s->newest_ms -= age_ms > 0 ? age_ms : 0;
 	}
+	s->oldest_ms = s->newest_ms;
+	if (!scan->is_rebuilt) {
+		int64_t age_ms = clock_real_ms() - scan->head.created_ms;
+
+		if (clock_mono_ms() - age_ms < s->oldest_ms)
+			s->oldest_ms = clock_mono_ms() - age_ms;
+	}
 	if (scan->is_rebuilt) {
 		log_warn("log.head_rebuilt dir=%s/%s segment=%llu", log->hub->dir, log->disk->name,
 			 (unsigned long long)s->first_lsn);
@@ -323,6 +330,32 @@ static enum err find_ends(struct log *log)
 	return ERR_OK;
 }
 
+/* How far the log is known to have been durable, and from where on a sink still wants it. */
+static void ask_cursors(const struct log *log, uint64_t *durable, uint64_t *wanted)
+{
+	*wanted = UINT64_MAX;
+	for (const struct log_cursor *c = log->hub->cursors; c != NULL; c = c->next) {
+		const struct log_place *p = log_cursor_place(c, log->worker);
+
+		if (p == NULL)
+			continue;
+		if (p->end > *durable)
+			*durable = p->end;
+		if (p->done > *durable)
+			*durable = p->done;
+		if (c->sink[0] != '\0' && p->done < *wanted)
+			*wanted = p->done;
+	}
+}
+
+static void say_lost(const struct log *log, uint64_t first, uint64_t end, const char *why)
+{
+	if (first < end)
+		log_error("log.lost dir=%s/%s first=%llu records=%llu why=%s", log->hub->dir,
+			  log->disk->name, (unsigned long long)first,
+			  (unsigned long long)(end - first), why);
+}
+
 /* The end that the new life starts from: above everything that ever had a number. */
 static void set_begin(struct log *log)
 {
@@ -330,16 +363,10 @@ static void set_begin(struct log *log)
 	struct log_writer *w = &disk->writer;
 	uint64_t on_disk = disk->newest == NULL ? 0 : disk->newest->end_lsn;
 	uint64_t durable = on_disk;
+	uint64_t wanted;
 	uint64_t begin;
 
-	for (const struct log_cursor *c = log->hub->cursors; c != NULL; c = c->next) {
-		const struct log_place *p = log_cursor_place(c, log->worker);
-
-		if (p != NULL && p->end > durable)
-			durable = p->end;
-		if (p != NULL && p->done > durable)
-			durable = p->done;
-	}
+	ask_cursors(log, &durable, &wanted);
 	begin = log_live_left(log->hub->live, log->worker);
 	begin = begin > durable ? begin : durable;
 	w->previous_end = durable;
@@ -350,14 +377,8 @@ static void set_begin(struct log *log)
 	log->sealed_lsn = begin;
 	atomic_store(&log->durable_lsn, begin);
 	cut_tail(log, durable > on_disk);
-	if (durable > on_disk)
-		log_error("log.lost dir=%s/%s first=%llu records=%llu why=not_there_any_more",
-			  log->hub->dir, disk->name, (unsigned long long)on_disk,
-			  (unsigned long long)(durable - on_disk));
-	if (begin > durable)
-		log_warn("log.lost dir=%s/%s first=%llu records=%llu why=not_durable_yet",
-			 log->hub->dir, disk->name, (unsigned long long)durable,
-			 (unsigned long long)(begin - durable));
+	say_lost(log, wanted > on_disk ? wanted : on_disk, durable, "not_there_any_more");
+	say_lost(log, durable, begin, "not_durable_yet");
 }
 
 enum err log_recover(struct log *log, struct why *why)

@@ -325,6 +325,7 @@ static enum err list_segment(struct log *log, uint64_t first_lsn, uint64_t bytes
 	s->sequence = w->sequence;
 	s->bytes = bytes;
 	s->newest_ms = clock_mono_ms();
+	s->oldest_ms = s->newest_ms;
 	s->hole = w->previous_end == first_lsn ? LOG_HOLE_NONE : w->hole;
 	s->is_ours = true;
 	(void)pthread_mutex_lock(&log->lock);

@@ -41,6 +41,7 @@ struct runner {
 	void *self;
 	struct thread *thread;
 	struct log_cursor *cursor;
+	uint64_t gone;	   /* records of logs that are no more */
 	uint64_t *targets; /* LSN per reader that a flush wants to be done; under sinks->lock */
 };
 
@@ -84,6 +85,7 @@ static enum err open_readers(struct runner *r, enum log_start from, struct why *
 		TRY(log_cursor_reader(r->cursor, s->logs[i], from, why, &r->env.readers[i]));
 		r->env.reader_count++;
 	}
+	r->gone = log_cursor_gone(r->cursor);
 	return ERR_OK;
 }
 
@@ -388,7 +390,7 @@ void sinks_lsn(const struct sinks *s, size_t i, uint64_t *span, uint64_t *pendin
 
 	must(i < s->count);
 	abandoned = stat_get(r->env.stat, SINK_STAT_PENDING_AT_STOP);
-	*span = 0;
+	*span = r->gone;
 	*pending = pending_of(r);
 	for (size_t k = 0; k < r->env.reader_count; k++)
 		*span += log_end_lsn(s->logs[k]) - log_reader_start_lsn(r->env.readers[k]);
