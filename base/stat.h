@@ -14,6 +14,7 @@
 #define BASE_STAT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct stat_desc {
 	const char *reason; /* value of the label `reason`, or "" */
 	const char *unit;   /* "messages", "octets" ... */
 	const char *doc;
+	bool is_level; /* how much there is now: it goes up and down, and ends with the process */
 };
 
 struct stat_set {

@@ -38,12 +38,14 @@ struct collector {
 };
 
 #define COUNTER(id, name, unit, doc) [STAT_##id] = { name, "", unit, doc },
+#define LEVEL(id, name, unit, doc) [STAT_##id] = { name, "", unit, doc, true },
 #define DROP(id, name, reason, unit, doc) [STAT_##id] = { name, reason, unit, doc },
 const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT] = {
 #include "collector/counters.def"
 #include "collector/drops.def"
 };
 #undef COUNTER
+#undef LEVEL
 #undef DROP
 
 enum err collector_new(const struct collector_limits *limits, const struct collector_ops *ops,

@@ -24,10 +24,12 @@
 /* Counters of this room: rows of counters.def and drops.def. */
 enum collector_stat {
 #define COUNTER(id, name, unit, doc) STAT_##id,
+#define LEVEL(id, name, unit, doc) STAT_##id,
 #define DROP(id, name, reason, unit, doc) STAT_##id,
 #include "collector/counters.def"
 #include "collector/drops.def"
 #undef COUNTER
+#undef LEVEL
 #undef DROP
 	COLLECTOR_STAT_COUNT
 };
