@@ -30,6 +30,7 @@ static enum err cmd_ledger(void *ctx, struct ctl_call *call, struct why *why)
 		return why_set(why, ERR_NOMEM, "no memory");
 	ledger_take(s->workers, s->sinks, ledger);
 	ledger_json(ledger, call->out);
+	balance_json(&s->balance, call->out);
 	show_margin(s, call->out);
 	free(ledger);
 	return ERR_OK;

@@ -56,22 +56,23 @@ static void show_sockets(struct service *s, struct json *out)
 	free(rows);
 }
 
-/* Advice that an operator can act on; none when all is well. */
-static void show_advice(const uint64_t *collector, const uint64_t *pipe, struct json *out)
+/* Advice that an operator can act on; none when all is well since the start: a restart may have been it. */
+static void show_advice(const struct balance_sums *old, const uint64_t *collector,
+			const uint64_t *pipe, struct json *out)
 {
 	json_open_array(out, "advice");
-	if (collector[STAT_KERNEL_DROPS] > 0)
+	if (collector[STAT_KERNEL_DROPS] > old->collector[STAT_KERNEL_DROPS])
 		json_str(out, NULL,
 			 "kernel_drops: the kernel dropped datagrams before us; raise rcvbuf and "
 			 "net.core.rmem_max, or workers");
-	if (pipe[PIPE_STAT_LOG_FULL] > 0)
+	if (pipe[PIPE_STAT_LOG_FULL] > old->pipe[PIPE_STAT_LOG_FULL])
 		json_str(out, NULL,
 			 "log_full: sinks were too slow or away; raise log.max_bytes, see `sinks`");
-	if (collector[STAT_SET_NO_TEMPLATE] > 0)
+	if (collector[STAT_SET_NO_TEMPLATE] > old->collector[STAT_SET_NO_TEMPLATE])
 		json_str(out, NULL,
 			 "no_template: data sets came before their template; lower the exporter's "
 			 "template refresh interval");
-	if (pipe[PIPE_STAT_SELFCHECK_DIFFERS] > 0)
+	if (pipe[PIPE_STAT_SELFCHECK_DIFFERS] > old->pipe[PIPE_STAT_SELFCHECK_DIFFERS])
 		json_str(
 			out, NULL,
 			"selfcheck_differences: our decoding and libfixbuf's differ; please report "
@@ -107,6 +108,7 @@ void show_status(struct service *s, struct json *out)
 	json_i64(out, "pid", getpid());
 	json_str(out, "started", started);
 	json_i64(out, "uptime_s", (clock_real_ms() - s->started_ms) / 1000);
+	balance_json(&s->balance, out);
 	json_bool(out, "stopping", s->is_stopping);
 	json_u64(out, "workers", s->worker_count);
 	json_u64(out, "generation", s->generation_number);
@@ -122,7 +124,7 @@ void show_status(struct service *s, struct json *out)
 	show_log_state(s->hub, out);
 	show_sockets(s, out);
 	show_sinks(s, out);
-	show_advice(collector, pipe, out);
+	show_advice(&s->balance.opening, collector, pipe, out);
 }
 
 void show_margin(struct service *s, struct json *out)

@@ -156,6 +156,17 @@ static void show_side(json_t *side, FILE *out)
 	}
 }
 
+/* Over which lives the lines go; in memory, a sink's go over this one alone. */
+static void show_balance(json_t *answer, FILE *out)
+{
+	const char *since = json_string_value(json_object_get(answer, "since"));
+
+	(void)fprintf(out, "since %s%s\n", since == NULL ? "-" : since,
+		      json_is_true(json_object_get(answer, "previous_unclean"))
+			      ? "; the life before did not end cleanly, and is not in it"
+			      : ", over clean restarts");
+}
+
 static void show_ledger(json_t *answer, FILE *out)
 {
 	json_t *line;
@@ -173,6 +184,7 @@ static void show_ledger(json_t *answer, FILE *out)
 			(void)fprintf(out, "   DIFFERENCE %" JSON_INTEGER_FORMAT, difference);
 		(void)fputc('\n', out);
 	}
+	show_balance(answer, out);
 	(void)fprintf(out, "%s\n",
 		      json_is_true(json_object_get(answer, "ok")) ? "balanced" : "NOT BALANCED");
 }

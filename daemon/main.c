@@ -218,8 +218,8 @@ static int run(struct arguments *a)
 		e = is_replay ? service_replay(s, a->files, a->file_count,
 					       a->exporter.bytes == 0 ? NULL : &a->exporter, &why)
 			      : service_run(s, &why);
-	service_stop(s);
-	is_success = print_ledger(s);
+	is_success = service_stop(s) == ERR_OK;
+	is_success = print_ledger(s) && is_success;
 	service_close(s);
 	if (e != ERR_OK)
 		return fail(e, &why);

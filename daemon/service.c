@@ -85,7 +85,10 @@ static enum err open_state(struct service *s, const char *state, struct why *why
 	if (s->setup.is_check)
 		return ERR_OK;
 	TRY(make_dirs(state, why));
-	return s->setup.is_replay ? ERR_OK : lock_state(s, state, why);
+	if (s->setup.is_replay)
+		return ERR_OK;
+	TRY(lock_state(s, state, why));
+	return balance_load(&s->balance, state, &log_io_system, why);
 }
 
 /* The logs of the workers, and behind them those that more workers of an earlier life left. */
@@ -234,6 +237,7 @@ enum err service_open(const struct service_setup *setup, struct service **out, s
 	s->setup = *setup;
 	s->state_lock = -1;
 	s->started_ms = clock_real_ms();
+	balance_init(&s->balance, s->started_ms);
 	e = tails_new(s, &s->tails);
 	if (e == ERR_OK)
 		e = open_all(s, why);
@@ -245,8 +249,35 @@ enum err service_open(const struct service_setup *setup, struct service **out, s
 	return ERR_OK;
 }
 
+static void sum_workers(struct service *s, struct balance_sums *sums)
+{
+	memset(sums, 0, sizeof(*sums));
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		stat_sum(workers_collector_stat(s->workers, i), sums->collector);
+		stat_sum(workers_stat(s->workers, i), sums->pipe);
+	}
+}
+
+/* What lives before counted is worker 0's from here on; no worker runs yet. */
+static void take_opening(struct service *s)
+{
+	const struct balance_sums *opening = &s->balance.opening;
+
+	for (size_t i = 0; i < COLLECTOR_STAT_COUNT; i++)
+		stat_add(workers_collector_stat(s->workers, 0), i, opening->collector[i]);
+	for (size_t i = 0; i < PIPE_STAT_COUNT; i++)
+		stat_add(workers_stat(s->workers, 0), i, opening->pipe[i]);
+	s->rate.flows = opening->pipe[PIPE_STAT_FLOWS];
+	s->rate.octets = opening->collector[STAT_OCTETS];
+	s->rate.taken_ms = clock_mono_ms();
+}
+
 enum err service_start(struct service *s, struct why *why)
 {
+	if (!s->setup.is_replay) {
+		TRY(balance_begin(&s->balance, why));
+		take_opening(s);
+	}
 	TRY(log_hub_start(s->hub, why));
 	TRY(sinks_start(s->sinks, why));
 	return s->setup.is_replay ? ERR_OK : workers_start(s->workers, why);
@@ -450,7 +481,21 @@ static void idle_stopping(void *ctx)
 		ctl_stop(s->ctl);
 }
 
-void service_stop(struct service *s)
+static enum err save_balance(struct service *s)
+{
+	struct balance_sums sums;
+	struct why why = { "" };
+	enum err e;
+
+	sum_workers(s, &sums);
+	e = balance_save(&s->balance, &sums, &why);
+	if (e != ERR_OK)
+		log_error("balance.not_saved why=\"%s\" state=\"%s\"", why.text,
+			  service_options(s)->state);
+	return e;
+}
+
+enum err service_stop(struct service *s)
 {
 	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
 	struct timespec pause = { 0, 10000000 };
@@ -470,6 +515,7 @@ void service_stop(struct service *s)
 		control_step(s);
 	sinks_stop(s->sinks, 0);
 	log_hub_stop(s->hub);
+	return save_balance(s);
 }
 
 void service_close(struct service *s)
@@ -486,6 +532,7 @@ void service_close(struct service *s)
 	for (size_t i = 0; i < s->log_count; i++)
 		log_close(s->logs[i]);
 	free(s->logs);
+	balance_fini(&s->balance);
 	if (s->state_lock >= 0)
 		(void)close(s->state_lock);
 	if (s->has_reload)

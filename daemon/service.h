@@ -15,6 +15,7 @@
 
 #include "base/ctl.h"
 #include "base/why.h"
+#include "daemon/balance.h"
 #include "daemon/reload.h"
 #include "daemon/worker.h"
 #include "sink/log.h"
@@ -61,6 +62,7 @@ struct service {
 	struct ctl_client *drains[CTL_CLIENTS_MAX];
 	size_t drain_count;
 	struct service_rate rate;
+	struct balance balance;
 };
 
 enum err service_open(const struct service_setup *setup, struct service **out, struct why *why);
@@ -70,8 +72,8 @@ enum err service_run(struct service *s, struct why *why);
 enum err service_replay(struct service *s, char *const *files, size_t count,
 			const struct addr *exporter, struct why *why);
 /* Workers, then sinks, which have shutdown_s; those of a replay have it anew whenever they get on.
- * The control socket answers meanwhile. */
-void service_stop(struct service *s);
+ * The control socket answers meanwhile.  Then the counters are saved; why not, is logged. */
+enum err service_stop(struct service *s);
 void service_close(struct service *s);
 
 /*
