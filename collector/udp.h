@@ -6,7 +6,9 @@
  *	w = udp_group_worker(group, i);			 for each worker thread
  *	udp_worker_receive(w, timeout_ms, fn, ctx);	 again and again, on that thread
  *	udp_worker_wake(w);				 from any thread: the call above returns
- *	udp_worker_drain(w, datagrams_max, fn, ctx);	 before the end: what the kernel still holds
+ *	udp_worker_shut(w);				 at the end: the kernel takes nothing more
+ *	udp_worker_drain(w, datagrams_max, fn, ctx);	 what it still holds
+ *	udp_worker_finish(w);				 what is left is counted, as late as possible
  *	udp_group_close(group);				 when all workers have ended
  *
  * Each worker has one socket for each entry of `listen`.  The kernel chooses among them by a mix of
@@ -17,7 +19,7 @@
  *
  * A datagram that comes to another worker (multicast, or while sockets are being bound) is handed to
  * its owner through a bounded store.  Counted here: UNITS_UDP, OCTETS, RESTEERED, KERNEL_DROPS,
- * UNIT_TRUNCATED and UNIT_HANDOVER, each in the stat set of the worker that received.
+ * STOPPING_DROPS, UNIT_TRUNCATED, UNIT_HANDOVER and UNIT_SHUTDOWN, each in the stat set of the worker that received.
  *
  * Owner: the group is the main thread's, a worker its thread's.  Lifetime: process.
  */
@@ -96,6 +98,16 @@ size_t udp_worker_receive(struct udp_worker *w, int timeout_ms, unit_fn *fn, voi
 /* Without waiting: until nothing is queued, or datagrams_max were taken.  Returns how many were taken,
  * strays among them; 0: nothing is queued.  Strays of a worker that drains later need another call. */
 size_t udp_worker_drain(struct udp_worker *w, size_t datagrams_max, unit_fn *fn, void *ctx);
+
+/*
+ * Has the kernel drop, and count for us, what comes from now on; its queue stays.  Sockets stay open, so that
+ * exporters see no error.  When it cannot be, the queue goes on to fill, and udp_worker_finish() empties it.
+ */
+void udp_worker_shut(struct udp_worker *w);
+
+/* The last word, when no other worker runs: what is still queued or in the hand-over store is counted as
+ * refused, and a last look is taken at drops.  May be called again. */
+void udp_worker_finish(struct udp_worker *w);
 
 /* Any thread, also from a signal handler. */
 void udp_worker_wake(struct udp_worker *w);

@@ -2,6 +2,7 @@
 #include "collector/udp_worker.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define EVENTS_MAX 64
 #define WAKE_EVENT UINT64_MAX
 #define LOOK_MS 1000
+#define LEFT_MAX 1000000u /* datagrams of a socket that nobody could shut */
 /* Keeps the heads of a batch's buffers out of one another's cache sets, which repeat every 4 KiB. */
 #define STAGGER_BYTES 1600u
 
@@ -133,7 +135,7 @@ static void look_at_drops(struct udp_worker *w)
 		news = info[SK_MEMINFO_DROPS] - w->sockets[i].drops_seen;
 		w->sockets[i].drops_seen = info[SK_MEMINFO_DROPS];
 		stat_add(w->drops, i, news);
-		stat_add(w->stat, STAT_KERNEL_DROPS, news);
+		stat_add(w->stat, w->is_shut ? STAT_STOPPING_DROPS : STAT_KERNEL_DROPS, news);
 	}
 }
 
@@ -195,7 +197,7 @@ static void hand_over(struct udp_worker *w, unsigned owner, const uint8_t *octet
 		udp_worker_wake(&w->all[owner]);
 }
 
-/* One datagram of the batch; returns 1 when it went to `fn`. */
+/* One datagram of the batch; returns 1 when it went to `fn`.  Without one it is refused. */
 static size_t take_datagram(struct udp_worker *w, const struct mmsghdr *m, struct origin *origin,
 			    unit_fn *fn, void *ctx)
 {
@@ -210,6 +212,10 @@ static size_t take_datagram(struct udp_worker *w, const struct mmsghdr *m, struc
 	stat_add(w->stat, STAT_OCTETS, m->msg_len);
 	if ((h->msg_flags & MSG_TRUNC) != 0) {
 		stat_inc(w->stat, STAT_UNIT_TRUNCATED);
+		return 0;
+	}
+	if (fn == NULL) {
+		stat_inc(w->stat, STAT_UNIT_SHUTDOWN);
 		return 0;
 	}
 	if (owner != w->number) {
@@ -290,4 +296,35 @@ size_t udp_worker_drain(struct udp_worker *w, size_t datagrams_max, unit_fn *fn,
 	}
 	look_at_drops(w);
 	return handed + (datagrams_max - left);
+}
+
+void udp_worker_shut(struct udp_worker *w)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { 1, &none };
+
+	look_at_drops(w);
+	for (size_t i = 0; i < w->socket_count; i++) {
+		if (w->sockets[i].fd >= 0 &&
+		    setsockopt(w->sockets[i].fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			       sizeof(program)) != 0)
+			log_warn("udp.shut port=%u why=\"%s\"", w->sockets[i].port,
+				 strerrordesc_np(errno));
+	}
+	w->is_shut = true;
+}
+
+void udp_worker_finish(struct udp_worker *w)
+{
+	for (size_t i = 0; i < w->socket_count; i++) {
+		size_t left = LEFT_MAX;
+		size_t taken = 1;
+
+		while (taken > 0 && left > 0) {
+			(void)take_batch(w, &w->sockets[i], left, &taken, NULL, NULL);
+			left -= taken;
+		}
+	}
+	look_at_drops(w);
+	stat_add(w->stat, STAT_UNIT_HANDOVER, handover_take(&w->handover, NULL, NULL));
 }

@@ -37,6 +37,7 @@ struct udp_worker {
 	int epoll_fd;
 	int wake_fd;
 	int64_t next_look_ms; /* monotonic */
+	bool is_shut;
 	struct handover handover;
 };
 

@@ -134,6 +134,7 @@ void show_margin(struct service *s, struct json *out)
 	sum_collector(s, sums);
 	json_open_object(out, "before_us");
 	json_u64(out, "kernel_drops", sums[STAT_KERNEL_DROPS]);
+	json_u64(out, "kernel_drops_stopping", sums[STAT_STOPPING_DROPS]);
 	json_u64(out, "sequence_missed", sums[STAT_SEQUENCE_MISSED]);
 	json_u64(out, "sequence_late", sums[STAT_SEQUENCE_LATE]);
 	json_u64(out, "sequence_reordered", sums[STAT_SEQUENCE_REORDERED]);

@@ -142,8 +142,9 @@ static void print_counters(const char *title, const struct stat_desc *descs, siz
 static bool print_all_counters(FILE *out)
 {
 	(void)fputs(
-		"# Counters\n\nGenerated from the tables of each room. All but `data_sets_held_now` only grow, "
-		"and start at 0 with the service. A row with a reason is a loss of ours; before us "
+		"# Counters\n\nGenerated from the tables of each room. All but `data_sets_held_now` only grow. "
+		"Those of collector and pipeline go on over a clean restart, others start at 0 with the "
+		"service; `sluicectl status` says `since` when. A row with a reason is a loss of ours; before us "
 		"`kernel_drops` is what the kernel dropped, and `sequence_missed` estimates what never "
 		"arrived. `sluicectl counters` shows them, `sluicectl ledger` adds them up.\n",
 		out);

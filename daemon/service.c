@@ -372,6 +372,8 @@ static void reload_by_signal(struct service *s)
 void service_ask_stop(struct service *s)
 {
 	stat_flag_set(&s->stop, stat_flag_get(&s->stop) + 1);
+	if (stat_flag_get(&s->stop) > 1)
+		workers_hurry(s->workers);
 	if (s->ctl != NULL)
 		ctl_stop(s->ctl);
 }
@@ -515,6 +517,7 @@ enum err service_stop(struct service *s)
 		control_step(s);
 	sinks_stop(s->sinks, 0);
 	log_hub_stop(s->hub);
+	workers_finish(s->workers);
 	return save_balance(s);
 }
 

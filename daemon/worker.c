@@ -40,6 +40,7 @@ struct workers {
 	struct reload *reload;
 	const struct log_hub *hub;
 	struct stat_flag stop;
+	struct stat_flag hurry;
 	int64_t stop_by_ms; /* monotonic; written before `stop` is raised */
 	pthread_mutex_t call_lock;
 	pthread_cond_t call_done;
@@ -82,7 +83,8 @@ static void drain(struct worker *w)
 		n = udp_worker_drain(w->udp, UDP_BATCH_DEFAULT, pipeline_receive, w->pipeline);
 		taken += n;
 		log_tick(w->log, clock_mono_ms());
-	} while (n > 0 && taken < DRAIN_DATAGRAMS && clock_mono_ms() < w->all->stop_by_ms);
+	} while (n > 0 && taken < DRAIN_DATAGRAMS && !stat_flag_get(&w->all->hurry) &&
+		 clock_mono_ms() < w->all->stop_by_ms);
 }
 
 static void run(void *ctx)
@@ -93,6 +95,7 @@ static void run(void *ctx)
 		(void)udp_worker_receive(w->udp, WAIT_MS, pipeline_receive, w->pipeline);
 		between_batches(w);
 	}
+	udp_worker_shut(w->udp);
 	drain(w);
 	answer_call(w);
 }
@@ -193,6 +196,20 @@ void workers_stop(struct workers *ws, int deadline_ms)
 		if (ws->workers[i].udp != NULL)
 			drain(&ws->workers[i]);
 		log_finish(ws->workers[i].log);
+	}
+}
+
+void workers_hurry(struct workers *ws)
+{
+	stat_flag_set(&ws->hurry, 1);
+}
+
+void workers_finish(struct workers *ws)
+{
+	must(!ws->is_started);
+	for (unsigned i = 0; i < ws->count; i++) {
+		if (ws->workers[i].udp != NULL)
+			udp_worker_finish(ws->workers[i].udp);
 	}
 }
 

@@ -5,7 +5,8 @@
  *	workers_open(&setup, &ws, &why)		logs, pipelines, sockets
  *	workers_start(ws)
  *	workers_call(ws, i, fn, ctx)		runs fn on worker i's thread, between batches, and waits
- *	workers_stop(ws)			sockets drained, logs finished, threads joined
+ *	workers_stop(ws)			sockets shut and drained, logs finished, threads joined
+ *	workers_finish(ws)			the last counts
  *	workers_close(ws)
  *
  * A replay runs on the calling thread through worker 0's pipeline, before workers_start().
@@ -39,6 +40,10 @@ struct workers_setup {
 enum err workers_open(const struct workers_setup *setup, struct workers **out, struct why *why);
 enum err workers_start(struct workers *ws, struct why *why);
 void workers_stop(struct workers *ws, int deadline_ms);
+/* From a signal handler too: what workers_stop() still drains is left to workers_finish(). */
+void workers_hurry(struct workers *ws);
+/* After workers_stop(), as late as can be: counts what came meanwhile, and what there was no time for. */
+void workers_finish(struct workers *ws);
 void workers_close(struct workers *ws);
 
 /* Before workers_start(): a whole capture file through worker 0's pipeline. */

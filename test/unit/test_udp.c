@@ -231,8 +231,10 @@ static void owner_is_even(void **state)
 			v6[udp_owner(&six, workers)]++;
 		}
 		for (unsigned w = 0; w < workers; w++) {
-			assert_in_range(v4[w], 8192 / workers * 85 / 100, 8192 / workers * 115 / 100);
-			assert_in_range(v6[w], 8192 / workers * 85 / 100, 8192 / workers * 115 / 100);
+			assert_in_range(v4[w], 8192 / workers * 85 / 100,
+					8192 / workers * 115 / 100);
+			assert_in_range(v6[w], 8192 / workers * 85 / 100,
+					8192 / workers * 115 / 100);
 		}
 	}
 }
@@ -365,6 +367,66 @@ static void too_long_is_counted(void **state)
 	assert_int_equal(calls(&b), 2);
 	assert_int_equal(sum(&b, STAT_UNITS_UDP), 3);
 	assert_int_equal(sum(&b, STAT_UNIT_TRUNCATED), 1);
+	(void)close(fd);
+	close_group(&b);
+	free_stats(&b);
+}
+
+/* What the kernel had before the stop is read, and what comes behind it is counted: nothing is in between. */
+static void shut_and_drained(void **state)
+{
+	struct udp_listen listen = { .address = addr_of("127.0.0.1"), .rcvbuf = 65536 };
+	struct udp_conf conf = { .listens = &listen, .listen_count = 1, .worker_count = 1 };
+	struct addr from = addr_of("127.0.0.1");
+	struct udp_worker *w;
+	uint64_t kernel_drops;
+	struct bench b;
+	int fd = sender_on(&from);
+
+	(void)state;
+	open_conf(&b, &conf);
+	w = udp_group_worker(b.group, 0);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_true(send_to(fd, "127.0.0.1", b.port, 1, 1400));
+	udp_worker_shut(w);
+	kernel_drops = sum(&b, STAT_KERNEL_DROPS);
+	assert_in_range(kernel_drops, 1, 999);
+	for (unsigned i = 0; i < 7; i++)
+		assert_true(send_to(fd, "127.0.0.1", b.port, 1, 1400));
+	drain(&b);
+	assert_int_equal(calls(&b), 1000 - kernel_drops);
+	/* There is room again, and nobody takes it. */
+	assert_true(send_to(fd, "127.0.0.1", b.port, 1, 1400));
+	assert_int_equal(udp_worker_receive(w, 0, take, &b), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		udp_worker_finish(w);
+		assert_int_equal(sum(&b, STAT_UNITS_UDP), 1000 - kernel_drops);
+		assert_int_equal(sum(&b, STAT_KERNEL_DROPS), kernel_drops);
+		assert_int_equal(sum(&b, STAT_STOPPING_DROPS), 8);
+		assert_int_equal(sum(&b, STAT_UNIT_SHUTDOWN), 0);
+	}
+	(void)close(fd);
+	close_group(&b);
+	free_stats(&b);
+}
+
+/* No time to drain: what lies there is refused, and counted as such. */
+static void left_is_refused(void **state)
+{
+	struct addr from = addr_of("127.0.0.1");
+	struct bench b;
+	int fd = sender_on(&from);
+
+	(void)state;
+	open_on(&b, "127.0.0.1", 1);
+	for (unsigned i = 0; i < 100; i++)
+		assert_true(send_to(fd, "127.0.0.1", b.port, 1, 10));
+	udp_worker_shut(udp_group_worker(b.group, 0));
+	assert_int_equal(udp_worker_drain(udp_group_worker(b.group, 0), 30, take, &b), 30);
+	udp_worker_finish(udp_group_worker(b.group, 0));
+	assert_int_equal(calls(&b), 30);
+	assert_int_equal(sum(&b, STAT_UNITS_UDP), 100);
+	assert_int_equal(sum(&b, STAT_UNIT_SHUTDOWN), 70);
 	(void)close(fd);
 	close_group(&b);
 	free_stats(&b);
@@ -550,7 +612,9 @@ static void all_or_nothing(void **state)
 			  { .address = addr_of("0.0.0.0"), .port = port },
 			  ERR_EXISTS,
 			  "0.0.0.0:" },
-			{ "not ours", { .address = addr_of("192.0.2.1"), .port = port }, ERR_ABSENT,
+			{ "not ours",
+			  { .address = addr_of("192.0.2.1"), .port = port },
+			  ERR_ABSENT,
 			  "no such address" },
 			{ "no interface", { .interface = "nothing0" }, ERR_ABSENT, "nothing0" },
 			{ "not multicast",
@@ -561,8 +625,9 @@ static void all_or_nothing(void **state)
 
 		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 			for (unsigned workers = 1; workers <= 3; workers += 2) {
-				struct udp_listen listens[2] = { { .address = addr_of("127.0.0.1") },
-								 cases[i].second };
+				struct udp_listen listens[2] = {
+					{ .address = addr_of("127.0.0.1") }, cases[i].second
+				};
 				struct udp_conf conf = { .listens = listens,
 							 .listen_count = 2,
 							 .worker_count = workers };
@@ -734,8 +799,9 @@ static void workers_meet(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		runners[i].b = &b;
 		runners[i].number = i;
-		assert_int_equal(thread_start("udp-test", run_worker, &runners[i],
-					      &runners[i].thread), ERR_OK);
+		assert_int_equal(
+			thread_start("udp-test", run_worker, &runners[i], &runners[i].thread),
+			ERR_OK);
 	}
 	for (unsigned i = 0; i < 3000; i++) {
 		struct addr from = source_v4(i % 50);
@@ -767,6 +833,8 @@ int main(void)
 		cmocka_unit_test(origin_is_told),
 		cmocka_unit_test(batches_in_order),
 		cmocka_unit_test(too_long_is_counted),
+		cmocka_unit_test(shut_and_drained),
+		cmocka_unit_test(left_is_refused),
 		cmocka_unit_test(broadcast_comes_once),
 		cmocka_unit_test(multicast_is_handed_over),
 		cmocka_unit_test(left_behind_is_counted),
