@@ -123,7 +123,7 @@ static enum err read_body(struct balance *b, const char *text, size_t bytes, con
 
 static enum err read_balance(struct balance *b, const char *state, struct why *why)
 {
-	char *text = malloc(FILE_BYTES_MAX + 1);
+	char *text = calloc(1, FILE_BYTES_MAX + 1);
 	unsigned long version;
 	const char *body = text;
 	ssize_t bytes;

@@ -288,7 +288,7 @@ const struct conf_opt options_table[] = {
 	  .doc = "Worker threads; auto: half the cores.",
 	  .check = check_workers },
 	{ "shutdown_s", CONF_U32, CONF_LIVE, AT(shutdown_s), 0, 3600, "10",
-	  "How long a stop may wait for sinks." },
+	  "How long a stop may read what sockets hold, and wait for sinks." },
 	CONF_ENUM_ROW("log_level", struct options, log_level, CONF_LIVE, levels, "info",
 		      "Lines on standard error: this level and those before it."),
 	CONF_LIST_ROW("listen", struct options, listens, listen_count, CONF_RESTART, listen_table,
