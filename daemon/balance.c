@@ -34,14 +34,19 @@ static const struct stat_desc since_descs[] = {
 	{ "balance_since_ms", "", "milliseconds", "When the counters were 0, since 1970, UTC." },
 };
 
-static void fill_tables(struct stat_table tables[TABLE_COUNT], uint64_t *since,
-			struct balance_sums *sums)
+/* What the file holds. */
+struct saved {
+	uint64_t since_ms;
+	struct balance_sums sums;
+};
+
+static void fill_tables(struct saved *saved, struct stat_table tables[TABLE_COUNT])
 {
-	tables[TABLE_SINCE] = (struct stat_table){ since_descs, since, 1 };
-	tables[TABLE_COLLECTOR] =
-		(struct stat_table){ collector_stat_descs, sums->collector, COLLECTOR_STAT_COUNT };
+	tables[TABLE_SINCE] = (struct stat_table){ since_descs, &saved->since_ms, 1 };
+	tables[TABLE_COLLECTOR] = (struct stat_table){ collector_stat_descs, saved->sums.collector,
+						       COLLECTOR_STAT_COUNT };
 	tables[TABLE_PIPE] =
-		(struct stat_table){ pipeline_stat_descs, sums->pipe, PIPE_STAT_COUNT };
+		(struct stat_table){ pipeline_stat_descs, saved->sums.pipe, PIPE_STAT_COUNT };
 }
 
 void balance_init(struct balance *b, int64_t now_ms)
@@ -102,8 +107,8 @@ static enum err read_body(struct balance *b, const char *text, size_t bytes, con
 {
 	struct stat_table tables[TABLE_COUNT];
 	char crc[CRC_LINE_BYTES + 1];
+	struct saved saved;
 	const char *end;
-	uint64_t since;
 
 	if (bytes < (size_t)(body - text) + CRC_LINE_BYTES)
 		return why_set(why, ERR_FORMAT, "it is cut");
@@ -111,13 +116,12 @@ static enum err read_body(struct balance *b, const char *text, size_t bytes, con
 	(void)snprintf(crc, sizeof(crc), CRC_FORMAT, crc32c(0, text, (size_t)(end - text)));
 	if (memcmp(crc, end, CRC_LINE_BYTES) != 0)
 		return why_set(why, ERR_FORMAT, "it is cut or changed: its CRC is another");
-	fill_tables(tables, &since, &b->opening);
+	fill_tables(&saved, tables);
 	TRY(stat_text_read(body, (size_t)(end - body), tables, TABLE_COUNT, &b->rows, why));
-	if (since == 0) {
-		memset(&b->opening, 0, sizeof(b->opening));
+	if (saved.since_ms == 0)
 		return why_set(why, ERR_FORMAT, "it does not say since when it counts");
-	}
-	b->since_ms = (int64_t)since;
+	b->since_ms = (int64_t)saved.since_ms;
+	b->opening = saved.sums;
 	return ERR_OK;
 }
 
@@ -254,8 +258,7 @@ enum err balance_save(struct balance *b, const struct balance_sums *sums, struct
 {
 	uint8_t octets[(COLLECTOR_STAT_COUNT + PIPE_STAT_COUNT + 4) * STAT_TEXT_LINE_MAX];
 	struct stat_table tables[TABLE_COUNT];
-	struct balance_sums copy = *sums;
-	uint64_t since = (uint64_t)b->since_ms;
+	struct saved saved = { (uint64_t)b->since_ms, *sums };
 	struct wr w = wr_of(octets, sizeof(octets));
 	char line[sizeof(HEAD) + VERSION_DIGITS_MAX + 1];
 	char crc[CRC_LINE_BYTES + 1];
@@ -264,7 +267,7 @@ enum err balance_save(struct balance *b, const struct balance_sums *sums, struct
 		return ERR_OK;
 	(void)snprintf(line, sizeof(line), HEAD "%d\n", VERSION);
 	wr_bytes(&w, line, strlen(line));
-	fill_tables(tables, &since, &copy);
+	fill_tables(&saved, tables);
 	for (size_t i = 0; i < TABLE_COUNT; i++)
 		stat_text_write(&tables[i], &w);
 	(void)snprintf(crc, sizeof(crc), CRC_FORMAT, crc32c(0, octets, wr_used(&w)));
