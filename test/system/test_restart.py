@@ -241,13 +241,17 @@ def test_stop_under_load(start, folder, rate, workers):
     stuck = '{ name = "stuck"; type = "file"; path = "/dev/null/flows"; }'  # the stop lasts until it is hurried
     s = start(Sluiced, f"({files_sink(folder, codec='null')[1:-1]}, {stuck})",
               ["shutdown_s=60", f"workers={workers}", "log.max_bytes=1G"])
-    command = [os.path.join(BUILD, "sluicegen"), "--json", "-d", f"127.0.0.1:{s.port}", "-r", str(rate), "-e", "8", "--duration", "3",
-               *(() if rate else ("-n", "100000000"))]
+    command = [os.path.join(BUILD, "sluicegen"), "--json", "-d", f"127.0.0.1:{s.port}", "-r", str(rate), "-e", "8", "-n", "1000000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
-        assert wait_for(lambda: s.counter("flows") > 20000)
-        time.sleep(0.5)
-        s.process.send_signal(signal.SIGTERM)
-        run = json.loads(sender.communicate(timeout=60)[0])
+        try:
+            assert wait_for(lambda: s.counter("flows") > 20000)
+            time.sleep(0.5)
+            s.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            sender.terminate()
+            run = json.loads(sender.communicate(timeout=60)[0])
+        finally:
+            sender.kill()
     assert s.process.poll() is None, "it ended before the sender did:\n" + s.log()
     assert wait_for(files_done, 60)
     s.process.send_signal(signal.SIGTERM)
