@@ -13,7 +13,11 @@
 
 static void log_destroy(struct log *log)
 {
-	if (log->disk != NULL && log_durable(log) < log_end_lsn(log))
+	const struct log_disk *disk = log->disk;
+
+	/* What is not on disk must not be forgotten: neither records, nor that some were lost before. */
+	if (disk != NULL && (log_durable(log) < log_end_lsn(log) ||
+			     (disk->begin_durable < disk->begin_lsn && !log->hub->is_clean)))
 		log->hub->has_lost = true;
 	log_disk_close(log);
 	(void)pthread_mutex_destroy(&log->lock);

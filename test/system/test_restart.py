@@ -55,7 +55,7 @@ def state_files(folder):
     return set(os.listdir(os.path.join(folder, "state")))
 
 
-@pytest.mark.parametrize("sync, lives", [("group", (2, 2, 2, 2)), ("off", (1, 3, 2, 1))], ids=["on disk", "in memory"])
+@pytest.mark.parametrize("sync, lives", [("group", (1, 3, 2, 1)), ("off", (1, 3, 2, 1))], ids=["on disk", "in memory"])
 def test_clean_restart(start, folder, sync, lives):
     """Lines above the log go on; those of sinks with a log on disk, too, and are of this life with one in memory. All balance."""
     began, flows = None, 0
