@@ -464,9 +464,10 @@ void log_reader_committed(struct log_reader *r, uint64_t lsn)
 			set(&log->durable_lsn, lsn);
 		}
 	}
+	move_done(r, lsn);
+	if (get(&r->next_lsn) < get(&r->done_lsn))
+		set(&r->next_lsn, get(&r->done_lsn));
 	(void)pthread_mutex_unlock(&log->lock);
-	reader_done(r, lsn);
-	(void)log_reader_seek(r, log_reader_done_lsn(r));
 }
 
 const struct log *log_reader_log(const struct log_reader *r)
