@@ -6,94 +6,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sink/file_writer.h"
+#include "sink/file_conf.h"
+#include "sink/file_rotate.h"
 #include "sink/lines.h"
 
 #define IDLE_MS 100
+#define STEP_MS 10    /* until a rotation that waits goes on */
 #define POLL_MS 50    /* at most about so long in one poll */
 #define FLUSH_MS 1000 /* a file has at least so much of a flush that finds no end of records */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 #define SMALL_MS 180000 /* how long files are smaller after one that did not fit */
+#define FINISH_MS 2000	/* at the end, for the log to have the last records on disk */
 #define ERROR_BYTES 160
 #define LSN_TEXT_BYTES 1024
 /* Of log.max_bytes: a file gives back at least that when the log is half full. */
 #define PRESSURE_SHARE 8
-
-struct file_options {
-	char *path;
-	int format;
-	int codec;
-	uint32_t level;
-	uint32_t rotate_s;
-	uint64_t rotate_bytes;
-	uint64_t block_bytes;
-};
-
-static const struct conf_word formats[] = {
-	{ "avro", FORMAT_AVRO },
-	{ "json", FORMAT_JSON },
-	{ NULL, 0 },
-};
-
-static const struct conf_word codecs[] = {
-	{ "null", CODEC_NULL },	      { "snappy", CODEC_SNAPPY }, { "zstandard", CODEC_ZSTANDARD },
-	{ "deflate", CODEC_DEFLATE }, { "none", CODEC_NULL },	  { NULL, 0 },
-};
-
-#define AT(member) offsetof(struct file_options, member)
-static const struct conf_opt options[] = {
-	{ .key = "path",
-	  .type = CONF_STRING,
-	  .reload = CONF_RESTART,
-	  .at = AT(path),
-	  .min = 1,
-	  .max = 4000,
-	  .preset = "flows",
-	  .doc = "Directory of the files; made when it is missing." },
-	CONF_ENUM_ROW("format", struct file_options, format, CONF_RESTART, formats, "avro",
-		      "Avro object container files, or JSON lines."),
-	CONF_ENUM_ROW(
-		"codec", struct file_options, codec, CONF_RESTART, codecs, "deflate",
-		"Compression: null, snappy (Avro only), zstandard, deflate (JSON lines: gzip)."),
-	{ .key = "level",
-	  .type = CONF_U32,
-	  .reload = CONF_RESTART,
-	  .at = AT(level),
-	  .min = 0,
-	  .max = 22,
-	  .preset = "0",
-	  .doc = "Level of the codec, deflate up to 9, zstandard up to 22; 0 is a fast one." },
-	{ .key = "rotate_s",
-	  .type = CONF_U32,
-	  .reload = CONF_RESTART,
-	  .at = AT(rotate_s),
-	  .min = 1,
-	  .max = 86400,
-	  .preset = "60",
-	  .doc = "Seconds after which a file is completed." },
-	{ .key = "rotate_bytes",
-	  .type = CONF_SIZE,
-	  .reload = CONF_RESTART,
-	  .at = AT(rotate_bytes),
-	  .min = 4096,
-	  .max = INT64_MAX,
-	  .preset = "128M",
-	  .doc = "Octets of records, before compression, after which a file is completed; the log holds "
-		 "them so long." },
-	{ .key = "block_bytes",
-	  .type = CONF_SIZE,
-	  .reload = CONF_RESTART,
-	  .at = AT(block_bytes),
-	  .min = 4096,
-	  .max = 16 << 20,
-	  .preset = "256K",
-	  .doc = "Octets of records that are compressed together." },
-	{ 0 },
-};
 
 /* What `status` shows; under lock. */
 struct file_view {
@@ -103,6 +36,15 @@ struct file_view {
 	uint64_t files;
 	uint64_t removed;
 	uint64_t open_records;
+};
+
+/* What the open file has of one log. */
+struct part {
+	uint64_t end; /* one past the last */
+	uint64_t records;
+	uint64_t octets;
+	uint64_t corrupt;
+	uint64_t passed; /* over, since an earlier life delivered them */
 };
 
 struct file {
@@ -116,13 +58,13 @@ struct file {
 
 	struct file_dir dir;
 	struct file_writer writer;
+	struct file_rotate rotate;
 	struct lines lines;
 	uint32_t schema; /* of the open file */
 	int64_t opened_ms;
-	uint64_t *ends; /* one past what the open file has of each log */
-	uint64_t records;
+	struct part *parts; /* for each reader */
+	uint64_t records;   /* of all */
 	uint64_t octets;
-	uint64_t corrupt;
 	size_t next_reader;
 
 	bool is_waiting;
@@ -131,26 +73,11 @@ struct file {
 	uint64_t small_bytes; /* instead of rotate_bytes, */
 	int64_t small_until_ms;
 	char said[ERROR_BYTES];
+	struct why why; /* when errno does not say it */
 
 	pthread_mutex_t lock;
 	struct file_view view;
 };
-
-static const char *suffix_of(enum file_format format, enum file_codec_kind kind)
-{
-	if (format == FORMAT_AVRO)
-		return ".avro";
-	return kind == CODEC_ZSTANDARD ? ".jsonl.zst" : kind == CODEC_GZIP ? ".jsonl.gz" : ".jsonl";
-}
-
-static const char *codec_name(enum file_codec_kind kind)
-{
-	for (const struct conf_word *w = codecs; w->name != NULL; w++) {
-		if (w->value == (int)kind)
-			return w->name;
-	}
-	return "null";
-}
 
 static void file_close(void *self)
 {
@@ -158,34 +85,75 @@ static void file_close(void *self)
 
 	if (f == NULL)
 		return;
+	/* What is decided stays for the next life to finish. */
+	if (file_rotate_is_decided(&f->rotate))
+		file_writer_close(&f->writer);
 	file_writer_abort(&f->writer, &f->dir);
 	file_writer_fini(&f->writer);
+	file_rotate_fini(&f->rotate);
 	file_dir_close(&f->dir);
 	lines_fini(&f->lines);
 	(void)pthread_mutex_destroy(&f->lock);
-	free(f->ends);
+	free(f->parts);
 	free(f->path);
 	free(f);
 }
 
 static enum err file_check(const void *conf, struct why *why)
 {
-	const struct file_options *o = conf;
+	return file_conf_check(conf, why);
+}
 
-	if (o->format == FORMAT_JSON && o->codec == CODEC_SNAPPY)
-		return why_set(why, ERR_CONF,
-			       "codec: snappy is for Avro files; JSON lines take "
-			       "deflate, zstandard or null");
-	if ((o->codec == CODEC_DEFLATE || o->codec == CODEC_ZSTANDARD) &&
-	    (int)o->level > file_codec_level_max((enum file_codec_kind)o->codec))
-		return why_set(why, ERR_CONF, "level: %u is above the codec's %d", o->level,
-			       file_codec_level_max((enum file_codec_kind)o->codec));
-	return ERR_OK;
+/* What an earlier life had decided, and the cursors do not know of. */
+static void count_found(struct file *f, const struct file_found *found)
+{
+	stat_add(f->env.stat, SINK_STAT_DELIVERED, found->delivered);
+	stat_add(f->env.stat, SINK_STAT_DELIVERED_OCTETS, found->octets);
+	stat_add(f->env.stat, SINK_STAT_CORRUPT, found->corrupt);
+	stat_add(f->env.stat, SINK_STAT_OUT_OCTETS, found->out_octets);
+	stat_add(f->env.stat, SINK_STAT_ROTATIONS, found->files);
+}
+
+static enum err settle_dir(struct file *f, bool is_early)
+{
+	struct file_found found;
+	unsigned removed = 0;
+	enum err e = file_rotate_recover(&f->rotate, &f->dir, is_early, &found, &f->why);
+
+	count_found(f, &found);
+	if (e == ERR_OK && found.is_settled)
+		e = file_dir_clean(&f->dir, &removed);
+	if (removed == 0)
+		return e;
+	log_info("sink.removed_unfinished sink=%s files=%u", f->env.name, removed);
+	(void)pthread_mutex_lock(&f->lock);
+	f->view.removed += removed;
+	(void)pthread_mutex_unlock(&f->lock);
+	return e;
+}
+
+/* The directory is opened when it is needed, so that one that fails later is like one that fails now,
+ * and again when another one stands at its path; but what a killed process left is seen to at once. */
+static enum err open_dir(struct file *f, bool is_early)
+{
+	enum err e;
+
+	f->why.text[0] = '\0';
+	if (file_dir_is_at(&f->dir, f->path))
+		return ERR_OK;
+	file_dir_close(&f->dir);
+	e = file_dir_open(&f->dir, f->path);
+	if (e == ERR_OK)
+		e = settle_dir(f, is_early);
+	if (e != ERR_OK)
+		file_dir_close(&f->dir);
+	return e;
 }
 
 static enum err file_open(const void *conf, const struct sink_env *env, struct why *why, void **out)
 {
 	const struct file_options *o = conf;
+	struct stat st;
 	struct file *f;
 
 	TRY(file_check(o, why));
@@ -194,65 +162,62 @@ static enum err file_open(const void *conf, const struct sink_env *env, struct w
 		return why_set(why, ERR_NOMEM, "no memory");
 	f->env = *env;
 	f->format = (enum file_format)o->format;
-	f->kind = (enum file_codec_kind)o->codec;
-	if (f->format == FORMAT_JSON && f->kind == CODEC_DEFLATE)
-		f->kind = CODEC_GZIP;
+	f->kind = file_conf_codec(o);
 	f->rotate_ms = (int64_t)o->rotate_s * 1000;
 	f->rotate_bytes = o->rotate_bytes;
 	f->block_bytes = o->block_bytes;
 	(void)pthread_mutex_init(&f->lock, NULL);
 	lines_init(&f->lines, env->hub);
-	file_dir_init(&f->dir, env->name, suffix_of(f->format, f->kind));
+	file_dir_init(&f->dir, env->name, file_conf_suffix(f->format, f->kind));
 	f->writer.out.fd = -1;
 	f->path = strdup(o->path);
-	f->ends = calloc(env->reader_count + 1, sizeof(f->ends[0]));
-	if (f->path == NULL || f->ends == NULL ||
+	f->parts = calloc(env->reader_count + 1, sizeof(f->parts[0]));
+	if (f->path == NULL || f->parts == NULL ||
+	    file_rotate_init(&f->rotate, &f->env) != ERR_OK ||
 	    file_writer_init(&f->writer, f->format, f->kind, (int)o->level,
 			     (size_t)o->block_bytes) != ERR_OK) {
 		file_close(f);
 		return why_set(why, ERR_NOMEM, "no memory");
 	}
+	if (stat(f->path, &st) == 0 && open_dir(f, true) == ERR_UNSUPPORTED) {
+		(void)why_set(why, ERR_UNSUPPORTED, "%s: %s", f->path, f->why.text);
+		file_close(f);
+		return ERR_UNSUPPORTED;
+	}
 	*out = f;
 	return ERR_OK;
 }
 
-/* The directory is opened when it is needed, so that one that fails later is like one that fails now,
- * and again when another one stands at its path; but what a killed process left goes at once. */
-static void open_dir(struct file *f)
-{
-	unsigned removed = 0;
-
-	if (!file_dir_is_at(&f->dir, f->path)) {
-		file_dir_close(&f->dir);
-		(void)file_dir_open(&f->dir, f->path, &removed);
-	}
-	if (removed == 0)
-		return;
-	log_info("sink.removed_unfinished sink=%s files=%u", f->env.name, removed);
-	(void)pthread_mutex_lock(&f->lock);
-	f->view.removed += removed;
-	(void)pthread_mutex_unlock(&f->lock);
-}
-
+/* Anything but a manifest that nobody here can read is waited for. */
 static enum err file_start(void *self, struct why *why)
 {
-	(void)why;
-	open_dir(self);
+	struct file *f = self;
+
+	if (open_dir(f, false) == ERR_UNSUPPORTED)
+		return why_set(why, ERR_UNSUPPORTED, "%s: %s", f->path, f->why.text);
 	return ERR_OK;
 }
 
-/* The open file is given up: its records are read again. */
-static void read_again(struct file *f)
+static void forget(struct file *f)
 {
+	memset(f->parts, 0, f->env.reader_count * sizeof(f->parts[0]));
+	f->records = 0;
+	f->octets = 0;
+}
+
+/* The open file is given up: its records are read again. */
+static void give_up(struct file *f)
+{
+	if (f->rotate.stage != ROTATE_NONE)
+		file_rotate_abandon(&f->rotate);
+	file_writer_abort(&f->writer, &f->dir);
+	file_dir_close(&f->dir);
 	for (size_t i = 0; i < f->env.reader_count; i++) {
 		struct log_reader *r = f->env.readers[i];
 
 		(void)log_reader_seek(r, log_reader_done_lsn(r));
-		f->ends[i] = 0;
 	}
-	f->records = 0;
-	f->octets = 0;
-	f->corrupt = 0;
+	forget(f);
 }
 
 static uint64_t rotate_bytes(const struct file *f)
@@ -282,11 +247,13 @@ static void fail(struct file *f)
 	char error[ERROR_BYTES];
 	char quoted[2 * ERROR_BYTES];
 
-	(void)snprintf(error, sizeof(error), "%s", strerror(errno));
-	be_smaller(f, errno);
-	file_writer_abort(&f->writer, &f->dir);
-	file_dir_close(&f->dir);
-	read_again(f);
+	(void)snprintf(error, sizeof(error), "%.150s",
+		       f->why.text[0] != '\0' ? f->why.text : strerror(errno));
+	f->why.text[0] = '\0';
+	if (!file_rotate_is_decided(&f->rotate)) {
+		be_smaller(f, errno);
+		give_up(f);
+	}
 	f->retry_ms = !f->is_waiting ? RETRY_FIRST_MS : 2 * f->retry_ms;
 	if (f->retry_ms > RETRY_MAX_MS)
 		f->retry_ms = RETRY_MAX_MS;
@@ -299,7 +266,7 @@ static void fail(struct file *f)
 	memcpy(f->said, error, sizeof(f->said));
 	(void)pthread_mutex_lock(&f->lock);
 	f->view.is_waiting = true;
-	f->view.open_records = 0;
+	f->view.open_records = f->records;
 	memcpy(f->view.error, error, sizeof(f->view.error));
 	(void)pthread_mutex_unlock(&f->lock);
 	stat_inc(f->env.stat, SINK_STAT_ERRORS); /* whoever sees it sees the state too */
@@ -328,16 +295,13 @@ static enum err open_file(struct file *f, uint32_t schema)
 	const char *text = log_name(f->env.hub, LOG_NAME_SCHEMA, schema, &bytes);
 	const struct avro_meta meta[] = {
 		{ "avro.schema", text },
-		{ "avro.codec", codec_name(f->kind) },
+		{ "avro.codec", file_conf_codec_name(f->kind) },
 		{ "sluice.version", SLUICE_VERSION },
 		{ "sluice.sink", f->env.name },
 		{ "sluice.created", when },
 		{ "sluice.lsn_first", lsn },
 	};
 
-	open_dir(f);
-	if (f->dir.fd < 0)
-		return ERR_IO;
 	lsn_text(f, lsn);
 	clock_text(clock_real_ms(), when);
 	TRY(file_writer_open(&f->writer, &f->dir, meta, sizeof(meta) / sizeof(meta[0])));
@@ -355,18 +319,47 @@ static void recovered(struct file *f)
 	log_info("sink.file_recovered sink=%s", f->env.name);
 }
 
-/* The open file becomes complete, and its records done. */
+static enum err begin_rotation(struct file *f)
+{
+	TRY(file_writer_finish(&f->writer));
+	TRY(file_rotate_begin(&f->rotate, &f->dir));
+	for (size_t i = 0; i < f->env.reader_count; i++) {
+		const struct log_reader *r = f->env.readers[i];
+		const struct part *part = &f->parts[i];
+		const struct file_manifest_log log = {
+			.worker = log_worker(log_reader_log(r)),
+			.first = log_reader_done_lsn(r),
+			.end = part->end,
+			.delivered = part->records + part->passed,
+			.octets = part->octets,
+			.corrupt = part->corrupt,
+		};
+
+		if (log.end > log.first)
+			TRY(file_rotate_add_log(&f->rotate, &log));
+	}
+	return file_rotate_add_file(&f->rotate, &f->writer.out, f->records);
+}
+
+static void count_parts(const struct file *f)
+{
+	for (size_t i = 0; i < f->env.reader_count; i++) {
+		stat_add(f->env.stat, SINK_STAT_DELIVERED,
+			 f->parts[i].records + f->parts[i].passed);
+		stat_add(f->env.stat, SINK_STAT_DELIVERED_OCTETS, f->parts[i].octets);
+		stat_add(f->env.stat, SINK_STAT_CORRUPT, f->parts[i].corrupt);
+	}
+	stat_add(f->env.stat, SINK_STAT_OUT_OCTETS, f->writer.out.bytes);
+	stat_inc(f->env.stat, SINK_STAT_ROTATIONS);
+}
+
+/* The open file becomes complete, and its records done; ERR_AGAIN when it is not yet. */
 static enum err complete(struct file *f)
 {
-	uint64_t out_octets;
-
-	TRY(file_writer_finish(&f->writer, &f->dir));
-	out_octets = f->writer.out.bytes;
-	stat_add(f->env.stat, SINK_STAT_DELIVERED, f->records);
-	stat_add(f->env.stat, SINK_STAT_DELIVERED_OCTETS, f->octets);
-	stat_add(f->env.stat, SINK_STAT_CORRUPT, f->corrupt);
-	stat_add(f->env.stat, SINK_STAT_OUT_OCTETS, out_octets);
-	stat_inc(f->env.stat, SINK_STAT_ROTATIONS);
+	if (f->rotate.stage == ROTATE_NONE)
+		TRY(begin_rotation(f));
+	TRY(file_rotate_step(&f->rotate));
+	count_parts(f);
 	recovered(f);
 	(void)pthread_mutex_lock(&f->lock);
 	f->view.is_waiting = false;
@@ -374,61 +367,97 @@ static enum err complete(struct file *f)
 	f->view.open_records = 0;
 	memcpy(f->view.name, f->writer.out.name, sizeof(f->view.name));
 	(void)pthread_mutex_unlock(&f->lock);
-	/* Last: whoever waits for the records finds them in status and counters. */
-	for (size_t i = 0; i < f->env.reader_count; i++) {
-		if (f->ends[i] > log_reader_done_lsn(f->env.readers[i]))
-			reader_done(f->env.readers[i], f->ends[i]);
-	}
 	log_debug("sink.file_completed sink=%s file=%s records=%llu octets=%llu", f->env.name,
 		  f->writer.out.name, (unsigned long long)f->records,
-		  (unsigned long long)out_octets);
-	f->records = 0;
-	f->octets = 0;
-	f->corrupt = 0;
+		  (unsigned long long)f->writer.out.bytes);
+	file_writer_close(&f->writer);
+	forget(f);
+	/* Last: whoever waits for the records finds them in status and counters. */
+	file_rotate_done(&f->rotate);
 	return ERR_OK;
 }
 
-static enum err put_record(struct file *f, const struct log_record *record, uint32_t schema)
+static enum err put_record(struct file *f, struct part *part, const struct log_record *record,
+			   uint32_t schema)
 {
-	enum err e;
+	const void *octets = record->payload;
+	size_t bytes = record->head.bytes;
 
-	if (f->format == FORMAT_AVRO)
-		return file_writer_add(&f->writer, record->payload, record->head.bytes);
-	f->lines.bytes = 0;
-	e = lines_put(&f->lines, schema, record->payload, record->head.bytes);
-	if (e == ERR_FORMAT) {
-		f->corrupt++;
-		f->records--; /* not one of those delivered */
-		return ERR_OK;
+	if (f->format == FORMAT_JSON) {
+		enum err e;
+
+		f->lines.bytes = 0;
+		e = lines_put(&f->lines, schema, record->payload, record->head.bytes);
+		if (e == ERR_FORMAT) {
+			part->corrupt++;
+			return ERR_OK;
+		}
+		if (e != ERR_OK) {
+			errno = ENOMEM;
+			return e;
+		}
+		octets = f->lines.text;
+		bytes = f->lines.bytes;
 	}
-	if (e != ERR_OK) {
-		errno = ENOMEM;
-		return e;
-	}
-	return file_writer_add(&f->writer, f->lines.text, f->lines.bytes);
+	TRY(file_writer_add(&f->writer, octets, bytes));
+	part->records++;
+	part->octets += record->head.bytes;
+	f->records++;
+	f->octets += record->head.bytes;
+	return ERR_OK;
 }
 
-static enum err put_frame(struct file *f, size_t reader, const struct log_frame *frame)
+/* What an earlier life delivered, seen too late for the log to know. */
+static void pass_over(struct file *f, size_t reader, uint64_t records, uint64_t end)
 {
+	if (f->writer.is_open) {
+		f->parts[reader].passed += records;
+		f->parts[reader].end = end;
+	} else {
+		stat_add(f->env.stat, SINK_STAT_DELIVERED, records);
+		reader_done(f->env.readers[reader], end);
+	}
+}
+
+static enum err put_records(struct file *f, size_t reader, const struct log_frame *frame)
+{
+	uint64_t skip = file_rotate_skip(&f->rotate, reader);
 	struct log_record record = { .lsn = 0 };
-	uint32_t schema = frame->head.schema;
 	size_t at = 0;
 
-	if (f->writer.is_open && f->schema != schema && f->format == FORMAT_AVRO)
-		TRY(complete(f));
-	if (!f->writer.is_open)
-		TRY(open_file(f, schema));
 	while (log_frame_next(frame, &at, &record)) {
-		f->records++;
-		f->octets += record.head.bytes;
-		TRY(put_record(f, &record, schema));
+		if (record.lsn < skip)
+			pass_over(f, reader, 1, record.lsn + 1);
+		else
+			TRY(put_record(f, &f->parts[reader], &record, frame->head.schema));
 	}
-	f->ends[reader] = frame->head.first_lsn + frame->head.record_count;
+	f->parts[reader].end = frame->head.first_lsn + frame->head.record_count;
 	return ERR_OK;
 }
 
-/* One frame, from the readers in turn.  ERR_AGAIN when no log has one. */
-static enum err take_frame(struct file *f)
+/* A file has records of one schema: a frame of another one is left for the next file. */
+static enum err put_frame(struct file *f, size_t reader, const struct log_frame *frame)
+{
+	uint64_t end = frame->head.first_lsn + frame->head.record_count;
+
+	if (f->writer.is_open && f->schema != frame->head.schema && f->format == FORMAT_AVRO) {
+		(void)log_reader_seek(f->env.readers[reader], frame->head.first_lsn);
+		f->next_reader = reader;
+		return complete(f);
+	}
+	if (!f->writer.is_open)
+		TRY(open_dir(f, false));
+	if (end <= file_rotate_skip(&f->rotate, reader)) {
+		pass_over(f, reader, frame->head.record_count, end);
+		return ERR_OK;
+	}
+	if (!f->writer.is_open)
+		TRY(open_file(f, frame->head.schema));
+	return put_records(f, reader, frame);
+}
+
+/* One frame, from the readers in turn; *has_all when no log has one. */
+static enum err take_frame(struct file *f, bool *has_all)
 {
 	struct log_frame frame;
 
@@ -439,7 +468,8 @@ static enum err take_frame(struct file *f)
 		if (log_reader_next(f->env.readers[reader], &frame) == ERR_OK)
 			return put_frame(f, reader, &frame);
 	}
-	return ERR_AGAIN;
+	*has_all = true;
+	return ERR_OK;
 }
 
 static bool is_complete(const struct file *f, bool has_all, bool is_flushing)
@@ -467,40 +497,62 @@ static void show_open(struct file *f)
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
+/* Reads for a while, and completes the file when it is time. */
+static enum err run(struct file *f, bool is_flushing, bool *has_all)
+{
+	int64_t until_ms = clock_mono_ms() + POLL_MS;
+
+	if (f->rotate.stage != ROTATE_NONE)
+		TRY(complete(f));
+	while (!*has_all && clock_mono_ms() < until_ms) {
+		TRY(take_frame(f, has_all));
+		if (is_complete(f, false, false))
+			TRY(complete(f));
+	}
+	return is_complete(f, *has_all, is_flushing) ? complete(f) : ERR_OK;
+}
+
 static int file_poll(void *self, bool is_flushing)
 {
 	struct file *f = self;
-	int64_t until_ms = clock_mono_ms() + POLL_MS;
+	bool is_stuck = !f->writer.is_open || file_rotate_is_decided(&f->rotate);
 	bool has_all = false;
+	enum err e;
 
-	if (f->is_waiting && !f->writer.is_open) {
+	file_rotate_tend(&f->rotate);
+	if (f->is_waiting && is_stuck) {
 		if (clock_mono_ms() < f->retry_at_ms)
 			return IDLE_MS;
 		stat_inc(f->env.stat, SINK_STAT_RETRIES);
 	}
-	while (!has_all && clock_mono_ms() < until_ms) {
-		enum err e = take_frame(f);
-
-		has_all = e == ERR_AGAIN;
-		if (e == ERR_OK && is_complete(f, false, false))
-			e = complete(f);
-		if (e != ERR_OK && e != ERR_AGAIN) {
-			fail(f);
-			return IDLE_MS;
-		}
-	}
-	if (is_complete(f, has_all, is_flushing) && complete(f) != ERR_OK)
+	e = run(f, is_flushing, &has_all);
+	if (e != ERR_OK && e != ERR_AGAIN) {
 		fail(f);
+		return IDLE_MS;
+	}
 	show_open(f);
+	if (e == ERR_AGAIN)
+		return STEP_MS;
 	return has_all ? IDLE_MS : 0;
 }
 
 /* What was read is made safe, though there may be more. */
 static void file_finish(void *self)
 {
+	const struct timespec nap = { 0, STEP_MS * 1000000 };
+	int64_t until_ms = clock_mono_ms() + FINISH_MS;
 	struct file *f = self;
+	enum err e = ERR_OK;
 
-	if (f->writer.is_open && complete(f) != ERR_OK)
+	while (f->writer.is_open) {
+		e = complete(f);
+		if (e != ERR_AGAIN || clock_mono_ms() >= until_ms)
+			break;
+		(void)nanosleep(&nap, NULL);
+	}
+	if (e == ERR_AGAIN)
+		give_up(f); /* its records stay in the log */
+	else if (e != ERR_OK)
 		fail(f);
 }
 
@@ -525,7 +577,7 @@ static void file_status(void *self, struct json *out)
 
 const struct sink_ops sink_file = {
 	.type = "file",
-	.options = options,
+	.options = file_conf_options,
 	.conf_bytes = sizeof(struct file_options),
 	.check = file_check,
 	.open = file_open,

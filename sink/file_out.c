@@ -58,10 +58,10 @@ static enum err make_dirs(const char *path)
 }
 
 /* Of every format and codec: the sink may have had another one when it was killed. */
-static const char *const tails[] = { ".avro" TMP, ".jsonl" TMP, ".jsonl.gz" TMP, ".jsonl.zst" TMP };
+static const char *const suffixes[] = { ".avro", ".jsonl", ".jsonl.gz", ".jsonl.zst" };
 
-/* Is it the name of an unfinished file of ours? */
-static bool is_unfinished(const struct file_dir *d, const char *name)
+/* Is it a name of ours, with that behind the suffix? */
+static bool is_ours(const struct file_dir *d, const char *name, const char *tail)
 {
 	size_t prefix = strlen(d->prefix);
 	const char *pattern = STAMP_PATTERN;
@@ -75,14 +75,45 @@ static bool is_unfinished(const struct file_dir *d, const char *name)
 	}
 	while (isdigit((unsigned char)name[i]))
 		i++;
-	for (size_t k = 0; k < sizeof(tails) / sizeof(tails[0]); k++) {
-		if (strcmp(name + i, tails[k]) == 0)
+	for (size_t k = 0; k < sizeof(suffixes) / sizeof(suffixes[0]); k++) {
+		size_t bytes = strlen(suffixes[k]);
+
+		if (strncmp(name + i, suffixes[k], bytes) == 0 &&
+		    strcmp(name + i + bytes, tail) == 0)
 			return true;
 	}
 	return false;
 }
 
-static bool remove_unfinished(int dir_fd, const char *name)
+/* The part behind the directories; NULL when one of them is hidden, empty, "." or "..". */
+static const char *last_part(const char *path)
+{
+	for (const char *p = path;; p++) {
+		const char *slash = strchr(p, '/');
+
+		if (slash == NULL)
+			return p;
+		if (*p == '.' || slash == p)
+			return NULL;
+		p = slash;
+	}
+}
+
+bool file_dir_is_unfinished(const struct file_dir *d, const char *path)
+{
+	const char *name = last_part(path);
+
+	return name != NULL && is_ours(d, name, TMP);
+}
+
+bool file_dir_is_complete(const struct file_dir *d, const char *path)
+{
+	const char *name = last_part(path);
+
+	return name != NULL && is_ours(d, name, "");
+}
+
+bool file_dir_remove_unheld(int dir_fd, const char *name)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	bool is_removed = false;
@@ -96,11 +127,12 @@ static bool remove_unfinished(int dir_fd, const char *name)
 	return is_removed;
 }
 
-static enum err clean(const struct file_dir *d, unsigned *removed)
+enum err file_dir_clean(const struct file_dir *d, unsigned *removed)
 {
 	int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
+	*removed = 0;
 	if (dir == NULL) {
 		if (fd >= 0)
 			(void)close(fd);
@@ -108,25 +140,18 @@ static enum err clean(const struct file_dir *d, unsigned *removed)
 	}
 	/* The stream is ours alone. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-		if (is_unfinished(d, e->d_name) && remove_unfinished(d->fd, e->d_name))
+		if (is_ours(d, e->d_name, TMP) && file_dir_remove_unheld(d->fd, e->d_name))
 			(*removed)++;
 	}
 	(void)closedir(dir);
 	return ERR_OK;
 }
 
-enum err file_dir_open(struct file_dir *d, const char *path, unsigned *removed)
+enum err file_dir_open(struct file_dir *d, const char *path)
 {
-	*removed = 0;
 	TRY(make_dirs(path));
 	d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->fd < 0)
-		return ERR_IO;
-	if (clean(d, removed) != ERR_OK) {
-		file_dir_close(d);
-		return ERR_IO;
-	}
-	return ERR_OK;
+	return d->fd < 0 ? ERR_IO : ERR_OK;
 }
 
 bool file_dir_is_at(const struct file_dir *d, const char *path)
@@ -213,38 +238,31 @@ enum err file_out_write(struct file_out *f, const void *octets, size_t bytes)
 	return ERR_OK;
 }
 
-/* The tmp's name becomes the file's; never over another file. */
-static bool give_name(const struct file_dir *d, const struct file_out *f)
+enum err file_dir_rename(int dir_fd, const char *from, const char *to)
 {
-	if (renameat2(d->fd, f->tmp, d->fd, f->name, RENAME_NOREPLACE) == 0)
-		return true;
+	if (renameat2(dir_fd, from, dir_fd, to, RENAME_NOREPLACE) == 0)
+		return ERR_OK;
 	if (errno != EINVAL && errno != ENOSYS)
-		return false;
-	/* The file system knows no such flag; create looked that the name is free. */
-	return renameat(d->fd, f->tmp, d->fd, f->name) == 0;
+		return ERR_IO;
+	/* The file system knows no such flag; whoever chose the name looked that it is free. */
+	return renameat(dir_fd, from, dir_fd, to) == 0 ? ERR_OK : ERR_IO;
 }
 
-enum err file_out_finish(struct file_dir *d, struct file_out *f)
+enum err file_dir_sync(int dir_fd)
 {
-	if (fsync(f->fd) != 0 || !give_name(d, f)) {
-		file_out_abort(d, f);
-		return ERR_IO;
-	}
-	if (fsync(d->fd) != 0) {
-		int error = errno;
+	return fsync(dir_fd) == 0 || errno == EINVAL ? ERR_OK : ERR_IO;
+}
 
-		/* Its records will be written again, so that it must not stay.  If it cannot be taken
-		 * back either, it stands there whole, and counts. */
-		if (unlinkat(d->fd, f->name, 0) == 0) {
-			(void)close(f->fd);
-			f->fd = -1;
-			errno = error;
-			return ERR_IO;
-		}
-	}
-	(void)close(f->fd);
+enum err file_out_sync(struct file_out *f)
+{
+	return fsync(f->fd) == 0 ? ERR_OK : ERR_IO;
+}
+
+void file_out_close(struct file_out *f)
+{
+	if (f->fd >= 0)
+		(void)close(f->fd);
 	f->fd = -1;
-	return ERR_OK;
 }
 
 void file_out_abort(struct file_dir *d, struct file_out *f)

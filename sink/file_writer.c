@@ -112,16 +112,17 @@ enum err file_writer_add(struct file_writer *w, const void *octets, size_t bytes
 	return w->block_bytes < w->block_max ? ERR_OK : flush_block(w);
 }
 
-enum err file_writer_finish(struct file_writer *w, struct file_dir *d)
+enum err file_writer_finish(struct file_writer *w)
 {
-	enum err e = flush_block(w);
+	must(w->is_open);
+	return flush_block(w);
+}
 
-	if (e != ERR_OK) {
-		file_writer_abort(w, d);
-		return e;
-	}
+void file_writer_close(struct file_writer *w)
+{
+	if (w->is_open)
+		file_out_close(&w->out);
 	w->is_open = false;
-	return file_out_finish(d, &w->out);
 }
 
 void file_writer_abort(struct file_writer *w, struct file_dir *d)

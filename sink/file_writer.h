@@ -5,7 +5,8 @@
  *	file_writer_init(&w, format, kind, level, block_bytes)
  *	file_writer_open(&w, dir, meta, meta_count)
  *	file_writer_add(&w, octets, bytes) ...		a record, or a line of text
- *	file_writer_finish(&w, dir) | file_writer_abort(&w, dir)	then it may be opened again
+ *	file_writer_finish(&w)				all is written; the file waits for its name
+ *	file_writer_close(&w) | file_writer_abort(&w, dir)	then it may be opened again
  *	file_writer_fini(&w)
  *
  * Owner: the sink's thread.
@@ -43,7 +44,9 @@ void file_writer_fini(struct file_writer *w);
 enum err file_writer_open(struct file_writer *w, struct file_dir *d, const struct avro_meta *meta,
 			  size_t meta_count);
 enum err file_writer_add(struct file_writer *w, const void *octets, size_t bytes);
-enum err file_writer_finish(struct file_writer *w, struct file_dir *d);
+enum err file_writer_finish(struct file_writer *w);
+/* The file stays, under whatever name it has. */
+void file_writer_close(struct file_writer *w);
 void file_writer_abort(struct file_writer *w, struct file_dir *d);
 
 #endif

@@ -149,7 +149,7 @@ enum err log_hub_start(struct log_hub *hub, struct why *why);
 /* Everything sealed becomes durable, cursors are stored, the thread ends.  Idempotent. */
 void log_hub_stop(struct log_hub *hub);
 void log_hub_close(struct log_hub *hub);	    /* after all logs and readers */
-bool log_hub_is_durable(const struct log_hub *hub); /* on disk */
+bool log_hub_is_durable(const struct log_hub *hub); /* on disk: LSNs mean the same in the next life */
 
 /* Number of a name, added when new; names are for ever.  Any thread; takes a lock, so ask once and
  * keep the answer.  ERR_LIMIT past 2^20 names of a kind (65 535 event types). */
