@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
-recipes for fuzz_oracle.
+recipes for fuzz_oracle, manifests for fuzz_manifest.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -208,6 +208,35 @@ ORACLE = {
     "zeros": recipe(V9 | FORCED, [(PROMOTED, n, NATURAL) for n in range(48)], bytes(1200)),
 }
 
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE)):
+
+def crc32c(octets):
+    crc = 0xFFFFFFFF
+    for octet in octets:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def manifest(logs, files, version=1, flags=1):
+    out = struct.pack(">4sHHII", b"SLMF", version, flags, len(logs), len(files))
+    out += b"".join(struct.pack(">I5Q", *log) for log in logs)
+    out += b"".join(struct.pack(">QQHH", 9, 3, len(tmp), len(name)) + tmp + name for tmp, name in files)
+    return out + struct.pack(">I", crc32c(out))
+
+
+STAMPED = b"fuzz-20260131T123456.789Z-000001.avro"
+MANIFEST = {
+    "one": manifest([(0, 0, 5, 5, 900, 0)], [(STAMPED + b".tmp", STAMPED)]),
+    "two": manifest([(0, 7, 9, 1, 90, 1), (3, 0, 0, 0, 0, 0)],
+                    [(b"day=1/" + STAMPED + b".tmp", b"day=1/" + STAMPED), (b"a/b/" + STAMPED + b".tmp", b"a/b/" + STAMPED)], flags=0),
+    "newer": manifest([], [], version=2),
+    "outside": manifest([], [(b"../" + STAMPED + b".tmp", STAMPED)]),
+    "same_log": manifest([(1, 0, 5, 5, 900, 0)] * 2, []),
+    "many": manifest([], [])[:8] + b"\xff" * 12,
+}
+
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE),
+                      ("fuzz_manifest", MANIFEST)):
     for name, octets in seeds.items():
         write(target, name, octets)

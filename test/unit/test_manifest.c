@@ -31,7 +31,7 @@
 #define NEVER 1000000
 #define OPS_MAX 256
 #define DIED 9
-#define POLLS_MAX 400
+#define POLLS_MAX 4000
 
 enum loss { KEEPS_ALL, LOSES_ALL, LOSES_EVEN, LOSES_ODD, LOSS_COUNT };
 enum store { STORES_AT_ONCE, STORES_NEVER, STORES_SOMETIMES, STORE_COUNT };
@@ -56,7 +56,7 @@ static struct {
 	uint64_t content[FIXTURE_LOGS][RECORDS]; /* number of the record at each LSN */
 	uint64_t numbers;
 	int64_t clock_ms;
-} *disk;
+} * disk;
 
 enum op_kind { OP_CREATE, OP_RENAME, OP_UNLINK };
 struct op {
@@ -65,7 +65,7 @@ struct op {
 	char to[300];
 };
 
-static char dir[] = "/tmp/test_manifest_XXXXXX";
+static char dir[32] = "/dev/shm/test_manifest_XXXXXX"; /* thousands of lives */
 static char grave[64];
 static char flows[64];
 static int flows_fd = -1;
@@ -333,17 +333,17 @@ static enum err life_open(struct why *why)
 	stat_add(env.stat, SINK_STAT_DELIVERED, disk->stored_delivered);
 	stat_add(env.stat, SINK_STAT_DELIVERED_OCTETS, disk->stored_octets);
 	for (unsigned k = 0; k < FIXTURE_LOGS; k++) {
-		assert_int_equal(log_reader_open(fix.logs[k], "test", LOG_FROM_OLDEST, why,
-						 &readers[k]),
-				 ERR_OK);
+		assert_int_equal(
+			log_reader_open(fix.logs[k], "test", LOG_FROM_OLDEST, why, &readers[k]),
+			ERR_OK);
 		__real_log_reader_committed(readers[k], disk->stored[k]);
 	}
 	(void)snprintf(path, sizeof(path),
 		       "path = \"%s\"; format = \"json\"; codec = \"none\"; block_bytes = \"4K\";",
 		       flows);
 	memset(&options, 0, sizeof(options));
-	assert_int_equal(
-		conf_load_text(file_conf_options, path, &options, sizeof(options), why), ERR_OK);
+	assert_int_equal(conf_load_text(file_conf_options, path, &options, sizeof(options), why),
+			 ERR_OK);
 	fix.ops = &sink_file;
 	fix.conf = malloc(sizeof(options));
 	assert_non_null(fix.conf);
@@ -554,8 +554,8 @@ static void a_life_that_dies_at_any_step(void **state)
 static void two_lives_that_die(void **state)
 {
 	(void)state;
-	for (int how = 0; how < (int)LOSS_COUNT; how++) {
-		for (int first = 3; first < 36; first += 2) {
+	for (int how = 0; how <= (int)LOSES_ALL; how++) {
+		for (int first = 3; first < 36; first += 6) {
 			for (int at = 0, ended = DIED; ended == DIED && at < 14; at++) {
 				char when[96];
 
@@ -572,11 +572,503 @@ static void two_lives_that_die(void **state)
 	}
 }
 
+/* Every call fails once, or again and again until the process is killed; then it works. */
+static void any_step_that_fails(void **state)
+{
+	static const struct {
+		int error;
+		int count;
+	} rows[] = { { ENOSPC, 1 }, { EIO, 4 }, { EACCES, NEVER } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (int at = 0; at < 34; at++) {
+			char when[96];
+			int ended;
+
+			fresh();
+			disk->store = at % 2 == 0 ? STORES_NEVER : STORES_AT_ONCE;
+			disk->fail_from = at;
+			disk->fail_count = rows[i].count;
+			disk->fail_errno = rows[i].error;
+			(void)snprintf(when, sizeof(when), "error %d at %d", rows[i].error, at);
+			ended = child_life(rows[i].count == NEVER ? at + 6 : NEVER);
+			if (at < 20)
+				assert_int_equal(ended, rows[i].count == NEVER ? DIED : 0);
+			last_life(when);
+		}
+	}
+}
+
+/* Each time of a failure is in status and counted, and the reason is said. */
+static void a_rename_that_fails_is_waited_for(void **state)
+{
+	struct why why = { "" };
+	struct json j;
+	unsigned tries = 0;
+
+	(void)state;
+	fresh();
+	make_flows();
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_int_equal(sink_file.start(self, &why), ERR_OK);
+	fill(4);
+	/* Create and write, sync; create and write, sync, rename, sync the directory; then the file. */
+	disk->fail_from = disk->step + 8;
+	disk->fail_count = 3;
+	disk->fail_errno = EDQUOT;
+	while (stat_get(env.stat, SINK_STAT_ERRORS) < 3 && tries++ < POLLS_MAX)
+		poll_once(true);
+	json_init(&j, 4096);
+	json_open_object(&j, NULL);
+	sink_file.status(self, &j);
+	json_end(&j);
+	assert_non_null(strstr(j.text, "\"state\":\"waiting\""));
+	assert_non_null(strstr(j.text, strerror(EDQUOT)));
+	assert_non_null(strstr(j.text, "\"open_records\":8"));
+	json_fini(&j);
+	assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), 0);
+	assert_int_equal(log_reader_next_lsn(readers[0]), 4); /* not read again: it is decided */
+	assert_true(drain(POLLS_MAX));
+	assert_int_equal(stat_get(env.stat, SINK_STAT_ERRORS), 3);
+	assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), 8);
+	assert_int_equal(stat_get(env.stat, SINK_STAT_ROTATIONS), 1);
+	life_close();
+}
+
+/* Bounded: a sink whose cursor is not stored keeps some manifests, then waits. */
+static void a_cursor_that_is_never_stored(void **state)
+{
+	struct why why = { "" };
+
+	(void)state;
+	fresh();
+	disk->store = STORES_NEVER;
+	make_flows();
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_int_equal(sink_file.start(self, &why), ERR_OK);
+	for (uint64_t end = 1; end <= FILE_KEPT_LIVE; end++) {
+		fill(end);
+		assert_true(drain(POLLS_MAX));
+	}
+	fill(FILE_KEPT_LIVE + 1);
+	assert_false(drain(50));
+	assert_int_equal(stat_get(env.stat, SINK_STAT_ROTATIONS), FILE_KEPT_LIVE);
+	disk->store = STORES_AT_ONCE;
+	assert_true(drain(POLLS_MAX));
+	assert_int_equal(stat_get(env.stat, SINK_STAT_ERRORS), 0);
+	life_close();
+	disk->store = STORES_AT_ONCE;
+	last_life("after a full bound");
+}
+
+/* A process that dies once its manifest is there, before the files have their names. */
+static void leave_manifest(void)
+{
+	fresh();
+	disk->store = STORES_NEVER;
+	make_flows();
+	assert_int_equal(child_life(8), DIED);
+}
+
+static void find_name(const char *with, char out[300])
+{
+	DIR *d = opendir(flows);
+
+	assert_non_null(d);
+	out[0] = '\0';
+	for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+		if (strstr(e->d_name, with) != NULL)
+			(void)snprintf(out, 300, "%s", e->d_name);
+	}
+	(void)closedir(d);
+}
+
+static bool has_name(const char *name)
+{
+	return faccessat(flows_fd, name, F_OK, 0) == 0;
+}
+
+static size_t read_manifest(const char *name, uint8_t octets[1024])
+{
+	int fd = __real_openat(flows_fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, octets, 1024);
+
+	assert_in_range(n, 100, 1000);
+	(void)close(fd);
+	return (size_t)n;
+}
+
+static void write_manifest(const char *name, const uint8_t *octets, size_t bytes)
+{
+	int fd = __real_openat(flows_fd, name, O_WRONLY | O_TRUNC | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_int_equal(__real_write(fd, octets, bytes), bytes);
+	(void)close(fd);
+}
+
+/* Cut or changed anywhere, it is put aside and said, and its records come from the log. */
+static void a_manifest_that_is_torn_or_changed(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 4; how++) {
+		struct why why = { "" };
+		char name[300];
+		char bad[300];
+		uint8_t octets[1024];
+		size_t bytes;
+
+		leave_manifest();
+		find_name(".test.manifest-", name);
+		bytes = read_manifest(name, octets);
+		octets[how == 0 ? 0 : how == 1 ? bytes / 2 : bytes - 1] ^= 1;
+		write_manifest(name, octets, how < 3 ? bytes : 0);
+		assert_int_equal(life_open(&why), ERR_OK);
+		find_name("bad-manifest", bad);
+		assert_true(bad[0] != '\0');
+		assert_false(has_name(name));
+		assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), 0);
+		life_close();
+		assert_int_equal(__real_unlinkat(flows_fd, bad, 0), 0);
+		last_life("changed");
+	}
+}
+
+static void a_manifest_of_a_newer_version(void **state)
+{
+	struct why why = { "" };
+	uint8_t octets[1024];
+	char name[300];
+	char tmp[300];
+	size_t bytes;
+	uint32_t crc;
+
+	(void)state;
+	leave_manifest();
+	find_name(".test.manifest-", name);
+	find_name(".jsonl.tmp", tmp);
+	assert_true(tmp[0] != '\0');
+	bytes = read_manifest(name, octets);
+	octets[5] = 2;
+	crc = __builtin_bswap32(crc32c(0, octets, bytes - 4));
+	memcpy(octets + bytes - 4, &crc, 4);
+	write_manifest(name, octets, bytes);
+	assert_int_equal(life_open(&why), ERR_UNSUPPORTED);
+	assert_non_null(strstr(why.text, name));
+	assert_non_null(strstr(why.text, "version 2"));
+	life_close();
+	assert_true(has_name(name) && has_name(tmp));
+	octets[5] = 1;
+	crc = __builtin_bswap32(crc32c(0, octets, bytes - 4));
+	memcpy(octets + bytes - 4, &crc, 4);
+	write_manifest(name, octets, bytes);
+	last_life("back to our version");
+}
+
+/* One that another process holds stays, with what it speaks of; so does one of another sink. */
+static void manifests_of_others(void **state)
+{
+	struct why why = { "" };
+	char name[300];
+	char tmp[300];
+	int fd;
+
+	(void)state;
+	leave_manifest();
+	find_name(".test.manifest-", name);
+	find_name(".jsonl.tmp", tmp);
+	write_manifest(".test.b.manifest-00000000000000000001", (const uint8_t *)"x", 1);
+	write_manifest(".xtest.manifest-00000000000000000001", (const uint8_t *)"x", 1);
+	write_manifest(".test.manifest-0000000000000000001", (const uint8_t *)"x", 1);
+	write_manifest(".test.manifest-99999999999999999999", (const uint8_t *)"x", 1);
+	fd = __real_openat(flows_fd, name, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_int_equal(sink_file.start(self, &why), ERR_OK);
+	life_close();
+	assert_true(has_name(name) && has_name(tmp));
+	(void)close(fd);
+	assert_true(has_name(".test.b.manifest-00000000000000000001"));
+	assert_true(has_name(".xtest.manifest-00000000000000000001"));
+	assert_true(has_name(".test.manifest-0000000000000000001"));
+	assert_true(has_name(".test.manifest-99999999999999999999"));
+	assert_int_equal(__real_unlinkat(flows_fd, ".test.b.manifest-00000000000000000001", 0), 0);
+	assert_int_equal(__real_unlinkat(flows_fd, ".xtest.manifest-00000000000000000001", 0), 0);
+	assert_int_equal(__real_unlinkat(flows_fd, ".test.manifest-0000000000000000001", 0), 0);
+	assert_int_equal(__real_unlinkat(flows_fd, ".test.manifest-99999999999999999999", 0), 0);
+	last_life("after others");
+}
+
+/* A log in memory finishes it, and leaves it to the service, whose log it speaks of. */
+static void a_log_in_memory_commits_nothing(void **state)
+{
+	struct why why = { "" };
+	char name[300];
+	char tmp[300];
+
+	(void)state;
+	leave_manifest();
+	find_name(".test.manifest-", name);
+	find_name(".jsonl.tmp", tmp);
+	disk->is_durable = false;
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_false(has_name(tmp));
+	assert_true(has_name(name));
+	assert_int_equal(log_reader_done_lsn(readers[0]), 0);
+	assert_int_equal(log_end_lsn(fix.logs[0]), 0);
+	assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), 0);
+	life_close();
+	assert_true(has_name(name));
+	disk->is_durable = true;
+	last_life("after a log in memory");
+	/* And one that a log in memory left says nothing to a log on disk. */
+	fresh();
+	make_flows();
+	disk->is_durable = false;
+	assert_int_equal(child_life(8), DIED);
+	find_name(".test.manifest-", name);
+	assert_true(name[0] != '\0');
+	disk->is_durable = true;
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_false(has_name(name));
+	assert_int_equal(log_end_lsn(fix.logs[0]), 0);
+	life_close();
+}
+
+/* The cursor's last place was lost, or it stands in the middle: the manifest's end counts. */
+static void a_cursor_that_is_not_at_the_beginning(void **state)
+{
+	struct why why = { "" };
+
+	(void)state;
+	for (uint64_t at = 0; at <= RECORDS / 3 + 2; at++) {
+		leave_manifest();
+		disk->stored[0] = at;
+		disk->stored_delivered = at;
+		assert_int_equal(life_open(&why), ERR_OK);
+		assert_int_equal(log_reader_done_lsn(readers[0]),
+				 at > RECORDS / 3 ? at : RECORDS / 3);
+		assert_int_equal(log_reader_done_lsn(readers[1]), RECORDS / 3);
+		assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED),
+				 RECORDS / 3 + (at > RECORDS / 3 ? at : RECORDS / 3));
+		life_close();
+	}
+}
+
+/* The directory was not there at open, so that the log could not be told: its records are passed over. */
+static void a_directory_that_comes_late(void **state)
+{
+	struct why why = { "" };
+	char away[96];
+
+	(void)state;
+	leave_manifest();
+	(void)snprintf(away, sizeof(away), "%s.away", flows);
+	assert_int_equal(rename(flows, away), 0);
+	disk->store = STORES_AT_ONCE;
+	assert_int_equal(life_open(&why), ERR_OK);
+	fill(RECORDS);
+	assert_int_equal(rename(away, flows), 0);
+	assert_int_equal(sink_file.start(self, &why), ERR_OK);
+	assert_true(drain(POLLS_MAX));
+	poll_once(false);
+	poll_once(false);
+	assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), FIXTURE_LOGS * RECORDS);
+	life_close();
+	check_files("late");
+}
+
+/* More files than one, in directories below, as one rotation: all of them or none. */
+static const char *const parts[] = { "test-20260131T123456.789Z-000001.avro",
+				     "day=1/test-20260131T123456.789Z-000002.avro",
+				     "day=1/test-20260131T123456.789Z-000003.avro",
+				     "day=2/hour=0/test-20260131T123456.789Z-000004.avro" };
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static void make_part(const char *name, struct file_out *out)
+{
+	memset(out, 0, sizeof(*out));
+	(void)snprintf(out->name, sizeof(out->name), "%s", name);
+	(void)snprintf(out->tmp, sizeof(out->tmp), "%.180s.tmp", name);
+	out->fd = __real_openat(flows_fd, out->tmp, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(out->fd >= 0);
+	assert_int_equal(flock(out->fd, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(file_out_write(out, "part", 4), ERR_OK);
+}
+
+static void rotate_parts(void)
+{
+	struct file_manifest_log log = { .worker = 1, .end = 5, .delivered = 5 };
+	struct file_out outs[PARTS];
+	struct file_rotate rotate;
+	struct file_dir d;
+
+	file_dir_init(&d, "test", ".avro");
+	assert_int_equal(file_dir_open(&d, flows), ERR_OK);
+	assert_int_equal(file_rotate_init(&rotate, &env), ERR_OK);
+	assert_int_equal(file_rotate_begin(&rotate, &d), ERR_OK);
+	assert_int_equal(file_rotate_add_log(&rotate, &log), ERR_OK);
+	for (size_t i = 0; i < PARTS; i++) {
+		make_part(parts[i], &outs[i]);
+		assert_int_equal(file_rotate_add_file(&rotate, &outs[i], 1), ERR_OK);
+	}
+	disk->step = 0;
+	assert_int_equal(file_rotate_step(&rotate), ERR_OK);
+	_exit(0);
+}
+
+static void several_files_are_complete_together(void **state)
+{
+	bool has_both[2] = { false, false };
+	struct why why = { "" };
+
+	(void)state;
+	for (int at = 0, status = DIED << 8; WIFEXITED(status) && WEXITSTATUS(status) == DIED;
+	     at++) {
+		size_t complete = 0;
+		pid_t pid;
+
+		fresh();
+		disk->store = STORES_NEVER;
+		disk->die_at = at;
+		make_flows();
+		assert_int_equal(mkdirat(flows_fd, "day=1", 0700), 0);
+		assert_int_equal(mkdirat(flows_fd, "day=2", 0700), 0);
+		assert_int_equal(mkdirat(flows_fd, "day=2/hour=0", 0700), 0);
+		(void)fflush(NULL);
+		pid = fork();
+		if (pid == 0) {
+			(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
+			disk->die_at = NEVER;
+			if (life_open(&why) != ERR_OK)
+				_exit(1);
+			fill(5);
+			disk->die_at = at;
+			disk->step = -1000;
+			rotate_parts();
+		}
+		assert_true(waitpid(pid, &status, 0) == pid);
+		disk->die_at = NEVER;
+		assert_int_equal(life_open(&why), ERR_OK);
+		for (size_t i = 0; i < PARTS; i++)
+			complete += has_name(parts[i]);
+		assert_true(complete == 0 || complete == PARTS);
+		assert_int_equal(log_reader_done_lsn(readers[1]), complete == 0 ? 0 : 5);
+		assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), complete == 0 ? 0 : 5);
+		has_both[complete == 0] = true;
+		life_close();
+	}
+	assert_true(has_both[0] && has_both[1]);
+}
+
+static void make_manifest(struct file_manifest *m)
+{
+	const struct file_manifest_log logs[] = { { 3, 10, 30, 15, 999, 5 }, { 0, 0, 0, 0, 0, 0 } };
+
+	file_manifest_init(m);
+	m->is_durable = true;
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(file_manifest_add_log(m, &logs[i]), ERR_OK);
+	for (size_t i = 0; i < PARTS; i++) {
+		char tmp[300];
+
+		(void)snprintf(tmp, sizeof(tmp), "%s.tmp", parts[i]);
+		assert_int_equal(file_manifest_add_file(m, tmp, parts[i], 7 * i, i), ERR_OK);
+	}
+}
+
+static void what_is_written_is_read(void **state)
+{
+	struct file_manifest m;
+	struct file_manifest back;
+	struct file_dir d;
+	uint8_t *octets;
+	size_t bytes;
+
+	(void)state;
+	file_dir_init(&d, "test", ".avro");
+	make_manifest(&m);
+	assert_int_equal(file_manifest_encode(&m, &octets, &bytes), ERR_OK);
+	assert_int_equal(file_manifest_decode(octets, bytes, &d, &back, NULL), ERR_OK);
+	assert_true(back.is_durable);
+	assert_int_equal(back.log_count, m.log_count);
+	assert_int_equal(back.file_count, m.file_count);
+	assert_memory_equal(back.logs, m.logs, m.log_count * sizeof(m.logs[0]));
+	assert_memory_equal(back.files, m.files, m.file_count * sizeof(m.files[0]));
+	file_manifest_fini(&back);
+	for (size_t n = 0; n < bytes; n++) {
+		assert_int_equal(file_manifest_decode(octets, n, &d, &back, NULL), ERR_FORMAT);
+		for (unsigned bit = 0; bit < 8; bit++) {
+			octets[n] ^= (uint8_t)(1 << bit);
+			assert_int_equal(file_manifest_decode(octets, bytes, &d, &back, NULL),
+					 ERR_FORMAT);
+			octets[n] ^= (uint8_t)(1 << bit);
+		}
+	}
+	file_dir_init(&d, "other", ".avro");
+	assert_int_equal(file_manifest_decode(octets, bytes, &d, &back, NULL), ERR_FORMAT);
+	free(octets);
+	file_manifest_fini(&m);
+}
+
+static void what_no_manifest_may_say(void **state)
+{
+#define STAMPED "test-20260131T123456.789Z-000001"
+	static const char *const rows[][2] = {
+		{ "../" STAMPED ".avro.tmp", STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", "../" STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", "a/../../" STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", "/tmp/" STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", "a//" STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", "./" STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", "a/.b/" STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", "passwd" },
+		{ STAMPED ".avro.tmp", "" },
+		{ STAMPED ".avro.tmp", "a/" },
+		{ STAMPED ".avro.tmp", STAMPED ".avro.tmp" },
+		{ STAMPED ".avro", STAMPED ".avro" },
+		{ "x" STAMPED ".avro.tmp", STAMPED ".avro" },
+		{ "flows.tmp", STAMPED ".avro" },
+	};
+	static const struct file_manifest_log logs[] = {
+		{ 0, 10, 9, 0, 0, 0 },
+		{ 0, 0, 10, 11, 0, 0 },
+		{ 0, 0, 10, 5, 0, 6 },
+		{ 0, 0, 10, 5, 0, UINT64_MAX },
+	};
+	struct file_manifest back;
+	struct file_dir d;
+
+	(void)state;
+	file_dir_init(&d, "test", ".avro");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) + sizeof(logs) / sizeof(logs[0]);
+	     i++) {
+		size_t log = i - sizeof(rows) / sizeof(rows[0]);
+		struct file_manifest m;
+		uint8_t *octets;
+		size_t bytes;
+
+		file_manifest_init(&m);
+		if (i < sizeof(rows) / sizeof(rows[0]))
+			assert_int_equal(file_manifest_add_file(&m, rows[i][0], rows[i][1], 1, 1),
+					 ERR_OK);
+		else
+			assert_int_equal(file_manifest_add_log(&m, &logs[log]), ERR_OK);
+		assert_int_equal(file_manifest_encode(&m, &octets, &bytes), ERR_OK);
+		if (file_manifest_decode(octets, bytes, &d, &back, NULL) != ERR_FORMAT)
+			fail_msg("row %zu was taken", i);
+		free(octets);
+		file_manifest_fini(&m);
+	}
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	log_set_level(LOG_LEVEL_ERROR + 1);
 	disk = mmap(NULL, sizeof(*disk), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (access("/dev/shm", W_OK) != 0)
+		(void)snprintf(dir, sizeof(dir), "/tmp/test_manifest_XXXXXX");
 	if (disk == MAP_FAILED || mkdtemp(dir) == NULL)
 		return -1;
 	(void)snprintf(grave, sizeof(grave), "%s/grave", dir);
@@ -597,6 +1089,18 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_life_that_dies_at_any_step),
 		cmocka_unit_test(two_lives_that_die),
+		cmocka_unit_test(any_step_that_fails),
+		cmocka_unit_test(a_rename_that_fails_is_waited_for),
+		cmocka_unit_test(a_cursor_that_is_never_stored),
+		cmocka_unit_test(a_manifest_that_is_torn_or_changed),
+		cmocka_unit_test(a_manifest_of_a_newer_version),
+		cmocka_unit_test(manifests_of_others),
+		cmocka_unit_test(a_log_in_memory_commits_nothing),
+		cmocka_unit_test(a_cursor_that_is_not_at_the_beginning),
+		cmocka_unit_test(a_directory_that_comes_late),
+		cmocka_unit_test(several_files_are_complete_together),
+		cmocka_unit_test(what_is_written_is_read),
+		cmocka_unit_test(what_no_manifest_may_say),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
