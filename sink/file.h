@@ -2,9 +2,9 @@
 /*
  * file.h - the sink that writes Avro object container files, or JSON lines.
  *
- * Safe means: in a file that is complete under its final name, file and directory synced.  Until then
- * its records stay in the log, and are read from there again when anything fails: no record is lost,
- * and none stands in two complete files.  A file holds records of all workers, and of one schema; it is
+ * Safe means: in a file that is complete under its final name, file and directory synced (file_rotate.h).
+ * Until its manifest stands its records are read from the log again when anything fails, and after that the
+ * file is completed, by the next life if need be: no record is lost, and none stands in two complete files.  A file holds records of all workers, and of one schema; it is
  * complete after rotate_s, or with rotate_bytes of records, or when the log runs out of room, or to
  * flush.
  *
