@@ -97,7 +97,7 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/test/system/%.o $(BUILD)/libsluice.a
 
 # The test stands between the sink and the disk, and says what a log on disk would.
 $(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat2,--wrap=unlinkat \
-	-Wl,--wrap=clock_mono_ms,--wrap=log_hub_is_durable,--wrap=log_reader_sync \
+	-Wl,--wrap=clock_mono_ms,--wrap=nanosleep,--wrap=log_hub_is_durable,--wrap=log_reader_sync \
 	-Wl,--wrap=log_reader_stored_lsn,--wrap=log_reader_committed
 $(TESTS): $(BUILD)/test/%: $(BUILD)/test/unit/%.o $(BUILD)/libsluice.a
 	$(call say,LD,$@)
