@@ -1009,8 +1009,20 @@ static void what_is_written_is_read(void **state)
 	assert_true(back.is_durable);
 	assert_int_equal(back.log_count, m.log_count);
 	assert_int_equal(back.file_count, m.file_count);
-	assert_memory_equal(back.logs, m.logs, m.log_count * sizeof(m.logs[0]));
-	assert_memory_equal(back.files, m.files, m.file_count * sizeof(m.files[0]));
+	for (size_t i = 0; i < m.log_count; i++) {
+		assert_int_equal(back.logs[i].worker, m.logs[i].worker);
+		assert_int_equal(back.logs[i].first, m.logs[i].first);
+		assert_int_equal(back.logs[i].end, m.logs[i].end);
+		assert_int_equal(back.logs[i].delivered, m.logs[i].delivered);
+		assert_int_equal(back.logs[i].octets, m.logs[i].octets);
+		assert_int_equal(back.logs[i].corrupt, m.logs[i].corrupt);
+	}
+	for (size_t i = 0; i < m.file_count; i++) {
+		assert_string_equal(back.files[i].tmp, m.files[i].tmp);
+		assert_string_equal(back.files[i].name, m.files[i].name);
+		assert_int_equal(back.files[i].octets, m.files[i].octets);
+		assert_int_equal(back.files[i].records, m.files[i].records);
+	}
 	file_manifest_fini(&back);
 	for (size_t n = 0; n < bytes; n++) {
 		assert_int_equal(file_manifest_decode(octets, n, &d, &back, NULL), ERR_FORMAT);
