@@ -36,6 +36,7 @@ struct file_view {
 	uint64_t files;
 	uint64_t removed;
 	uint64_t open_records;
+	uint64_t manifests;
 };
 
 /* What the open file has of one log. */
@@ -494,6 +495,7 @@ static void show_open(struct file *f)
 {
 	(void)pthread_mutex_lock(&f->lock);
 	f->view.open_records = f->records;
+	f->view.manifests = f->rotate.kept_count;
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
@@ -571,6 +573,7 @@ static void file_status(void *self, struct json *out)
 	json_u64(out, "files", view.files);
 	json_u64(out, "removed_unfinished", view.removed);
 	json_u64(out, "open_records", view.open_records);
+	json_u64(out, "manifests", view.manifests);
 	if (view.name[0] != '\0')
 		json_str(out, "last_file", view.name);
 }

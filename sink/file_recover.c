@@ -76,11 +76,15 @@ static enum err list(struct file_rotate *r, const struct file_dir *d,
 	return e;
 }
 
-/* ERR_ABSENT: another process's, or not there any more. */
-static enum err take(struct file_kept *k)
+/* ERR_ABSENT: not there any more.  ERR_EXISTS: another process's. */
+static enum err take(struct file_kept *k, struct why *why)
 {
 	struct stat st;
 
+	if (fstatat(k->dir_fd, k->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? ERR_ABSENT : ERR_IO;
+	if (!S_ISREG(st.st_mode))
+		return why_set(why, ERR_FORMAT, "it is no plain file");
 	k->fd = openat(k->dir_fd, k->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (k->fd < 0)
 		return errno == ENOENT ? ERR_ABSENT : ERR_IO;
@@ -218,7 +222,7 @@ static enum err recover_one(struct file_rotate *r, const struct file_dir *d, uin
 
 	(void)snprintf(k.name, sizeof(k.name), FILE_MANIFEST_NAME, d->prefix,
 		       (unsigned long long)number);
-	e = k.dir_fd < 0 ? ERR_IO : take(&k);
+	e = k.dir_fd < 0 ? ERR_IO : take(&k, &reason);
 	if (e == ERR_OK)
 		e = load(&k, d, &reason);
 	if (e == ERR_OK && finish(r, &k, is_early, found)) {

@@ -46,6 +46,7 @@ static struct {
 	int fail_errno;
 	bool is_durable;
 	enum store store;
+	int thefts;	   /* files that go just before they get their names */
 	int sync_refusals; /* the log is not that far, so many times */
 	int stored_calls;
 	uint64_t durable[FIXTURE_LOGS];
@@ -228,6 +229,8 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, u
 
 	if (step())
 		return -1;
+	if (strstr(from, ".jsonl.tmp") != NULL && disk->thefts-- > 0)
+		(void)__real_unlinkat(from_fd, from, 0);
 	rc = __real_renameat2(from_fd, from, to_fd, to, flags);
 	if (rc == 0)
 		note(OP_RENAME, from, to);
@@ -616,11 +619,24 @@ static void any_step_that_fails(void **state)
 	}
 }
 
+static bool status_says(const char *what)
+{
+	struct json j;
+	bool has;
+
+	json_init(&j, 4096);
+	json_open_object(&j, NULL);
+	sink_file.status(self, &j);
+	json_end(&j);
+	has = strstr(j.text, what) != NULL;
+	json_fini(&j);
+	return has;
+}
+
 /* Each time of a failure is in status and counted, and the reason is said. */
 static void a_rename_that_fails_is_waited_for(void **state)
 {
 	struct why why = { "" };
-	struct json j;
 	unsigned tries = 0;
 
 	(void)state;
@@ -635,14 +651,9 @@ static void a_rename_that_fails_is_waited_for(void **state)
 	disk->fail_errno = EDQUOT;
 	while (stat_get(env.stat, SINK_STAT_ERRORS) < 3 && tries++ < POLLS_MAX)
 		poll_once(true);
-	json_init(&j, 4096);
-	json_open_object(&j, NULL);
-	sink_file.status(self, &j);
-	json_end(&j);
-	assert_non_null(strstr(j.text, "\"state\":\"waiting\""));
-	assert_non_null(strstr(j.text, strerror(EDQUOT)));
-	assert_non_null(strstr(j.text, "\"open_records\":8"));
-	json_fini(&j);
+	assert_true(status_says("\"state\":\"waiting\""));
+	assert_true(status_says(strerror(EDQUOT)));
+	assert_true(status_says("\"open_records\":8"));
 	assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), 0);
 	assert_int_equal(log_reader_next_lsn(readers[0]), 4); /* not read again: it is decided */
 	assert_true(drain(POLLS_MAX));
@@ -650,6 +661,32 @@ static void a_rename_that_fails_is_waited_for(void **state)
 	assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), 8);
 	assert_int_equal(stat_get(env.stat, SINK_STAT_ROTATIONS), 1);
 	life_close();
+}
+
+/* Nothing was visible yet: the manifest is taken back, and the records are read again. */
+static void a_file_that_somebody_removes(void **state)
+{
+	struct why why = { "" };
+
+	(void)state;
+	for (int at = 8; at < 11; at++) {
+		fresh();
+		disk->store = STORES_NEVER;
+		disk->thefts = 2;
+		make_flows();
+		assert_int_equal(life_open(&why), ERR_OK);
+		assert_int_equal(sink_file.start(self, &why), ERR_OK);
+		fill(4);
+		/* At first it works, then taking it back fails: it stays decided until that works. */
+		disk->fail_from = disk->step + (at == 8 ? NEVER : at);
+		disk->fail_count = 1;
+		disk->fail_errno = EIO;
+		assert_true(drain(POLLS_MAX));
+		assert_int_equal(stat_get(env.stat, SINK_STAT_ERRORS), 2);
+		assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), 8);
+		life_close();
+		last_life("after a theft");
+	}
 }
 
 /* Bounded: a sink whose cursor is not stored keeps some manifests, then waits. */
@@ -670,6 +707,7 @@ static void a_cursor_that_is_never_stored(void **state)
 	fill(FILE_KEPT_LIVE + 1);
 	assert_false(drain(50));
 	assert_int_equal(stat_get(env.stat, SINK_STAT_ROTATIONS), FILE_KEPT_LIVE);
+	assert_true(status_says("\"manifests\":8"));
 	disk->store = STORES_AT_ONCE;
 	assert_true(drain(POLLS_MAX));
 	assert_int_equal(stat_get(env.stat, SINK_STAT_ERRORS), 0);
@@ -748,6 +786,31 @@ static void a_manifest_that_is_torn_or_changed(void **state)
 		assert_int_equal(__real_unlinkat(flows_fd, bad, 0), 0);
 		last_life("changed");
 	}
+}
+
+/* A directory, or a link that leads elsewhere, by the name of one. */
+static void a_manifest_that_is_no_file(void **state)
+{
+	struct why why = { "" };
+	char bad[300];
+
+	(void)state;
+	fresh();
+	make_flows();
+	disk->store = STORES_AT_ONCE;
+	assert_int_equal(mkdirat(flows_fd, ".test.manifest-00000000000000000001", 0700), 0);
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_false(has_name(".test.manifest-00000000000000000001"));
+	life_close();
+	find_name("bad-manifest", bad);
+	assert_int_equal(__real_unlinkat(flows_fd, bad, AT_REMOVEDIR), 0);
+	assert_int_equal(symlinkat("/dev/zero", flows_fd, ".test.manifest-00000000000000000002"),
+			 0);
+	assert_int_equal(life_open(&why), ERR_OK);
+	life_close();
+	find_name("bad-manifest", bad);
+	assert_int_equal(__real_unlinkat(flows_fd, bad, 0), 0);
+	last_life("after what was no file");
 }
 
 static void a_manifest_of_a_newer_version(void **state)
@@ -1119,8 +1182,10 @@ int main(void)
 		cmocka_unit_test(two_lives_that_die),
 		cmocka_unit_test(any_step_that_fails),
 		cmocka_unit_test(a_rename_that_fails_is_waited_for),
+		cmocka_unit_test(a_file_that_somebody_removes),
 		cmocka_unit_test(a_cursor_that_is_never_stored),
 		cmocka_unit_test(a_manifest_that_is_torn_or_changed),
+		cmocka_unit_test(a_manifest_that_is_no_file),
 		cmocka_unit_test(a_manifest_of_a_newer_version),
 		cmocka_unit_test(manifests_of_others),
 		cmocka_unit_test(a_log_in_memory_commits_nothing),
