@@ -175,11 +175,6 @@ uint64_t log_hub_max_bytes(const struct log_hub *hub)
 	return log_hub_is_durable(hub) ? hub->conf.max_bytes : hub->conf.memory_bytes;
 }
 
-bool log_hub_is_durable(const struct log_hub *hub)
-{
-	return hub->conf.dir != NULL && hub->conf.sync != LOG_SYNC_OFF;
-}
-
 bool log_hub_is_high(const struct log_hub *hub)
 {
 	return log_hub_bytes(hub) > log_hub_max_bytes(hub) / 5 * 4 ||
