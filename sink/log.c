@@ -344,6 +344,7 @@ enum err log_append(struct log *log, const struct log_batch *b, uint64_t *first_
 	log->slab->used += b->bytes;
 	log->open->head.body_bytes += b->bytes;
 	log->open->head.record_count += b->record_count;
+	log_uses_add(&log->open->uses, &b->uses);
 	log->open_octets += b->bytes;
 	atomic_store_explicit(log->end_lsn, lsn + b->record_count, memory_order_release);
 	if (log->hub->conf.sync == LOG_SYNC_EACH)

@@ -106,6 +106,16 @@ enum log_stat {
 };
 extern const struct stat_desc log_stat_descs[LOG_STAT_COUNT];
 
+/* Names that records use, as far as they are few: whoever writes them need not look at each record. */
+#define LOG_USES_EXPORTERS 4
+#define LOG_USES_TYPES 64
+struct log_uses {
+	uint64_t event_types; /* bit n: number n */
+	uint32_t exporters[LOG_USES_EXPORTERS];
+	uint32_t exporter_count;
+	bool are_many; /* there are others */
+};
+
 /* Records of one message on their way into the log; a worker has one and uses it again. */
 struct log_batch {
 	uint8_t *octets; /* struct log_head, payload, padding; repeated */
@@ -113,6 +123,7 @@ struct log_batch {
 	size_t room;
 	uint32_t record_count;
 	uint32_t schema;
+	struct log_uses uses;
 };
 
 enum err log_batch_init(struct log_batch *b, size_t room);
@@ -148,8 +159,9 @@ size_t log_hub_old(const struct log_hub *hub, unsigned *workers, size_t max);
 enum err log_hub_start(struct log_hub *hub, struct why *why);
 /* Everything sealed becomes durable, cursors are stored, the thread ends.  Idempotent. */
 void log_hub_stop(struct log_hub *hub);
-void log_hub_close(struct log_hub *hub);	    /* after all logs and readers */
-bool log_hub_is_durable(const struct log_hub *hub); /* on disk: LSNs mean the same in the next life */
+void log_hub_close(struct log_hub *hub); /* after all logs and readers */
+bool log_hub_is_durable(
+	const struct log_hub *hub); /* on disk: LSNs mean the same in the next life */
 
 /* Number of a name, added when new; names are for ever.  Any thread; takes a lock, so ask once and
  * keep the answer.  ERR_LIMIT past 2^20 names of a kind (65 535 event types). */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/must.h"
-#include "sink/log.h"
+#include "sink/log_parts.h"
 
 /* Payloads are padded, so that every head is aligned. */
 static size_t padded(size_t bytes)
@@ -33,6 +33,27 @@ void log_batch_clear(struct log_batch *b)
 {
 	b->bytes = 0;
 	b->record_count = 0;
+	b->uses = (struct log_uses){ 0 };
+}
+
+static void uses_exporter(struct log_uses *u, uint32_t exporter)
+{
+	for (uint32_t i = u->exporter_count; i > 0; i--) {
+		if (u->exporters[i - 1] == exporter)
+			return;
+	}
+	if (u->exporter_count == LOG_USES_EXPORTERS)
+		u->are_many = true;
+	else
+		u->exporters[u->exporter_count++] = exporter;
+}
+
+void log_uses_add(struct log_uses *u, const struct log_uses *more)
+{
+	u->event_types |= more->event_types;
+	u->are_many = u->are_many || more->are_many;
+	for (uint32_t i = 0; i < more->exporter_count; i++)
+		uses_exporter(u, more->exporters[i]);
 }
 
 uint8_t *log_batch_reserve(struct log_batch *b, size_t payload_max)
@@ -64,6 +85,11 @@ void log_batch_commit(struct log_batch *b, const struct log_head *head)
 	memset(at + sizeof(*head) + head->bytes, 0, padded(head->bytes) - head->bytes);
 	b->bytes += stored;
 	b->record_count++;
+	uses_exporter(&b->uses, head->exporter);
+	if (head->event_type < LOG_USES_TYPES)
+		b->uses.event_types |= 1ull << head->event_type;
+	else
+		b->uses.are_many = true;
 }
 
 bool log_frame_next(const struct log_frame *frame, size_t *at, struct log_record *out)

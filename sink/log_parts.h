@@ -49,6 +49,7 @@ struct log_entry {
 	int64_t sealed_ms;
 	uint32_t pins; /* readers that look at it */
 	uint32_t is_linked;
+	struct log_uses uses;
 	struct log_frame_head head; /* the body follows */
 };
 
@@ -278,6 +279,9 @@ struct log_hub {
 /* log_slab.c; both take hub->lock.  `log` is locked for neither. */
 struct log_slab *log_slab_take(struct log_hub *hub, size_t room);
 void log_slab_give(struct log_hub *hub, struct log_slab *list);
+
+/* log_batch.c */
+void log_uses_add(struct log_uses *u, const struct log_uses *more);
 
 /* Under log->lock: lets go of one hold; a slab that nothing holds is put on `*list`. */
 void log_hold_drop(struct log *log, struct log_slab *slab, struct log_slab **list);

@@ -121,22 +121,32 @@ static enum err add_name(struct log *log, enum log_name_kind kind, uint32_t numb
 	return make_known(&w->known[kind], number);
 }
 
-/* Into w->names: the names that the frame uses and the segment has not. */
-static enum err find_names(struct log *log, const struct log_entry *e)
+static enum err find_in_records(struct log *log, const struct log_entry *e)
 {
 	struct log_frame frame = { e->head, log_entry_body(e), e->head.body_bytes };
 	struct log_record record = { .lsn = 0 };
-	uint32_t exporter = UINT32_MAX; /* of the record before: a message has one */
 	size_t at = 0;
+
+	while (log_frame_next(&frame, &at, &record)) {
+		TRY(add_name(log, LOG_NAME_EVENT_TYPE, record.head.event_type));
+		TRY(add_name(log, LOG_NAME_EXPORTER, record.head.exporter));
+	}
+	return ERR_OK;
+}
+
+/* Into w->names: the names that the frame uses and the segment has not. */
+static enum err find_names(struct log *log, const struct log_entry *e)
+{
+	const struct log_uses *u = &e->uses;
 
 	log->disk->writer.names.bytes = 0;
 	TRY(add_name(log, LOG_NAME_SCHEMA, e->head.schema));
-	while (log_frame_next(&frame, &at, &record)) {
-		TRY(add_name(log, LOG_NAME_EVENT_TYPE, record.head.event_type));
-		if (record.head.exporter != exporter)
-			TRY(add_name(log, LOG_NAME_EXPORTER, record.head.exporter));
-		exporter = record.head.exporter;
-	}
+	if (u->are_many)
+		return find_in_records(log, e);
+	for (uint64_t types = u->event_types; types != 0; types &= types - 1)
+		TRY(add_name(log, LOG_NAME_EVENT_TYPE, (uint32_t)__builtin_ctzll(types)));
+	for (uint32_t i = 0; i < u->exporter_count; i++)
+		TRY(add_name(log, LOG_NAME_EXPORTER, u->exporters[i]));
 	return ERR_OK;
 }
 
