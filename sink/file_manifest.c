@@ -10,7 +10,7 @@
 
 #define MAGIC 0x534c4d46u /* "SLMF" */
 #define FLAG_DURABLE 1u
-#define HEAD_BYTES 16
+#define HEAD_BYTES (16 + LOG_ID_BYTES)
 #define LOG_BYTES 44
 #define FILE_BYTES 20 /* and its names */
 #define CRC_BYTES 4
@@ -112,6 +112,7 @@ enum err file_manifest_encode(const struct file_manifest *m, uint8_t **out, size
 	wr_u16(&w, m->is_durable ? FLAG_DURABLE : 0);
 	wr_u32(&w, (uint32_t)m->log_count);
 	wr_u32(&w, (uint32_t)m->file_count);
+	wr_bytes(&w, m->log_id, LOG_ID_BYTES);
 	for (size_t i = 0; i < m->log_count; i++)
 		put_log(&w, &m->logs[i]);
 	for (size_t i = 0; i < m->file_count; i++)
@@ -176,11 +177,13 @@ static enum err get_all(struct rd *r, const struct file_dir *d, struct file_mani
 	uint16_t flags = rd_u16(r);
 	uint32_t log_count = rd_u32(r);
 	uint32_t file_count = rd_u32(r);
+	const uint8_t *log_id = rd_take(r, LOG_ID_BYTES);
 
 	if (r->is_short || (flags & ~FLAG_DURABLE) != 0 || log_count > FILE_MANIFEST_LOGS_MAX ||
 	    file_count > FILE_MANIFEST_FILES_MAX)
 		return why_set(why, ERR_FORMAT, "its head is wrong");
 	m->is_durable = (flags & FLAG_DURABLE) != 0;
+	memcpy(m->log_id, log_id, LOG_ID_BYTES);
 	for (uint32_t i = 0; i < log_count; i++)
 		TRY(get_log(r, m, why));
 	for (uint32_t i = 0; i < file_count; i++)

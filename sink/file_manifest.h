@@ -8,7 +8,7 @@
  *	file_manifest_encode(&m, &octets, &bytes)  |  file_manifest_decode(octets, bytes, dir, &m, why)
  *	file_manifest_fini(&m)
  *
- *	| "SLMF" | version 16 | flags 16 | logs 32 | files 32 |
+ *	| "SLMF" | version 16 | flags 16 | logs 32 | files 32 | the log's id, 16 octets |
  *	| worker 32 | first 64 | end 64 | delivered 64 | octets 64 | corrupt 64 |	each log
  *	| octets 64 | records 64 | tmp bytes 16 | name bytes 16 | tmp | name |	each file
  *	| CRC32C of all before |	in every version, so that a torn one is no newer one
@@ -27,6 +27,7 @@
 
 #include "base/why.h"
 #include "sink/file_out.h"
+#include "sink/log.h"
 
 #define FILE_MANIFEST_VERSION 1
 #define FILE_MANIFEST_LOGS_MAX 256
@@ -52,6 +53,7 @@ struct file_manifest_file {
 
 struct file_manifest {
 	bool is_durable; /* the LSNs are those of a log on disk, and mean the same in the next life */
+	uint8_t log_id[LOG_ID_BYTES]; /* which log that is */
 	struct file_manifest_log *logs;
 	size_t log_count;
 	struct file_manifest_file *files;

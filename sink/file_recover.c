@@ -175,6 +175,12 @@ static bool settle(struct file_rotate *r, struct file_kept *k, bool is_early,
 	return has_all;
 }
 
+/* LSNs of another log than ours mean nothing here: its files are complete, and that is all. */
+static bool is_foreign(const struct file_rotate *r, const struct file_manifest *m)
+{
+	return m->is_durable && memcmp(m->log_id, log_hub_id(r->env->hub), LOG_ID_BYTES) != 0;
+}
+
 /* Renames what has its old name still, and tells the log.  True: keep it until it is stored. */
 static bool finish(struct file_rotate *r, struct file_kept *k, bool is_early,
 		   struct file_found *found)
@@ -187,6 +193,13 @@ static bool finish(struct file_rotate *r, struct file_kept *k, bool is_early,
 		log_error("sink.manifest_unfinished sink=%s manifest=%s why=\"%s\" "
 			  "retry=until_it_works",
 			  r->env->name, k->name, strerror(errno));
+	}
+	if (r->is_durable && is_foreign(r, &k->manifest)) {
+		log_warn(
+			"sink.manifest_foreign sink=%s manifest=%s why=\"the log that it speaks of "
+			"is no more\"",
+			r->env->name, k->name);
+		k->manifest.is_durable = false;
 	}
 	if (k->manifest.is_durable)
 		is_tracked = r->is_durable && settle(r, k, is_early, found);

@@ -82,6 +82,7 @@ enum err file_rotate_begin(struct file_rotate *r, const struct file_dir *d)
 	memcpy(r->prefix, d->prefix, sizeof(r->prefix));
 	file_manifest_init(&r->now.manifest);
 	r->now.manifest.is_durable = r->is_durable;
+	memcpy(r->now.manifest.log_id, log_hub_id(r->env->hub), LOG_ID_BYTES);
 	r->now.is_named = false;
 	r->synced = 0;
 	r->named = 0;

@@ -33,7 +33,8 @@
 #define LOG_COMMIT_MS 100
 #define LOG_RECORD_MAX (16u << 20)  /* octets of one record's payload */
 #define LOG_FRAME_MAGIC 0x52464c53u /* "SLFR" */
-#define LOG_SINK_BYTES 72	    /* of a sink's name, with its end */
+#define LOG_ID_BYTES 16
+#define LOG_SINK_BYTES 72 /* of a sink's name, with its end */
 #define LOG_TROUBLE_BYTES 160
 
 /* Before each record; 48 octets. */
@@ -160,6 +161,8 @@ enum err log_hub_start(struct log_hub *hub, struct why *why);
 /* Everything sealed becomes durable, cursors are stored, the thread ends.  Idempotent. */
 void log_hub_stop(struct log_hub *hub);
 void log_hub_close(struct log_hub *hub); /* after all logs and readers */
+/* Which log it is, for ever: LOG_ID_BYTES octets; zeros in memory. */
+const uint8_t *log_hub_id(const struct log_hub *hub);
 bool log_hub_is_durable(
 	const struct log_hub *hub); /* on disk: LSNs mean the same in the next life */
 

@@ -26,8 +26,9 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "sink/log.h"
+
 #define LOG_FORMAT_VERSION 1
-#define LOG_ID_BYTES 16
 #define LOG_SEGMENT_HEAD_BYTES 4096u
 #define LOG_SEGMENT_MAGIC "SluiceLg" /* 8 octets */
 #define LOG_SEGMENT_SUFFIX ".seg"

@@ -160,6 +160,11 @@ void log_add(struct log_hub *hub, enum log_stat stat, uint64_t n)
 	(void)pthread_mutex_unlock(&hub->lock);
 }
 
+const uint8_t *log_hub_id(const struct log_hub *hub)
+{
+	return hub->id;
+}
+
 bool log_hub_is_durable(const struct log_hub *hub)
 {
 	return hub->dir_fd >= 0;
