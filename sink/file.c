@@ -123,6 +123,7 @@ struct file {
 	uint64_t records;
 	uint64_t octets;
 	uint64_t corrupt;
+	uint64_t not_routed;
 	size_t next_reader;
 
 	bool is_waiting;
@@ -253,6 +254,7 @@ static void read_again(struct file *f)
 	f->records = 0;
 	f->octets = 0;
 	f->corrupt = 0;
+	f->not_routed = 0;
 }
 
 static uint64_t rotate_bytes(const struct file *f)
@@ -355,6 +357,17 @@ static void recovered(struct file *f)
 	log_info("sink.file_recovered sink=%s", f->env.name);
 }
 
+/* Last of all: whoever waits for the records finds them in status and counters. */
+static void report_done(struct file *f)
+{
+	stat_add(f->env.stat, SINK_STAT_NOT_ROUTED, f->not_routed);
+	f->not_routed = 0;
+	for (size_t i = 0; i < f->env.reader_count; i++) {
+		if (f->ends[i] > log_reader_done_lsn(f->env.readers[i]))
+			reader_done(f->env.readers[i], f->ends[i]);
+	}
+}
+
 /* The open file becomes complete, and its records done. */
 static enum err complete(struct file *f)
 {
@@ -374,11 +387,7 @@ static enum err complete(struct file *f)
 	f->view.open_records = 0;
 	memcpy(f->view.name, f->writer.out.name, sizeof(f->view.name));
 	(void)pthread_mutex_unlock(&f->lock);
-	/* Last: whoever waits for the records finds them in status and counters. */
-	for (size_t i = 0; i < f->env.reader_count; i++) {
-		if (f->ends[i] > log_reader_done_lsn(f->env.readers[i]))
-			reader_done(f->env.readers[i], f->ends[i]);
-	}
+	report_done(f);
 	log_debug("sink.file_completed sink=%s file=%s records=%llu octets=%llu", f->env.name,
 		  f->writer.out.name, (unsigned long long)f->records,
 		  (unsigned long long)out_octets);
@@ -416,14 +425,21 @@ static enum err put_frame(struct file *f, size_t reader, const struct log_frame 
 
 	if (f->writer.is_open && f->schema != schema && f->format == FORMAT_AVRO)
 		TRY(complete(f));
-	if (!f->writer.is_open)
-		TRY(open_file(f, schema));
 	while (log_frame_next(frame, &at, &record)) {
+		if ((record.head.route & f->env.route) == 0) {
+			f->not_routed++;
+			continue;
+		}
+		if (!f->writer.is_open)
+			TRY(open_file(f, schema));
 		f->records++;
 		f->octets += record.head.bytes;
 		TRY(put_record(f, &record, schema));
 	}
 	f->ends[reader] = frame->head.first_lsn + frame->head.record_count;
+	/* Records that are for others do not make a file. */
+	if (!f->writer.is_open)
+		report_done(f);
 	return ERR_OK;
 }
 

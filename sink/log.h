@@ -134,6 +134,7 @@ enum err log_name_add(struct log_hub *hub, enum log_name_kind kind, const char *
 		      uint32_t *number);
 /* The name; valid while the hub is. */
 const char *log_name(struct log_hub *hub, enum log_name_kind kind, uint32_t number, size_t *bytes);
+uint32_t log_name_count(const struct log_hub *hub, enum log_name_kind kind); /* numbers so far */
 
 enum err log_open(struct log_hub *hub, unsigned worker, struct why *why, struct log **out);
 void log_close(struct log *log);

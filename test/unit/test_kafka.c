@@ -168,6 +168,7 @@ static struct lab *lab_new(int partitions)
 static enum err sink_try(struct lab *lab, const char *options, struct why *why)
 {
 	struct sink_env env = {
+		.route = 1,
 		.name = "bus", .state_dir = state_dir, .hub = lab->hub, .schema_text = SCHEMA,
 		.schema = lab->schema, .readers = lab->readers, .reader_count = LOGS,
 	};
