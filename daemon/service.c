@@ -21,10 +21,18 @@
 #define STOPPING_MS 10
 #define MULTICAST_MAX 64
 #define PATH_BYTES 4096
+#define DEAD_STOP_MS 1000 /* for sinks of dead letters, when the others took all the time */
 
 const struct options *service_options(struct service *s)
 {
 	return reload_newest(&s->reload)->options;
+}
+
+void service_ledger(struct service *s, struct ledger *out)
+{
+	struct ledger_sources from = { s->workers, s->sinks, s->dead, s->dead_sinks };
+
+	ledger_take(&from, out);
 }
 
 /* Makes a folder and those above it; it must take files. */
@@ -100,22 +108,66 @@ static enum err open_logs(struct service *s, const struct options *o, struct why
 	return ERR_OK;
 }
 
+/* A log beside the main one, as durable as that is. */
+static enum err open_dead(struct service *s, const struct options *o, struct why *why)
+{
+	struct dead_conf conf = { .log = { .max_bytes = o->dead_letter.max_bytes },
+				  .worker_count = s->worker_count,
+				  .rate = o->dead_letter.rate,
+				  .rate_bytes = o->dead_letter.rate_bytes };
+	char dir[PATH_BYTES];
+
+	if (!s->setup.is_replay && o->log.sync != LOG_SYNC_OFF) {
+		if (snprintf(dir, sizeof(dir), "%s/dead", o->state) >= (int)sizeof(dir))
+			return why_set(why, ERR_CONF, "%s: path too long", o->state);
+		conf.log.dir = dir;
+		conf.log.sync = (enum log_sync)o->log.sync;
+		conf.log.has_crc = true;
+	}
+	return dead_open(&conf, why, &s->dead);
+}
+
+static struct sink_conf *make_sink_confs(const struct sink_options *sinks, size_t count,
+					 struct dead *dead)
+{
+	struct sink_conf *confs = calloc(count + 1, sizeof(*confs));
+
+	for (size_t i = 0; confs != NULL && i < count; i++) {
+		confs[i].ops = sink_type_find(sinks[i].type);
+		confs[i].name = sinks[i].name;
+		confs[i].conf = sinks[i].conf;
+		confs[i].dead = dead;
+		must(confs[i].ops != NULL);
+	}
+	return confs;
+}
+
 static enum err open_sinks(struct service *s, const struct generation *g, struct why *why)
 {
 	const struct options *o = g->options;
-	struct sink_conf *confs = calloc(o->sink_count + 1, sizeof(*confs));
+	struct sink_conf *confs = make_sink_confs(o->sinks, o->sink_count, s->dead);
 	enum err e;
 
 	if (confs == NULL)
 		return why_set(why, ERR_NOMEM, "no memory for sinks");
-	for (size_t i = 0; i < o->sink_count; i++) {
-		confs[i].ops = sink_type_find(o->sinks[i].type);
-		confs[i].name = o->sinks[i].name;
-		confs[i].conf = o->sinks[i].conf;
-		must(confs[i].ops != NULL);
-	}
 	e = sinks_open(confs, o->sink_count, s->hub, s->logs, s->worker_count, o->state,
 		       &g->catalog->fields, g->schema_text, why, &s->sinks);
+	free(confs);
+	return e;
+}
+
+/* What they refuse for good is counted, and gone. */
+static enum err open_dead_sinks(struct service *s, const struct options *o, struct why *why)
+{
+	const struct dead_options *d = &o->dead_letter;
+	struct sink_conf *confs = make_sink_confs(d->sinks, d->sink_count, NULL);
+	enum err e;
+
+	if (confs == NULL)
+		return why_set(why, ERR_NOMEM, "no memory for sinks");
+	e = sinks_open(confs, d->sink_count, dead_hub(s->dead), dead_logs(s->dead),
+		       dead_log_count(s->dead), o->state, NULL, dead_schema(s->dead), why,
+		       &s->dead_sinks);
 	free(confs);
 	return e;
 }
@@ -153,6 +205,7 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 				       .reload = &s->reload,
 				       .hub = s->hub,
 				       .logs = s->logs,
+				       .dead = s->dead,
 				       .limits = &limits,
 				       .elements_dir = o->normalizer.elements,
 				       .is_fixbuf = o->collector.decoder == DECODER_FIXBUF,
@@ -182,6 +235,8 @@ static enum err open_all(struct service *s, struct why *why)
 	e = open_state(s, o->state, why);
 	if (e == ERR_OK)
 		e = open_logs(s, o, why);
+	if (e == ERR_OK)
+		e = open_dead(s, o, why);
 	if (e != ERR_OK) {
 		options_free(o);
 		return e;
@@ -190,6 +245,7 @@ static enum err open_all(struct service *s, struct why *why)
 	reload_init(&s->reload, s->worker_count, g);
 	s->has_reload = true;
 	TRY(open_sinks(s, g, why));
+	TRY(open_dead_sinks(s, g->options, why));
 	return open_workers(s, g->options, why);
 }
 
@@ -217,26 +273,47 @@ enum err service_open(const struct service_setup *setup, struct service **out, s
 enum err service_start(struct service *s, struct why *why)
 {
 	TRY(sinks_start(s->sinks, why));
+	TRY(sinks_start(s->dead_sinks, why));
 	return s->setup.is_replay ? ERR_OK : workers_start(s->workers, why);
 }
 
 static void flush_log(void *ctx, unsigned worker, struct pipeline *p)
 {
-	struct service *s = ctx;
-
-	(void)p;
-	log_flush(s->logs[worker]);
+	(void)ctx;
+	(void)worker;
+	pipeline_flush(p);
 }
 
 void service_flush_logs(struct service *s)
 {
 	for (unsigned i = 0; i < s->worker_count; i++)
 		workers_call(s->workers, i, flush_log, s);
+	(void)dead_wait_durable(s->dead, 0);
+}
+
+void service_flush_sinks(struct service *s)
+{
+	sinks_flush(s->sinks);
+	s->is_dead_flushing = false;
 }
 
 bool service_is_drained(struct service *s)
 {
-	return sinks_drained(s->sinks);
+	if (!sinks_drained(s->sinks))
+		return false;
+	if (!s->is_dead_flushing) {
+		(void)dead_wait_durable(s->dead, 0);
+		sinks_flush(s->dead_sinks);
+		s->is_dead_flushing = true;
+	}
+	return sinks_drained(s->dead_sinks);
+}
+
+void service_relax_sinks(struct service *s)
+{
+	sinks_relax(s->sinks);
+	sinks_relax(s->dead_sinks);
+	s->is_dead_flushing = false;
 }
 
 /* One kind of changed options, to whoever asked for all of them. */
@@ -378,15 +455,15 @@ enum err service_replay(struct service *s, char *const *files, size_t count,
 	return ERR_OK;
 }
 
-static uint64_t pending(const struct service *s)
+static uint64_t pending(const struct sinks *sinks)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < sinks_count(s->sinks); i++) {
+	for (size_t i = 0; i < sinks_count(sinks); i++) {
 		uint64_t span;
 		uint64_t left;
 
-		sinks_lsn(s->sinks, i, &span, &left);
+		sinks_lsn(sinks, i, &span, &left);
 		sum += left;
 	}
 	return sum;
@@ -397,10 +474,10 @@ static bool may_end(struct service *s)
 {
 	int64_t now_ms = clock_mono_ms();
 
-	if (sinks_drained(s->sinks))
+	if (sinks_drained(s->stopping))
 		return true;
 	if (s->setup.is_replay) {
-		uint64_t left = pending(s);
+		uint64_t left = pending(s->stopping);
 
 		if (left < s->stop_pending)
 			s->stop_by_ms = now_ms + (int64_t)service_options(s)->shutdown_s * 1000;
@@ -418,25 +495,40 @@ static void idle_stopping(void *ctx)
 		ctl_stop(s->ctl);
 }
 
-void service_stop(struct service *s)
+static void stop_sinks(struct service *s, struct sinks *sinks)
 {
-	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
 	struct timespec pause = { 0, 10000000 };
 
-	s->is_stopping = true;
-	s->stop_by_ms = clock_mono_ms() + deadline_ms;
-	workers_stop(s->workers, deadline_ms);
-	sinks_flush(s->sinks);
-	s->stop_pending = pending(s);
+	s->stopping = sinks;
+	sinks_flush(sinks);
+	s->stop_pending = pending(sinks);
 	while (!may_end(s)) {
 		if (s->ctl == NULL)
 			(void)nanosleep(&pause, NULL);
 		else
 			ctl_run(s->ctl, idle_stopping, STOPPING_MS);
 	}
+}
+
+void service_stop(struct service *s)
+{
+	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
+	int64_t dead_by_ms;
+
+	s->is_stopping = true;
+	s->stop_by_ms = clock_mono_ms() + deadline_ms;
+	workers_stop(s->workers, deadline_ms);
+	stop_sinks(s, s->sinks);
+	sinks_stop(s->sinks, 0);
+	/* Now all that they refused is there. */
+	dead_finish(s->dead);
+	dead_by_ms = clock_mono_ms() + (deadline_ms < DEAD_STOP_MS ? deadline_ms : DEAD_STOP_MS);
+	if (s->stop_by_ms < dead_by_ms)
+		s->stop_by_ms = dead_by_ms;
+	stop_sinks(s, s->dead_sinks);
 	if (s->ctl != NULL)
 		control_step(s);
-	sinks_stop(s->sinks, 0);
+	sinks_stop(s->dead_sinks, 0);
 }
 
 void service_close(struct service *s)
@@ -446,8 +538,9 @@ void service_close(struct service *s)
 	tails_free(s->tails);
 	ctl_close(s->ctl);
 	workers_close(s->workers);
-	if (s->sinks != NULL)
-		sinks_close(s->sinks);
+	sinks_close(s->sinks);
+	sinks_close(s->dead_sinks);
+	dead_close(s->dead);
 	for (unsigned i = 0; s->logs != NULL && i < s->worker_count; i++) {
 		if (s->logs[i] != NULL)
 			log_close(s->logs[i]);
