@@ -274,39 +274,54 @@ static struct dead_letter numbered(enum dead_care care, const char *kind, const 
 	return l;
 }
 
-/* A second's worth of letters, half of it for what anybody can send; what only we have is not counted. */
-static void keeps_to_the_rate(void **state)
+/* A second's worth of letters, half of it for what anybody can send; what only we have is not counted.  False
+ * when the machine took longer than that. */
+static bool rate_in_a_second(void)
 {
 	static const uint8_t octets[1000];
 	struct dead_letter junk = numbered(DEAD_JUNK, DEAD_KIND_MESSAGE, octets, 10);
 	struct dead_letter plain = numbered(DEAD_PLAIN, DEAD_KIND_SET, octets, 10);
 	struct dead_letter big = numbered(DEAD_PLAIN, DEAD_KIND_SET, octets, sizeof(octets));
-	struct dead *d = log_of(1u << 20, 20, 30000);
+	struct dead *d = log_of(1u << 20, 20, 12000);
+	int64_t start_ms = clock_mono_ms();
+	unsigned taken[4] = { 0 };
 	struct dead_sums s;
-	unsigned taken = 0;
+	bool is_in_time;
 
-	(void)state;
 	for (unsigned i = 0; i < 30; i++)
-		taken += dead_put(d, 0, &junk);
-	assert_int_equal(taken, 10);
+		taken[0] += dead_put(d, 0, &junk);
 	for (unsigned i = 0; i < 30; i++)
-		taken += dead_put(d, 0, &plain);
-	assert_int_equal(taken, 20);
+		taken[1] += dead_put(d, 0, &plain);
+	/* Each worker has its own, in octets too. */
+	for (unsigned i = 0; i < 30; i++)
+		taken[2] += dead_put(d, 1, &big);
+	is_in_time = clock_mono_ms() - start_ms < 1000;
 	plain.care = DEAD_KEEP;
 	for (unsigned i = 0; i < 30; i++)
-		assert_true(dead_put(d, 0, &plain));
-	/* Each worker has its own, in octets too. */
-	taken = 0;
-	for (unsigned i = 0; i < 30; i++)
-		taken += dead_put(d, 1, &big);
-	assert_in_range(taken, 15, 20);
+		taken[3] += dead_put(d, 0, &plain);
+	assert_int_equal(taken[3], 30);
 	check_dead_ledger(d, &s);
 	assert_int_equal(s.values[DEAD_STAT_MESSAGES], 30);
 	assert_int_equal(s.values[DEAD_STAT_SETS], 90);
-	assert_int_equal(s.values[DEAD_STAT_RATE], 20 + 20 + 30 - taken);
+	assert_int_equal(s.values[DEAD_STAT_RATE], 120 - taken[0] - taken[1] - taken[2] - taken[3]);
+	if (is_in_time) {
+		assert_int_equal(taken[0], 10);
+		assert_int_equal(taken[1], 10);
+		assert_in_range(taken[2], 5, 12);
+	}
 	(void)nanosleep(&(struct timespec){ 1, 50000000 }, NULL);
 	assert_true(dead_put(d, 0, &junk));
 	dead_close(d);
+	return is_in_time;
+}
+
+static void keeps_to_the_rate(void **state)
+{
+	unsigned tries = 0;
+
+	(void)state;
+	while (!rate_in_a_second())
+		assert_true(++tries < 10);
 }
 
 /* What a replay would find, by its number; returns the first, and how many there are. */
