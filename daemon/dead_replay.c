@@ -221,7 +221,7 @@ static void take_letters(struct again *a, const struct log_frame *frame)
 		memset(it, 0, sizeof(*it));
 		it->worker = UINT32_MAX;
 		if (dead_letter_decode(record.payload, record.head.bytes, &it->letter) != ERR_OK)
-			continue; /* written by nobody of us: there is nothing to keep */
+			continue; /* of a later version, perhaps: there is no way to keep it */
 		if (prepare(a, it) != ERR_OK)
 			it->worker = UINT32_MAX;
 		a->item_count++;
@@ -231,6 +231,7 @@ static void take_letters(struct again *a, const struct log_frame *frame)
 static enum err send_frame(struct again *a, const struct log_frame *frame)
 {
 	struct service *s = a->service;
+	uint64_t returned = 0;
 
 	TRY(make_room(a, frame->head.record_count));
 	take_letters(a, frame);
@@ -243,9 +244,12 @@ static enum err send_frame(struct again *a, const struct log_frame *frame)
 			count_sent(a->result, &it->letter);
 			continue;
 		}
-		a->result->returned++;
+		returned++;
 		(void)dead_bury_letter(s->dead, &it->letter);
 	}
+	a->result->returned += returned;
+	dead_count_replayed(s->dead, frame->head.record_count, returned,
+			    frame->head.record_count - a->item_count);
 	return ERR_OK;
 }
 
@@ -267,7 +271,6 @@ static enum err send_log(struct again *a, size_t log, uint64_t end)
 			return ERR_OK;
 		next = frame.head.first_lsn + frame.head.record_count;
 		TRY(send_frame(a, &frame));
-		dead_count_replayed(s->dead, frame.head.record_count);
 		reader_done(r, next);
 	}
 	return ERR_OK;

@@ -208,6 +208,7 @@ static void add_dead_lines(const struct dead *dead, struct ledger *ledger)
 	line = add_line(ledger, "dead letter log", "");
 	add_left(line, "letters", s.span);
 	add_right(line, "replayed", v[DEAD_STAT_REPLAYED]);
+	add_right(line, "unreadable", v[DEAD_STAT_UNREADABLE]);
 	add_right(line, "evicted", v[DEAD_STAT_EVICTED]);
 	add_right(line, "kept", s.kept);
 }

@@ -337,9 +337,11 @@ struct log_reader *dead_reader(struct dead *d, size_t log)
 	return d->slots[log].reader;
 }
 
-void dead_count_replayed(struct dead *d, uint64_t letters)
+void dead_count_replayed(struct dead *d, uint64_t letters, uint64_t returned, uint64_t unreadable)
 {
-	stat_add(d->replay_stat, DEAD_STAT_REPLAYED, letters);
+	stat_add(d->replay_stat, DEAD_STAT_REPLAYED, letters - unreadable);
+	stat_add(d->replay_stat, DEAD_STAT_RETURNED, returned);
+	stat_add(d->replay_stat, DEAD_STAT_UNREADABLE, unreadable);
 }
 
 void dead_sum(const struct dead *d, struct dead_sums *out)

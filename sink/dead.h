@@ -85,7 +85,8 @@ struct log *const *dead_logs(const struct dead *d);
 const char *dead_schema(const struct dead *d);
 /* Of the replay; one thread. */
 struct log_reader *dead_reader(struct dead *d, size_t log);
-void dead_count_replayed(struct dead *d, uint64_t letters);
+/* Of `letters` so many were put back, and so many were no letters. */
+void dead_count_replayed(struct dead *d, uint64_t letters, uint64_t returned, uint64_t unreadable);
 
 /* The text of a schema as letters name it. */
 void dead_fingerprint(const char *schema, size_t bytes, char out[DEAD_FINGERPRINT_BYTES + 1]);

@@ -349,7 +349,7 @@ static uint64_t read_kept(struct dead *d, size_t log, uint64_t *count)
 			next++;
 			++*count;
 		}
-		dead_count_replayed(d, frame.head.record_count);
+		dead_count_replayed(d, frame.head.record_count, 0, 0);
 		reader_done(r, frame.head.first_lsn + frame.head.record_count);
 	}
 	return first;
@@ -593,7 +593,7 @@ static unsigned send_again(struct road *r)
 			r->units++;
 			count++;
 		}
-		dead_count_replayed(r->dead, frame.head.record_count);
+		dead_count_replayed(r->dead, frame.head.record_count, 0, 0);
 		reader_done(reader, frame.head.first_lsn + frame.head.record_count);
 	}
 	return count;
@@ -699,7 +699,7 @@ static void fails_again(void **state)
 				pipeline_again(r->pipeline, message, bytes, &origin);
 				r->units++;
 			}
-			dead_count_replayed(r->dead, frame.head.record_count);
+			dead_count_replayed(r->dead, frame.head.record_count, 0, 0);
 			reader_done(reader, frame.head.first_lsn + frame.head.record_count);
 		}
 		check_dead_ledger(r->dead, &s);
