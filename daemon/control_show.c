@@ -73,10 +73,11 @@ static void show_advice(const uint64_t *collector, const uint64_t *pipe, uint64_
 			 "no_template: data sets came before their template; lower the exporter's "
 			 "template refresh interval");
 	if (kept > 0)
-		json_str(out, NULL,
-			 "dead_letter: there is what could not be decoded or was refused; "
-			 "`sluicectl ledger` and `counters` say why, `sluicectl replay` sends it through "
-			 "again");
+		json_str(
+			out, NULL,
+			"dead_letter: there is what could not be decoded or was refused; "
+			"`sluicectl ledger` and `counters` say why, `sluicectl replay` sends it through "
+			"again");
 	if (pipe[PIPE_STAT_SELFCHECK_DIFFERS] > 0)
 		json_str(
 			out, NULL,

@@ -197,9 +197,8 @@ static void give_up(struct pipeline *p, const struct flow *f)
 {
 	const struct envelope *e = &p->envelope;
 
-	if (p->dead != NULL &&
-	    letter_put_flow(p->dead, p->worker, e->message, e->session,
-			    &pipeline_stat_descs[PIPE_STAT_TOO_BIG], f))
+	if (p->dead != NULL && letter_put_flow(p->dead, p->worker, e->message, e->session,
+					       &pipeline_stat_descs[PIPE_STAT_TOO_BIG], f))
 		stat_inc(p->stat, PIPE_STAT_DEAD_LETTER);
 	else
 		stat_inc(p->stat, PIPE_STAT_TOO_BIG);

@@ -56,11 +56,11 @@ struct service {
 	int64_t started_ms; /* UTC */
 	bool is_bound;
 	bool is_stopping;
-	int64_t stop_by_ms;    /* monotonic */
+	int64_t stop_by_ms;	/* monotonic */
 	struct sinks *stopping; /* what the stop waits for */
-	uint64_t stop_pending; /* records of those, when a replay last looked */
-	int state_lock;	       /* of <state>/lock, or -1 */
-	struct stat_flag stop; /* 1: stop, 2: hurry */
+	uint64_t stop_pending;	/* records of those, when a replay last looked */
+	int state_lock;		/* of <state>/lock, or -1 */
+	struct stat_flag stop;	/* 1: stop, 2: hurry */
 	struct stat_flag wants_reload;
 	struct tails *tails;
 	struct ctl_client *drains[CTL_CLIENTS_MAX];

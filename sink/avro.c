@@ -17,11 +17,16 @@
 
 /* Most octets of a field without its string or array content: union index, then the value. */
 static const uint8_t type_max[FIELD_TYPE_COUNT] = {
-	[FIELD_ADDR] = 2 + TEXT_MAX,   [FIELD_MAC] = 2 + 20,
-	[FIELD_STR] = 1 + AVRO_LONG_MAX,  [FIELD_I32] = 1 + AVRO_LONG_MAX,
-	[FIELD_I64] = 1 + AVRO_LONG_MAX,  [FIELD_F64] = 1 + 8,
-	[FIELD_BOOL] = 1 + 1,	       [FIELD_MS] = 1 + AVRO_LONG_MAX,
-	[FIELD_DATE] = 1 + AVRO_LONG_MAX, [FIELD_LONGS] = 2 + AVRO_LONG_MAX,
+	[FIELD_ADDR] = 2 + TEXT_MAX,
+	[FIELD_MAC] = 2 + 20,
+	[FIELD_STR] = 1 + AVRO_LONG_MAX,
+	[FIELD_I32] = 1 + AVRO_LONG_MAX,
+	[FIELD_I64] = 1 + AVRO_LONG_MAX,
+	[FIELD_F64] = 1 + 8,
+	[FIELD_BOOL] = 1 + 1,
+	[FIELD_MS] = 1 + AVRO_LONG_MAX,
+	[FIELD_DATE] = 1 + AVRO_LONG_MAX,
+	[FIELD_LONGS] = 2 + AVRO_LONG_MAX,
 	[FIELD_STRS] = 2 + AVRO_LONG_MAX,
 };
 

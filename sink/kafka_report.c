@@ -10,7 +10,7 @@
 #include "sink/kafka_types.h"
 
 #define DURABLE_WAIT_MS 50 /* for buried records, before a cursor may pass them */
-#define EVENTS_MAX 1000 /* of one call; an event holds many delivery reports */
+#define EVENTS_MAX 1000	   /* of one call; an event holds many delivery reports */
 
 /* What brokers say of a record or a batch that they will never take. */
 static const rd_kafka_resp_err_t refusals[] = {

@@ -82,7 +82,7 @@ struct sinks;
 struct sink_conf {
 	const struct sink_ops *ops;
 	const char *name;
-	const void *conf; /* of ops->conf_bytes; must outlive the sinks */
+	const void *conf;  /* of ops->conf_bytes; must outlive the sinks */
 	struct dead *dead; /* for what it refuses; may be NULL */
 };
 
