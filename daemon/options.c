@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/log.h"
 #include "collector/message.h"
+#include "sink/dead.h"
 #include "sink/sink.h"
 
 #define SINKS_MAX 32
@@ -377,6 +378,21 @@ static const struct sink_options *any_sink(const struct options *o, size_t i)
 	return i < o->sink_count ? &o->sinks[i] : &o->dead_letter.sinks[i - o->sink_count];
 }
 
+/* Cursors go by name. */
+static enum err check_dead_names(const struct options *o, struct why *why)
+{
+	for (size_t i = 0; i < o->dead_letter.sink_count; i++) {
+		const struct sink_options *sink = &o->dead_letter.sinks[i];
+
+		if (strcmp(sink->name, DEAD_READER) != 0)
+			continue;
+		(void)why_set(why, ERR_CONF,
+			      "`%s' is the name of what `sluicectl replay' has sent", sink->name);
+		return options_place(o, sink->line, why);
+	}
+	return ERR_OK;
+}
+
 /* What no single option or entry can know. */
 static enum err check(const struct options *o, struct why *why)
 {
@@ -392,7 +408,7 @@ static enum err check(const struct options *o, struct why *why)
 			return options_place(o, sink->line, why);
 		}
 	}
-	return ERR_OK;
+	return check_dead_names(o, why);
 }
 
 enum err options_load(const char *path, char *const *overrides, size_t override_count,

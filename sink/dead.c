@@ -12,7 +12,6 @@
 #include "base/must.h"
 #include "base/text.h"
 
-#define READER_NAME "replay"
 #define EVENT_TYPE "dead_letter"
 #define BATCH_ROOM 4096
 #define SECOND_MS 1000
@@ -76,7 +75,7 @@ static enum err open_slots(struct dead *d, struct why *why)
 		    stat_set_new(dead_stat_descs, DEAD_STAT_COUNT, &s->stat) != ERR_OK)
 			return why_set(why, ERR_NOMEM, "no memory");
 		TRY(log_open(d->hub, (unsigned)i, why, &d->logs[i]));
-		TRY(log_reader_open(d->logs[i], READER_NAME, LOG_FROM_OLDEST, why, &s->reader));
+		TRY(log_reader_open(d->logs[i], DEAD_READER, LOG_FROM_OLDEST, why, &s->reader));
 	}
 	return ERR_OK;
 }
@@ -148,11 +147,12 @@ void dead_close(struct dead *d)
 /* Is there room left in this second? */
 static bool is_within_rate(const struct dead *d, struct slot *s, enum dead_care care, size_t bytes)
 {
-	int64_t now_ms = clock_mono_ms();
 	uint32_t share = care == DEAD_JUNK ? 2 : 1;
+	int64_t now_ms;
 
 	if (care == DEAD_KEEP)
 		return true;
+	now_ms = clock_mono_ms();
 	if (now_ms - s->second_ms >= SECOND_MS) {
 		s->second_ms = now_ms;
 		s->letters = 0;

@@ -56,6 +56,7 @@ struct dead_record {
 };
 
 #define DEAD_FINGERPRINT_BYTES 16
+#define DEAD_READER "replay" /* the name of its own reader: no sink may have it */
 
 struct dead;
 
