@@ -304,6 +304,7 @@ enum err dead_replay_run(struct service *s, struct dead_replay *out, struct why 
 	json_init(&a->json, EVENT_JSON_MAX);
 	service_flush_logs(s);
 	e = send_all(a);
+	dead_seal(s->dead);
 	if (e != ERR_OK)
 		(void)why_set(why, e, "replay: %s", err_text(e));
 	schema_fields_free(a->fields);

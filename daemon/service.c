@@ -288,7 +288,7 @@ void service_flush_logs(struct service *s)
 {
 	for (unsigned i = 0; i < s->worker_count; i++)
 		workers_call(s->workers, i, flush_log, s);
-	(void)dead_wait_durable(s->dead, 0);
+	dead_seal(s->dead);
 }
 
 void service_flush_sinks(struct service *s)
@@ -302,7 +302,7 @@ bool service_is_drained(struct service *s)
 	if (!sinks_drained(s->sinks))
 		return false;
 	if (!s->is_dead_flushing) {
-		(void)dead_wait_durable(s->dead, 0);
+		dead_seal(s->dead);
 		sinks_flush(s->dead_sinks);
 		s->is_dead_flushing = true;
 	}

@@ -291,7 +291,8 @@ bool dead_bury(struct dead *d, const struct dead_record *r)
 	return dead_bury_letter(d, &l);
 }
 
-bool dead_wait_durable(struct dead *d, int timeout_ms)
+/* Returns where the log ends. */
+static uint64_t seal(struct dead *d)
 {
 	struct log *log = d->logs[d->count - 1];
 	uint64_t end;
@@ -300,6 +301,18 @@ bool dead_wait_durable(struct dead *d, int timeout_ms)
 	log_flush(log);
 	end = log_end_lsn(log);
 	(void)pthread_mutex_unlock(&d->lock);
+	return end;
+}
+
+void dead_seal(struct dead *d)
+{
+	(void)seal(d);
+}
+
+bool dead_wait_durable(struct dead *d, int timeout_ms)
+{
+	uint64_t end = seal(d);
+
 	return log_reader_sync(d->slots[d->count - 1].reader, end, timeout_ms) == ERR_OK;
 }
 

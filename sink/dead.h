@@ -73,7 +73,9 @@ void dead_flush(struct dead *d, unsigned worker);
 /* From any thread that is no worker's. */
 bool dead_bury(struct dead *d, const struct dead_record *r);
 bool dead_bury_letter(struct dead *d, const struct dead_letter *l);
-/* True when all that was buried is as safe as the dead letter log makes it; waits for that at most
+/* Seals what was buried, so that it can be read. */
+void dead_seal(struct dead *d);
+/* Seals it, too.  True when all that was buried is as safe as the dead letter log makes it; waits for that at most
  * `timeout_ms`.  A cursor of the main log passes a buried record only then. */
 bool dead_wait_durable(struct dead *d, int timeout_ms);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "base/wr.h"
 #include "collector/gate.h"
 #include "daemon/letter.h"
@@ -380,6 +381,99 @@ static void keeps_the_newest(void **state)
 	check_dead_ledger(d, &s);
 	assert_int_equal(s.kept, 0);
 	assert_int_equal(s.values[DEAD_STAT_REPLAYED], count);
+	dead_close(d);
+}
+
+#define CROWD_LETTERS 3000
+
+struct writer {
+	struct dead *d;
+	int worker; /* -1: a sink's thread */
+	unsigned number;
+	unsigned waits;
+};
+
+static void write_letters(void *ctx)
+{
+	struct writer *w = ctx;
+	const char *kind = w->worker < 0 ? DEAD_KIND_RECORD : DEAD_KIND_SET;
+	uint8_t octets[64];
+
+	memset(octets, (int)w->number, sizeof(octets));
+	for (uint64_t i = 0; i < CROWD_LETTERS; i++) {
+		struct dead_letter l;
+
+		memcpy(octets, &i, sizeof(i));
+		l = numbered(DEAD_KEEP, kind, octets, sizeof(octets));
+		if (w->worker < 0) {
+			if (!dead_bury_letter(w->d, &l))
+				return;
+			w->waits += i % 100 == 0 && dead_wait_durable(w->d, 10);
+		} else {
+			if (!dead_put(w->d, (unsigned)w->worker, &l))
+				return;
+			dead_tick(w->d, (unsigned)w->worker, clock_mono_ms() + (i % 50 == 0 ? 1000 : 0));
+		}
+	}
+	if (w->worker >= 0)
+		dead_flush(w->d, (unsigned)w->worker);
+	else
+		dead_seal(w->d);
+}
+
+/* Letters of that writer among those that were read; each comes once, in its order. */
+static void take_frame(const struct log_frame *frame, uint64_t next[8])
+{
+	struct log_record record = { .lsn = 0 };
+	size_t at = 0;
+
+	while (log_frame_next(frame, &at, &record)) {
+		struct dead_letter l;
+		const uint8_t *octets;
+		uint64_t number;
+
+		assert_int_equal(dead_letter_decode(record.payload, record.head.bytes, &l), ERR_OK);
+		octets = l.values[DEAD_OCTETS].octets;
+		memcpy(&number, octets, sizeof(number));
+		assert_in_range(octets[sizeof(number)], 0, 7);
+		assert_int_equal(number, next[octets[sizeof(number)]]++);
+	}
+}
+
+/* Two workers and two sinks write while a replay reads and others look at the counters. */
+static void written_by_many(void **state)
+{
+	struct dead *d = log_of(64u << 20, 1, 1000);
+	struct writer writers[] = { { d, 0, 0, 0 }, { d, 1, 1, 0 }, { d, -1, 2, 0 }, { d, -1, 3, 0 } };
+	struct thread *threads[4];
+	uint64_t next[8] = { 0 };
+	struct dead_sums s;
+	int64_t end_ms = clock_mono_ms() + 30000;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(thread_start("writer", write_letters, &writers[i], &threads[i]), ERR_OK);
+	do {
+		for (size_t log = 0; log < dead_log_count(d); log++) {
+			struct log_reader *r = dead_reader(d, log);
+			struct log_frame frame;
+
+			while (log_reader_next(r, &frame) == ERR_OK) {
+				take_frame(&frame, next);
+				dead_count_replayed(d, frame.head.record_count, 0, 0);
+				reader_done(r, frame.head.first_lsn + frame.head.record_count);
+			}
+		}
+		dead_sum(d, &s);
+		assert_true(clock_mono_ms() < end_ms);
+	} while (s.values[DEAD_STAT_REPLAYED] < 4 * CROWD_LETTERS);
+	for (size_t i = 0; i < 4; i++)
+		thread_join(threads[i]);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(next[i], CROWD_LETTERS);
+	assert_int_equal(writers[2].waits, CROWD_LETTERS / 100);
+	check_dead_ledger(d, &s);
+	assert_int_equal(s.kept, 0);
 	dead_close(d);
 }
 
@@ -816,7 +910,7 @@ int main(void)
 		cmocka_unit_test(keeps_the_newest),  cmocka_unit_test(too_big_for_a_log),
 		cmocka_unit_test(sinks_write_them),  cmocka_unit_test(again_is_the_same),
 		cmocka_unit_test(fails_again),	     cmocka_unit_test(told_again),
-		cmocka_unit_test(flow_alone),
+		cmocka_unit_test(flow_alone),	     cmocka_unit_test(written_by_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

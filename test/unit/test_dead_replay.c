@@ -204,6 +204,10 @@ static void put_back(void **state)
 		assert_int_equal(r.sets + r.messages + r.records, 0);
 		dead_sum(service->dead, &s);
 		assert_int_equal(s.kept, count);
+		/* Where its sinks find them. */
+		for (size_t i = 0; i < dead_log_count(service->dead); i++)
+			assert_true(log_sealed_lsn(dead_logs(service->dead)[i]) ==
+				    log_end_lsn(dead_logs(service->dead)[i]));
 	}
 	assert_int_equal(s.values[DEAD_STAT_RETURNED] - before.values[DEAD_STAT_RETURNED], 3 * count);
 	check_ledger();
