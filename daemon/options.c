@@ -386,8 +386,8 @@ static enum err check_dead_names(const struct options *o, struct why *why)
 
 		if (strcmp(sink->name, DEAD_READER) != 0)
 			continue;
-		(void)why_set(why, ERR_CONF,
-			      "`%s' is the name of what `sluicectl replay' has sent", sink->name);
+		(void)why_set(why, ERR_CONF, "`%s' is the name of what `sluicectl replay' has sent",
+			      sink->name);
 		return options_place(o, sink->line, why);
 	}
 	return ERR_OK;

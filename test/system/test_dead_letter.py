@@ -14,6 +14,7 @@ import subprocess
 import fastavro
 import pytest
 
+import traffic
 from conftest import BUILD, ROOT, MockBroker, Registry, Sluiced, files_sink, read_flows, sluicegen, wait_for
 from test_road import Collecting, kafka_sink
 
@@ -269,3 +270,26 @@ def test_nothing_to_send(start, folder):
     assert s.ctl("replay", "now") == {"ok": False, "error": "usage: replay"}
     assert s.ctl("replay") == {"ok": True, "sets": 0, "messages": 0, "records": 0, "returned": 0, "stopped_full": False}
     s.stop()
+
+
+def test_stop_and_capture(start, folder):
+    """A stop delivers what there is, as a drain does, and so does the end of a capture."""
+    s = start(Sluiced, files_sink(folder), [dead_files(folder)])
+    x = Exporter(s.port)
+    for n in range(20):
+        x.send(data(300, record(n)), records=1)
+    assert s.settle("messages", 0.2) == 20
+    s.stop()
+    assert sorted(bytes(l["octets"]) for l in letters(folder)) == sorted(data(300, record(n)) for n in range(20))
+    frames = traffic.make(1, False)[:1]
+    message = x.header(len(data(300, record(1)))) + data(300, record(1))
+    datagram = traffic.transport("192.0.2.1", "192.0.2.2", traffic.UDP, 1000, 4739, message)
+    frame = frames[0][1][:12] + b"\x08\x00" + traffic.ip_datagram("192.0.2.1", "192.0.2.2", traffic.UDP, datagram)
+    capture = os.path.join(folder, "one.pcap")
+    traffic.write_pcap(capture, [(traffic.BASE_US, frame)])
+    done = subprocess.run([os.path.join(BUILD, "sluiced"), "-c", "etc/sluice.conf", "-o", f"state={folder}/state2", "-o",
+                           f"sinks={files_sink(folder)}", "-o", dead_files(os.path.join(folder, "again")), "--replay", capture],
+                          capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    assert "\nbalanced\n" in done.stdout and "dead letter sink dead records 1 = delivered 1" in done.stdout
+    found = letters(os.path.join(folder, "again"))
+    assert [(l["exporter_ip"], l["transport"], l["received"]) for l in found] == [("192.0.2.1", "replay", traffic.BASE_US // 1000)]

@@ -85,7 +85,7 @@ static void check_field(avro_value_t *record, unsigned i, const struct dead_lett
 
 	assert_int_equal(avro_value_get_by_name(record, field_rows[i].name, &v, NULL), 0);
 	if (field_rows[i].is_nullable) {
-		avro_value_t branch;
+		avro_value_t branch = { NULL, NULL };
 
 		assert_int_equal(avro_value_get_discriminant(&v, &which), 0);
 		assert_int_equal(which, want->is_there);
