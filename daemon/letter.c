@@ -30,13 +30,13 @@ static void set_origin(struct dead_letter *l, const struct origin *o, const stru
 	(void)addr_text(&o->peer, t->peer);
 	dead_set_number(l, DEAD_RECEIVED, o->receive_ms);
 	dead_set_text(l, DEAD_REASON, t->reason);
-	dead_set_text(l, DEAD_EXPORTER_NAME, t->peer);
 	dead_set_text(l, DEAD_EXPORTER_IP, t->peer);
 	dead_set_number(l, DEAD_EXPORTER_PORT, o->port);
 	dead_set_number(l, DEAD_LOCAL_PORT, o->local_port);
 	dead_set_text(l, DEAD_TRANSPORT, transports[o->transport]);
 }
 
+/* Only who has a session has a name: names are for ever, and anybody can make up addresses. */
 static void set_message(struct dead_letter *l, const struct message *m, const struct session *s)
 {
 	dead_set_octets(l, DEAD_EXPORTER_NAME, s->identity, s->identity_bytes);

@@ -758,14 +758,28 @@ static void fails_again(void **state)
 	put_data(&w, 300, 1);
 	end_message(&data, &w, VERSION_IPFIX, 1);
 	road_open(r, "community_id", 0);
+	data.octets[19] = 200; /* the set is longer than its message */
+	/* Names are for ever: addresses that anybody can make up get none. */
+	for (unsigned i = 0; i < 50; i++) {
+		struct origin spoofed = sender;
+
+		spoofed.peer.octets[3] = (uint8_t)(100 + i);
+		pipeline_receive(r->pipeline, data.octets, data.bytes, &spoofed);
+		r->units++;
+	}
+	dead_sum(r->dead, &s);
+	assert_int_equal(s.kept, 50);
+	assert_int_equal(log_name_count(dead_hub(r->dead), LOG_NAME_EXPORTER), 1);
+	data.octets[19] = 16;
 	for (unsigned i = 0; i < 600; i++)
 		deliver(r, &data);
-	data.octets[19] = 200; /* the set is longer than its message */
+	assert_int_equal(log_name_count(dead_hub(r->dead), LOG_NAME_EXPORTER), 2);
+	data.octets[19] = 200;
 	for (unsigned i = 0; i < 600; i++)
 		deliver(r, &data);
 	dead_sum(r->dead, &s);
 	assert_int_equal(s.values[DEAD_STAT_SETS], 600);
-	assert_int_equal(s.values[DEAD_STAT_MESSAGES], 600);
+	assert_int_equal(s.values[DEAD_STAT_MESSAGES], 650);
 	assert_true(s.kept >= 600 && s.kept < 1200);
 	{
 		/* One frame at a time would read its own returns for ever. */
