@@ -276,8 +276,11 @@ bool dead_bury(struct dead *d, const struct dead_record *r)
 	const char *name;
 	size_t bytes;
 
-	name = log_name(r->hub, LOG_NAME_SCHEMA, r->schema, &bytes);
-	dead_fingerprint(name, bytes, fingerprint);
+	if (r->has_schema) {
+		name = log_name(r->hub, LOG_NAME_SCHEMA, r->schema, &bytes);
+		dead_fingerprint(name, bytes, fingerprint);
+		dead_set_text(&l, DEAD_SCHEMA, fingerprint);
+	}
 	name = log_name(r->hub, LOG_NAME_EXPORTER, r->exporter, &bytes);
 	dead_set_octets(&l, DEAD_EXPORTER_NAME, name, bytes);
 	dead_set_number(&l, DEAD_RECEIVED, clock_real_ms());
@@ -285,7 +288,6 @@ bool dead_bury(struct dead *d, const struct dead_record *r)
 	dead_set_text(&l, DEAD_REASON, r->reason);
 	dead_set_text(&l, DEAD_ERROR, r->error);
 	dead_set_text(&l, DEAD_SINK, r->sink);
-	dead_set_text(&l, DEAD_SCHEMA, fingerprint);
 	dead_set_number(&l, DEAD_LSN, (int64_t)r->lsn);
 	dead_set_octets(&l, DEAD_OCTETS, r->payload, r->bytes);
 	return dead_bury_letter(d, &l);

@@ -47,6 +47,7 @@ struct dead_record {
 	struct log_hub *hub; /* of the numbers below */
 	uint32_t exporter;
 	uint32_t schema;
+	bool has_schema; /* else nobody knows it any more: the letter cannot be sent again */
 	const char *sink;
 	const char *reason;
 	const char *error;

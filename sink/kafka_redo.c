@@ -33,8 +33,9 @@ static void bury(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e)
 		.bytes = m->bytes - KAFKA_PREFIX_BYTES,
 	};
 
-	if (k->env.dead == NULL || !kafka_schema_number(&k->schemas, be32(value + 1), &r.schema))
+	if (k->env.dead == NULL)
 		return;
+	r.has_schema = kafka_schema_number(&k->schemas, be32(value + 1), &r.schema);
 	(void)dead_bury(k->env.dead, &r);
 	k->has_buried = true;
 }
