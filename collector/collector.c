@@ -284,19 +284,43 @@ static void take_definitions(struct collector *c, const struct message *m, struc
 		refuse_definition(c, s, d.id, STAT_TMPL_OVERRUN);
 }
 
-static void refuse_set(struct collector *c, struct session *s, enum collector_stat reason)
+/* The set whose body is from `body` to `end`, in whatever form its message can be told again. */
+static void tell_undecodable(struct collector *c, const struct message *m, const struct session *s,
+			     enum collector_stat reason, const uint8_t *body, const uint8_t *end)
+{
+	const uint8_t *set = body - SET_HEADER_BYTES;
+
+	if (c->ops->undecodable == NULL)
+		return;
+	if (m->version == VERSION_NF5)
+		c->ops->undecodable(c->ctx, m, s, reason, m->octets, m->bytes);
+	else
+		c->ops->undecodable(c->ctx, m, s, reason, set, (size_t)(end - set));
+}
+
+static const uint8_t *run_body(const struct collector *c, const struct set_run *run)
+{
+	return c->walk.records[run->first].octets;
+}
+
+static void refuse_set(struct collector *c, const struct message *m, struct session *s,
+		       enum collector_stat reason, const uint8_t *body, const uint8_t *end)
 {
 	stat_inc(c->stat, reason);
 	s->counts.sets_refused++;
 	c->is_units_unknown = true;
+	tell_undecodable(c, m, s, reason, body, end);
 }
 
 /* One record lied: nothing of the message's data is used. */
-static void overrun(struct collector *c, struct session *s)
+static void overrun(struct collector *c, const struct message *m, struct session *s, struct rd body)
 {
-	for (uint32_t i = 0; i < c->walk.run_count; i++)
-		refuse_set(c, s, STAT_SET_OVERRUN);
-	refuse_set(c, s, STAT_SET_OVERRUN);
+	for (uint32_t i = 0; i < c->walk.run_count; i++) {
+		const struct set_run *run = &c->walk.runs[i];
+
+		refuse_set(c, m, s, STAT_SET_OVERRUN, run_body(c, run), run->end);
+	}
+	refuse_set(c, m, s, STAT_SET_OVERRUN, body.at, body.end);
 	c->walk.run_count = 0;
 	c->walk.record_count = 0;
 	c->is_overrun = true;
@@ -309,13 +333,13 @@ static void take_data(struct collector *c, const struct message *m, struct sessi
 	if (t != NULL)
 		t->used_ms = s->idle_since_ms;
 	if (c->is_overrun) {
-		refuse_set(c, s, STAT_SET_OVERRUN);
+		refuse_set(c, m, s, STAT_SET_OVERRUN, body.at, body.end);
 	} else if (t == NULL) {
-		refuse_set(c, s, STAT_SET_NO_TEMPLATE);
+		refuse_set(c, m, s, STAT_SET_NO_TEMPLATE, body.at, body.end);
 	} else if (!walk_set(&c->walk, m, t, body)) {
-		overrun(c, s);
+		overrun(c, m, s, body);
 	} else if (c->walk.runs[c->walk.run_count].count == 0) {
-		refuse_set(c, s, STAT_SET_SHORT);
+		refuse_set(c, m, s, STAT_SET_SHORT, body.at, body.end);
 	} else {
 		must(c->walk.run_count < WALK_SETS_MAX - 1);
 		c->walk.run_count++;
@@ -361,6 +385,9 @@ static void hand_on_run(struct collector *c, const struct message *m, struct ses
 	}
 	undecodable = c->ops->records(c->ctx, m, s, run->tmpl, records, run->count, &reason);
 	stat_add(c->stat, reason, undecodable);
+	/* With those of its records that were decoded, if there were any. */
+	if (undecodable > 0)
+		tell_undecodable(c, m, s, reason, records[0].octets, run->end);
 	stat_add(c->stat, STAT_RECORDS_FLOW, run->count - undecodable);
 	s->counts.flows += run->count - undecodable;
 }
@@ -418,14 +445,19 @@ static void read_message(struct collector *c, const struct message *m, const str
 	c->is_units_unknown = false;
 	s->counts.messages++;
 	s->counts.octets += m->bytes;
-	s->last_ms = m->origin->receive_ms;
+	if (!m->origin->is_again)
+		s->last_ms = m->origin->receive_ms;
 	s->idle_since_ms = clock_mono_ms();
 	take_sets(c, m, frame, s);
 	if (m->version == VERSION_NF9 && !c->is_units_unknown)
 		walk_trim_nf9(&c->walk, nf9_count(m) - c->definition_count);
-	account_sequence(c, m, s);
-	session_skew(s, m);
-	check_nf9_count(c, m);
+	if (!m->origin->is_again) {
+		account_sequence(c, m, s);
+		session_skew(s, m);
+		check_nf9_count(c, m);
+	} else {
+		s->gap = SESSION_GAP_UNKNOWN;
+	}
 	hand_on(c, m, s);
 	for (uint32_t i = 0; i < c->gone_count; i++)
 		drop_tmpl(c, c->gone[i]);
@@ -433,16 +465,23 @@ static void read_message(struct collector *c, const struct message *m, const str
 
 /* Charged to its session when the header could be read, and there is one: a broken message makes none. */
 static void refuse_message(struct collector *c, struct message *m, const struct origin *origin,
-			   enum collector_stat reason)
+			   enum collector_stat reason, const uint8_t *octets, size_t bytes)
 {
 	struct session_key key;
 	struct session *s;
 
 	stat_inc(c->stat, STAT_MESSAGES);
 	stat_inc(c->stat, reason);
+	m->origin = origin;
+	if (c->ops->undecodable != NULL) {
+		struct message whole = { .octets = octets,
+					 .bytes = (uint32_t)bytes,
+					 .origin = origin };
+
+		c->ops->undecodable(c->ctx, &whole, NULL, reason, octets, bytes);
+	}
 	if (reason != STAT_MSG_SET_LENGTH)
 		return;
-	m->origin = origin;
 	key = session_key_of(m);
 	s = htab_find(c->sessions, &key);
 	if (s != NULL)
@@ -464,7 +503,7 @@ void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 
 	verdict = gate_check(octets, bytes, &m, &frame);
 	if (verdict != COLLECTOR_STAT_COUNT) {
-		refuse_message(c, &m, origin, verdict);
+		refuse_message(c, &m, origin, verdict, octets, bytes);
 		return;
 	}
 	m.origin = origin;

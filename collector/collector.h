@@ -49,6 +49,11 @@ struct collector_ops {
 	 * not be decoded, and why in *reason, a row of drops.def. */
 	size_t (*records)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 			  const struct record *records, size_t count, enum collector_stat *reason);
+	/* Octets of which no records were made, for the reason of that row of drops.def: a data set with
+	 * its header, or, where they begin with the message, all of it.  Of a malformed message only
+	 * octets, bytes and origin mean anything, and there is no session.  May be NULL. */
+	void (*undecodable)(void *ctx, const struct message *m, const struct session *s,
+			    enum collector_stat reason, const uint8_t *octets, size_t bytes);
 	/* Data records of an options template. */
 	void (*options)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 			const struct record *records, size_t count);

@@ -30,6 +30,8 @@ struct origin {
 	uint16_t local_port;
 	enum transport transport;
 	int64_t receive_ms; /* UTC; for a capture file, the capture's time */
+	/* A set of a message that was here before: it says nothing of sequence, clock or silence. */
+	bool is_again;
 };
 
 struct message {

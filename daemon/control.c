@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "daemon/control_show.h"
+#include "daemon/dead_replay.h"
 #include "daemon/fields.h"
 #include "daemon/ledger.h"
 #include "daemon/service.h"
@@ -28,7 +29,7 @@ static enum err cmd_ledger(void *ctx, struct ctl_call *call, struct why *why)
 
 	if (ledger == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
-	ledger_take(s->workers, s->sinks, ledger);
+	service_ledger(s, ledger);
 	ledger_json(ledger, call->out);
 	balance_json(&s->balance, call->out);
 	show_margin(s, call->out);
@@ -172,7 +173,7 @@ static enum err cmd_drain(void *ctx, struct ctl_call *call, struct why *why)
 		if (s->drains[i] != NULL)
 			continue;
 		service_flush_logs(s);
-		sinks_flush(s->sinks);
+		service_flush_sinks(s);
 		s->drains[i] = call->client;
 		s->drain_count++;
 		call->is_deferred = true;
@@ -213,7 +214,7 @@ void control_step(struct service *s)
 	if (!is_awaited(s)) {
 		/* All who asked are gone. */
 		s->drain_count = 0;
-		sinks_relax(s->sinks);
+		service_relax_sinks(s);
 		return;
 	}
 	service_flush_logs(s);
@@ -224,7 +225,30 @@ void control_step(struct service *s)
 			answer_drain(s->drains[i]);
 	}
 	s->drain_count = 0;
-	sinks_relax(s->sinks);
+	service_relax_sinks(s);
+}
+
+static enum err cmd_replay(void *ctx, struct ctl_call *call, struct why *why)
+{
+	struct service *s = ctx;
+	struct dead_replay r;
+
+	if (call->word_count > 1)
+		return why_set(why, ERR_FORMAT, "usage: replay");
+	if (s->is_stopping)
+		return why_set(why, ERR_AGAIN, "the service is stopping");
+	TRY(dead_replay_run(s, &r, why));
+	json_u64(call->out, "sets", r.sets);
+	json_u64(call->out, "messages", r.messages);
+	json_u64(call->out, "records", r.records);
+	json_u64(call->out, "returned", r.returned);
+	json_bool(call->out, "stopped_full", r.is_more);
+	log_info("dead_letter.replayed sets=%llu messages=%llu records=%llu returned=%llu "
+		 "stopped_full=%s",
+		 (unsigned long long)r.sets, (unsigned long long)r.messages,
+		 (unsigned long long)r.records, (unsigned long long)r.returned,
+		 r.is_more ? "yes" : "no");
+	return ERR_OK;
 }
 
 static enum err cmd_level(void *ctx, struct ctl_call *call, struct why *why)
@@ -288,6 +312,8 @@ const struct ctl_command control_commands[] = {
 	  "Configuration, mappings and registries again; refused whole if wrong.", true,
 	  cmd_reload },
 	{ "drain", "drain", "Answers when every sink has everything.", true, cmd_drain },
+	{ "replay", "replay", "Sends dead letters through again: see doc/SINKS.md.", true,
+	  cmd_replay },
 	{ "level", "level error|warn|info|debug", "Lines on standard error.", true, cmd_level },
 	{ "version", "version", "Version of the running service.", false, cmd_version },
 	{ "help", "help", "This list.", false, cmd_help },

@@ -58,7 +58,7 @@ static void show_sockets(struct service *s, struct json *out)
 
 /* Advice that an operator can act on; none when all is well since the start: a restart may have been it. */
 static void show_advice(const struct balance_sums *old, const uint64_t *collector,
-			const uint64_t *pipe, struct json *out)
+			const uint64_t *pipe, uint64_t kept, struct json *out)
 {
 	json_open_array(out, "advice");
 	if (collector[STAT_KERNEL_DROPS] > old->collector[STAT_KERNEL_DROPS])
@@ -72,6 +72,12 @@ static void show_advice(const struct balance_sums *old, const uint64_t *collecto
 		json_str(out, NULL,
 			 "no_template: data sets came before their template; lower the exporter's "
 			 "template refresh interval");
+	if (kept > 0)
+		json_str(
+			out, NULL,
+			"dead_letter: there is what could not be decoded or was refused; "
+			"`sluicectl ledger` and `counters` say why, `sluicectl replay` sends it through "
+			"again");
 	if (pipe[PIPE_STAT_SELFCHECK_DIFFERS] > old->pipe[PIPE_STAT_SELFCHECK_DIFFERS])
 		json_str(
 			out, NULL,
@@ -99,6 +105,7 @@ void show_status(struct service *s, struct json *out)
 	uint64_t collector[COLLECTOR_STAT_COUNT];
 	uint64_t pipe[PIPE_STAT_COUNT];
 	char started[CLOCK_TEXT_BYTES];
+	struct dead_sums dead;
 
 	sum_collector(s, collector);
 	sum_pipe(s, pipe);
@@ -124,7 +131,8 @@ void show_status(struct service *s, struct json *out)
 	show_log_state(s->hub, out);
 	show_sockets(s, out);
 	show_sinks(s, out);
-	show_advice(&s->balance.opening, collector, pipe, out);
+	dead_sum(s->dead, &dead);
+	show_advice(&s->balance.opening, collector, pipe, dead.kept, out);
 }
 
 void show_margin(struct service *s, struct json *out)
@@ -307,26 +315,52 @@ void show_mappings(struct service *s, struct json *out)
 	json_end(out);
 }
 
-void show_sinks(struct service *s, struct json *out)
+static void show_some_sinks(const struct sinks *sinks, const char *key, struct json *out)
 {
-	json_open_array(out, "sinks");
-	for (size_t i = 0; i < sinks_count(s->sinks); i++) {
-		const struct stat_set *stat = sinks_stat(s->sinks, i);
+	json_open_array(out, key);
+	for (size_t i = 0; i < sinks_count(sinks); i++) {
+		const struct stat_set *stat = sinks_stat(sinks, i);
 		uint64_t span;
 		uint64_t pending;
 
-		sinks_lsn(s->sinks, i, &span, &pending);
+		sinks_lsn(sinks, i, &span, &pending);
 		json_open_object(out, NULL);
-		json_str(out, "name", sinks_name(s->sinks, i));
-		json_str(out, "type", sinks_type(s->sinks, i));
+		json_str(out, "name", sinks_name(sinks, i));
+		json_str(out, "type", sinks_type(sinks, i));
 		json_u64(out, "delivered", stat_get(stat, SINK_STAT_DELIVERED));
 		json_u64(out, "pending", pending);
 		json_u64(out, "errors", stat_get(stat, SINK_STAT_ERRORS));
 		json_u64(out, "retries", stat_get(stat, SINK_STAT_RETRIES));
-		sinks_status(s->sinks, i, out);
+		sinks_status(sinks, i, out);
 		json_end(out);
 	}
 	json_end(out);
+}
+
+/* Dead letters so far, and what a replay would find. */
+static void show_dead(struct service *s, struct json *out)
+{
+	struct log_hub *hub = dead_hub(s->dead);
+	struct dead_sums sums;
+	const uint64_t *v = sums.values;
+
+	dead_sum(s->dead, &sums);
+	json_open_object(out, "dead_letter");
+	json_u64(out, "sets", v[DEAD_STAT_SETS]);
+	json_u64(out, "messages", v[DEAD_STAT_MESSAGES]);
+	json_u64(out, "records", v[DEAD_STAT_RECORDS]);
+	json_u64(out, "written", v[DEAD_STAT_WRITTEN]);
+	json_u64(out, "kept", sums.kept);
+	json_u64(out, "bytes", log_hub_bytes(hub));
+	json_u64(out, "max_bytes", log_hub_max_bytes(hub));
+	json_end(out);
+}
+
+void show_sinks(struct service *s, struct json *out)
+{
+	show_some_sinks(s->sinks, "sinks", out);
+	show_some_sinks(s->dead_sinks, "dead_letter_sinks", out);
+	show_dead(s, out);
 }
 
 void show_log(struct service *s, struct json *out)
@@ -348,11 +382,22 @@ static void show_set(const struct stat_desc *descs, const uint64_t *values, size
 	}
 }
 
+static void show_sink_sets(const struct sinks *sinks, struct json *out)
+{
+	for (size_t i = 0; i < sinks_count(sinks); i++) {
+		uint64_t values[SINK_STAT_COUNT] = { 0 };
+
+		stat_sum(sinks_stat(sinks, i), values);
+		show_set(sink_stat_descs, values, SINK_STAT_COUNT, sinks_name(sinks, i), out);
+	}
+}
+
 void show_counters(struct service *s, struct json *out)
 {
 	uint64_t collector[COLLECTOR_STAT_COUNT];
 	uint64_t pipe[PIPE_STAT_COUNT];
-	uint64_t values[LOG_STAT_COUNT + SINK_STAT_COUNT];
+	uint64_t values[LOG_STAT_COUNT];
+	struct dead_sums dead;
 
 	sum_collector(s, collector);
 	sum_pipe(s, pipe);
@@ -362,10 +407,9 @@ void show_counters(struct service *s, struct json *out)
 	memset(values, 0, sizeof(values));
 	stat_sum(log_hub_stat(s->hub), values);
 	show_set(log_stat_descs, values, LOG_STAT_COUNT, "", out);
-	for (size_t i = 0; i < sinks_count(s->sinks); i++) {
-		memset(values, 0, sizeof(values));
-		stat_sum(sinks_stat(s->sinks, i), values);
-		show_set(sink_stat_descs, values, SINK_STAT_COUNT, sinks_name(s->sinks, i), out);
-	}
+	dead_sum(s->dead, &dead);
+	show_set(dead_stat_descs, dead.values, DEAD_STAT_COUNT, "", out);
+	show_sink_sets(s->sinks, out);
+	show_sink_sets(s->dead_sinks, out);
 	json_end(out);
 }

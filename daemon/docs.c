@@ -12,6 +12,7 @@
 #include "normalizer/enrich.h"
 #include "normalizer/flow.h"
 #include "normalizer/xform.h"
+#include "sink/dead.h"
 #include "sink/log.h"
 #include "sink/sink.h"
 
@@ -151,6 +152,7 @@ static bool print_all_counters(FILE *out)
 	print_counters("Collector", collector_stat_descs, COLLECTOR_STAT_COUNT, out);
 	print_counters("Pipeline", pipeline_stat_descs, PIPE_STAT_COUNT, out);
 	print_counters("Log", log_stat_descs, LOG_STAT_COUNT, out);
+	print_counters("Dead letter log", dead_stat_descs, DEAD_STAT_COUNT, out);
 	print_counters("Each sink", sink_stat_descs, SINK_STAT_COUNT, out);
 	return true;
 }

@@ -91,6 +91,7 @@ static void add_collector_lines(const struct sums *s, struct ledger *ledger)
 
 	add_left(line, "udp", v[STAT_UNITS_UDP]);
 	add_left(line, "replay", v[STAT_UNITS_REPLAY]);
+	add_left(line, "dead_letter", v[STAT_UNITS_DEAD_LETTER]);
 	add_right(line, "messages", v[STAT_MESSAGES]);
 	add_right(line, "refused", collector_table(s, "units_refused"));
 
@@ -121,9 +122,10 @@ static void add_flow_line(const struct sums *s, struct ledger *ledger)
 	struct ledger_line *line = add_line(ledger, "flows", "");
 	uint64_t dropped = table_sum(pipeline_stat_descs, v, PIPE_STAT_COUNT, "flows_dropped");
 
-	ledger->lost += dropped;
+	ledger->lost += dropped + v[PIPE_STAT_DEAD_LETTER];
 	add_left(line, "flows", s->collector[STAT_RECORDS_FLOW]);
 	add_left(line, "extra_parts", v[PIPE_STAT_FLOW_PARTS]);
+	add_left(line, "replayed", v[PIPE_STAT_REPLAYED]);
 	add_right(line, "appended", v[PIPE_STAT_APPENDED]);
 	add_right(line, "decoded_only", v[PIPE_STAT_DECODED_ONLY]);
 	add_right(line, "filtered", v[PIPE_STAT_FILTERED]);
@@ -166,15 +168,16 @@ static void take_sink(const struct sinks *sinks, size_t i, struct sink_sums *s)
 	}
 }
 
-static void add_sink_line(const struct sinks *sinks, size_t i, struct ledger *ledger)
+/* Records lost to the sink; what is not there yet is as well lost to a replay that ends now. */
+static uint64_t add_sink_line(const struct sinks *sinks, const char *what, size_t i,
+			      struct ledger *ledger)
 {
 	struct ledger_line *line;
 	struct sink_sums s;
 	const uint64_t *values = s.values;
 
 	take_sink(sinks, i, &s);
-	ledger->lost += sink_lost(&s) + s.pending;
-	line = add_line(ledger, "sink", sinks_name(sinks, i));
+	line = add_line(ledger, what, sinks_name(sinks, i));
 	add_left(line, "records", s.span);
 	add_right(line, "delivered", values[SINK_STAT_DELIVERED]);
 	add_right(line, "not_routed", values[SINK_STAT_NOT_ROUTED]);
@@ -184,18 +187,47 @@ static void add_sink_line(const struct sinks *sinks, size_t i, struct ledger *le
 	add_right(line, "lost_unsynced", values[SINK_STAT_LOST_UNSYNCED]);
 	add_right(line, "abandoned", sink_table(&s, "sink_abandoned"));
 	add_right(line, "pending", s.pending);
+	return sink_lost(&s) + s.pending;
 }
 
-void ledger_take(struct workers *ws, const struct sinks *sinks, struct ledger *out)
+/* What came to the dead letter log, and what became of what it took. */
+static void add_dead_lines(const struct dead *dead, struct ledger *ledger)
 {
+	struct ledger_line *line = add_line(ledger, "dead letter", "");
+	struct dead_sums s;
+	const uint64_t *v = s.values;
+
+	dead_sum(dead, &s);
+	add_left(line, "sets", v[DEAD_STAT_SETS]);
+	add_left(line, "messages", v[DEAD_STAT_MESSAGES]);
+	add_left(line, "records", v[DEAD_STAT_RECORDS]);
+	add_right(line, "written", v[DEAD_STAT_WRITTEN]);
+	add_right(line, "dropped",
+		  table_sum(dead_stat_descs, v, DEAD_STAT_COUNT, "dead_letters_dropped"));
+
+	line = add_line(ledger, "dead letter log", "");
+	add_left(line, "letters", s.span);
+	add_right(line, "replayed", v[DEAD_STAT_REPLAYED]);
+	add_right(line, "unreadable", v[DEAD_STAT_UNREADABLE]);
+	add_right(line, "evicted", v[DEAD_STAT_EVICTED]);
+	add_right(line, "kept", s.kept);
+}
+
+void ledger_take(const struct ledger_sources *from, struct ledger *out)
+{
+	const struct sinks *sinks = from->sinks;
 	struct sums sums;
 
 	memset(out, 0, sizeof(*out));
-	take_sums(ws, &sums);
+	take_sums(from->workers, &sums);
 	add_collector_lines(&sums, out);
 	add_flow_line(&sums, out);
 	for (size_t i = 0; sinks != NULL && i < sinks_count(sinks); i++)
-		add_sink_line(sinks, i, out);
+		out->lost += add_sink_line(sinks, "sink", i, out);
+	if (from->dead != NULL)
+		add_dead_lines(from->dead, out);
+	for (size_t i = 0; from->dead_sinks != NULL && i < sinks_count(from->dead_sinks); i++)
+		(void)add_sink_line(from->dead_sinks, "dead letter sink", i, out);
 	out->is_balanced = true;
 	for (size_t i = 0; i < out->line_count; i++)
 		out->is_balanced =

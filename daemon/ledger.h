@@ -17,6 +17,7 @@
 
 #include "base/json.h"
 #include "daemon/worker.h"
+#include "sink/dead.h"
 #include "sink/sink.h"
 
 #define LEDGER_TERMS_MAX 12
@@ -45,8 +46,15 @@ struct ledger {
 	uint64_t lost; /* flows dropped after decoding, and records that sinks did not deliver */
 };
 
+struct ledger_sources {
+	struct workers *workers;
+	const struct sinks *sinks;
+	const struct dead *dead;
+	const struct sinks *dead_sinks;
+};
+
 /* Each worker is asked between two messages, so that its lines balance while flows pass. */
-void ledger_take(struct workers *ws, const struct sinks *sinks, struct ledger *out);
+void ledger_take(const struct ledger_sources *from, struct ledger *out);
 /* Members "ok" and "lines" of an open object. */
 void ledger_json(const struct ledger *ledger, struct json *out);
 /* The same for people, on a stream. */

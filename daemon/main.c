@@ -188,7 +188,7 @@ static bool print_ledger(struct service *s)
 
 	if (ledger == NULL)
 		return false;
-	ledger_take(s->workers, s->sinks, ledger);
+	service_ledger(s, ledger);
 	ledger_print(ledger, is_replay && !writes_stdout(s->sinks) ? stdout : stderr);
 	if (is_replay && ledger->lost > 0)
 		(void)fprintf(stderr, "sluiced: %llu flows were not delivered\n",

@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/log.h"
 #include "collector/message.h"
+#include "sink/dead.h"
 #include "sink/sink.h"
 
 #define SINKS_MAX 32
@@ -167,6 +168,23 @@ static const struct conf_variant *sink_variants(void)
 	return variants;
 }
 
+/* Those whose readers know what to do with them. */
+static const struct conf_variant *dead_variants(void)
+{
+	static const char *const types[] = { "file", "kafka" };
+	static struct conf_variant variants[sizeof(types) / sizeof(types[0]) + 1];
+
+	for (size_t i = 0; variants[0].type == NULL && i < sizeof(types) / sizeof(types[0]); i++) {
+		const struct sink_ops *ops = sink_type_find(types[i]);
+
+		variants[i].options = ops->options;
+		variants[i].bytes = ops->conf_bytes;
+	}
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		variants[i].type = types[i];
+	return variants;
+}
+
 #define AT(member) offsetof(struct sink_options, member)
 static const struct conf_opt sink_table[] = {
 	{ "name", CONF_STRING, CONF_RESTART, AT(name), 1, 64, NULL, "Name in status and ledger." },
@@ -176,6 +194,14 @@ static const struct conf_opt sink_table[] = {
 	  "Where a sink begins that the log does not know: at the oldest record that is there, or at the newest.",
 	  0, starts, NULL, 0, NULL },
 	CONF_VARIANT_ROW(struct sink_options, conf, sink_variants),
+	CONF_LINE_ROW(struct sink_options, line),
+	{ 0 },
+};
+static const struct conf_opt dead_sink_table[] = {
+	{ "name", CONF_STRING, CONF_RESTART, AT(name), 1, 64, NULL, "Name in status and ledger." },
+	{ "type", CONF_STRING, CONF_RESTART, AT(type), 1, 32, NULL,
+	  "Which sink it is: file or kafka." },
+	CONF_VARIANT_ROW(struct sink_options, conf, dead_variants),
 	CONF_LINE_ROW(struct sink_options, line),
 	{ 0 },
 };
@@ -267,6 +293,27 @@ static const struct conf_opt log_table[] = {
 };
 #undef AT
 
+#define AT(member) offsetof(struct dead_options, member)
+static const struct conf_opt dead_table[] = {
+	{ "max_bytes", CONF_SIZE, CONF_RESTART, AT(max_bytes), 1 << 20, INT64_MAX, "256M",
+	  "Room for dead letters; the oldest make room for new ones." },
+	{ "rate", CONF_U32, CONF_RESTART, AT(rate), 0, UINT32_MAX, "1000",
+	  "Sets and messages that each worker may put there in a second, malformed messages half as many; "
+	  "more are counted, and gone." },
+	{ "rate_bytes", CONF_SIZE, CONF_RESTART, AT(rate_bytes), 0, INT64_MAX, "4M",
+	  "Octets of them." },
+	{ .key = "sinks",
+	  .type = CONF_LIST,
+	  .at = AT(sinks),
+	  .count_at = AT(sink_count),
+	  .sub = dead_sink_table,
+	  .sub_bytes = sizeof(struct sink_options),
+	  .doc = "Where dead letters go, besides staying for `sluicectl replay`.",
+	  .check_entry = check_sink },
+	{ 0 },
+};
+#undef AT
+
 #define AT(member) offsetof(struct control_options, member)
 static const struct conf_opt control_table[] = {
 	{ "socket", CONF_STRING, CONF_RESTART, AT(socket), 1, 107, "/run/sluice/sluice.sock",
@@ -315,6 +362,8 @@ const struct conf_opt options_table[] = {
 	  .sub_bytes = sizeof(struct sink_options),
 	  .doc = "Where flow events go, each at its own pace.",
 	  .check_entry = check_sink },
+	CONF_GROUP_ROW("dead_letter", struct options, dead_letter, dead_table,
+		       "What could not be decoded, and what sinks refused for good."),
 	CONF_GROUP_ROW("control", struct options, control, control_table, "The control socket."),
 	{ 0 },
 };
@@ -346,20 +395,43 @@ enum err options_place(const struct options *o, int line, struct why *why)
 	return ERR_CONF;
 }
 
+/* The i-th of all sinks, those of dead letters behind the others. */
+static const struct sink_options *any_sink(const struct options *o, size_t i)
+{
+	return i < o->sink_count ? &o->sinks[i] : &o->dead_letter.sinks[i - o->sink_count];
+}
+
+/* Cursors go by name. */
+static enum err check_dead_names(const struct options *o, struct why *why)
+{
+	for (size_t i = 0; i < o->dead_letter.sink_count; i++) {
+		const struct sink_options *sink = &o->dead_letter.sinks[i];
+
+		if (strcmp(sink->name, DEAD_READER) != 0)
+			continue;
+		(void)why_set(why, ERR_CONF, "`%s' is the name of what `sluicectl replay' has sent",
+			      sink->name);
+		return options_place(o, sink->line, why);
+	}
+	return ERR_OK;
+}
+
 /* What no single option or entry can know. */
 static enum err check(const struct options *o, struct why *why)
 {
-	if (o->sink_count > SINKS_MAX)
+	if (o->sink_count > SINKS_MAX || o->dead_letter.sink_count > SINKS_MAX)
 		return why_set(why, ERR_CONF, "more than %d sinks", SINKS_MAX);
-	for (size_t i = 1; i < o->sink_count; i++) {
+	for (size_t i = 1; i < o->sink_count + o->dead_letter.sink_count; i++) {
+		const struct sink_options *sink = any_sink(o, i);
+
 		for (size_t k = 0; k < i; k++) {
-			if (strcmp(o->sinks[k].name, o->sinks[i].name) != 0)
+			if (strcmp(any_sink(o, k)->name, sink->name) != 0)
 				continue;
-			(void)why_set(why, ERR_CONF, "two sinks are named `%s'", o->sinks[i].name);
-			return options_place(o, o->sinks[i].line, why);
+			(void)why_set(why, ERR_CONF, "two sinks are named `%s'", sink->name);
+			return options_place(o, sink->line, why);
 		}
 	}
-	return ERR_OK;
+	return check_dead_names(o, why);
 }
 
 enum err options_load(const char *path, char *const *overrides, size_t override_count,

@@ -89,6 +89,14 @@ struct log_options {
 	int codec;
 };
 
+struct dead_options {
+	uint64_t max_bytes;
+	uint32_t rate;
+	uint64_t rate_bytes;
+	struct sink_options *sinks;
+	size_t sink_count;
+};
+
 struct control_options {
 	char *socket;
 };
@@ -107,6 +115,7 @@ struct options {
 	struct log_options log;
 	struct sink_options *sinks;
 	size_t sink_count;
+	struct dead_options dead_letter;
 	struct control_options control;
 	const char *path; /* of the file, the caller's; NULL: none */
 };

@@ -11,6 +11,7 @@
 #include "collector/fixbuf_session.h"
 #include "collector/frame.h"
 #include "daemon/envelope.h"
+#include "daemon/letter.h"
 #include "normalizer/plan.h"
 
 #define BATCH_ROOM (PIPELINE_SLICE_BYTES + (1u << 20))
@@ -25,6 +26,8 @@ struct pipeline {
 	struct stat_set *stat;
 	struct log_hub *hub;
 	struct log *log;
+	struct dead *dead;
+	unsigned worker;
 	struct log_batch batch;
 	struct log_batch check_batch; /* the other reading of a self-check */
 	const char *elements_dir;
@@ -189,6 +192,18 @@ static bool encode(struct pipeline *p, struct log_batch *batch, const struct flo
 	return true;
 }
 
+/* Larger than the log takes: the record may be kept as it came. */
+static void give_up(struct pipeline *p, const struct flow *f)
+{
+	const struct envelope *e = &p->envelope;
+
+	if (p->dead != NULL && letter_put_flow(p->dead, p->worker, e->message, e->session,
+					       &pipeline_stat_descs[PIPE_STAT_TOO_BIG], f))
+		stat_inc(p->stat, PIPE_STAT_DEAD_LETTER);
+	else
+		stat_inc(p->stat, PIPE_STAT_TOO_BIG);
+}
+
 static void encode_flows(struct pipeline *p, size_t count)
 {
 	uint32_t exporter = p->envelope.session->exporter_number;
@@ -202,7 +217,7 @@ static void encode_flows(struct pipeline *p, size_t count)
 		size_t before = p->batch.bytes;
 
 		if (!encode(p, &p->batch, &p->flows[i], exporter)) {
-			stat_inc(p->stat, PIPE_STAT_TOO_BIG);
+			give_up(p, &p->flows[i]);
 			continue;
 		}
 		stat_add(p->stat, PIPE_STAT_ENCODED_OCTETS, p->batch.bytes - before);
@@ -366,6 +381,16 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 	settle_joins(p, s);
 }
 
+static void on_undecodable(void *ctx, const struct message *m, const struct session *s,
+			   enum collector_stat reason, const uint8_t *octets, size_t bytes)
+{
+	struct pipeline *p = ctx;
+
+	if (p->dead != NULL)
+		(void)letter_put_octets(p->dead, p->worker, m, s, &collector_stat_descs[reason],
+					octets, bytes);
+}
+
 static void on_message_begin(void *ctx, const struct message *m, struct session *s)
 {
 	struct pipeline *p = ctx;
@@ -395,6 +420,7 @@ static const struct collector_ops ops = {
 	.session_gone = on_session_gone,
 	.message_begin = on_message_begin,
 	.records = on_records,
+	.undecodable = on_undecodable,
 	.options = on_options,
 	.message_end = on_message_end,
 };
@@ -410,6 +436,8 @@ enum err pipeline_new(const struct pipeline_setup *setup, struct pipeline **out)
 	p->stat = setup->stat;
 	p->hub = setup->hub;
 	p->log = setup->log;
+	p->dead = setup->dead;
+	p->worker = setup->worker;
 	p->elements_dir = setup->elements_dir;
 	p->is_fixbuf = setup->is_fixbuf;
 	p->selfcheck = setup->selfcheck;
@@ -447,9 +475,52 @@ void pipeline_receive(void *pipeline, const uint8_t *octets, size_t bytes,
 	collector_receive(p->collector, octets, bytes, origin);
 }
 
-void pipeline_tick(struct pipeline *p, int64_t mono_ms)
+void pipeline_again(struct pipeline *p, const uint8_t *octets, size_t bytes,
+		    const struct origin *origin)
+{
+	stat_inc(p->collector_stat, STAT_UNITS_DEAD_LETTER);
+	stat_add(p->collector_stat, STAT_OCTETS, bytes);
+	collector_receive(p->collector, octets, bytes, origin);
+}
+
+enum err pipeline_append_again(struct pipeline *p, const struct log_head *head, uint32_t schema,
+			       const uint8_t *payload)
+{
+	uint8_t *out = log_batch_reserve(&p->batch, head->bytes);
+	uint64_t lsn;
+	enum err e;
+
+	if (out == NULL)
+		return ERR_NOMEM;
+	memcpy(out, payload, head->bytes);
+	log_batch_commit(&p->batch, head);
+	p->batch.schema = schema;
+	e = log_append(p->log, &p->batch, &lsn);
+	log_batch_clear(&p->batch);
+	if (e != ERR_OK)
+		return e;
+	stat_inc(p->stat, PIPE_STAT_REPLAYED);
+	stat_inc(p->stat, PIPE_STAT_APPENDED);
+	return ERR_OK;
+}
+
+void pipeline_seal(struct pipeline *p, int64_t mono_ms)
 {
 	log_tick(p->log, mono_ms);
+	if (p->dead != NULL)
+		dead_tick(p->dead, p->worker, mono_ms);
+}
+
+void pipeline_flush(struct pipeline *p)
+{
+	log_flush(p->log);
+	if (p->dead != NULL)
+		dead_flush(p->dead, p->worker);
+}
+
+void pipeline_tick(struct pipeline *p, int64_t mono_ms)
+{
+	pipeline_seal(p, mono_ms);
 	collector_tick(p->collector, mono_ms);
 }
 

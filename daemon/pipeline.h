@@ -6,6 +6,7 @@
  *	pipeline_receive(p, octets, bytes, origin)	for each unit; also as a unit_fn
  *	pipeline_tick(p, mono_ms)			at least every 100 ms
  *	pipeline_use(p, generation)			between units
+ *	pipeline_again(...), pipeline_append_again(...)	what comes back from the dead letter log
  *
  * The records of a message are appended together when the message is done, or in slices of
  * PIPELINE_SLICE_BYTES when they are more.
@@ -20,6 +21,7 @@
 #include "collector/collector.h"
 #include "collector/unit.h"
 #include "daemon/generation.h"
+#include "sink/dead.h"
 #include "sink/log.h"
 
 #define PIPELINE_SLICE_BYTES (4u << 20)
@@ -43,6 +45,8 @@ struct pipeline_setup {
 	struct stat_set *stat;
 	struct log_hub *hub;
 	struct log *log;
+	struct dead *dead; /* NULL: what cannot be decoded is counted, and gone */
+	unsigned worker;
 	const char *elements_dir; /* for libfixbuf's model */
 	bool is_fixbuf;		  /* decoder = "fixbuf" */
 	uint32_t selfcheck;	  /* one record in so many; 0: none */
@@ -55,7 +59,17 @@ void pipeline_free(struct pipeline *p);
 
 void pipeline_receive(void *pipeline, const uint8_t *octets, size_t bytes,
 		      const struct origin *origin);
+/* A message made of a dead letter. */
+void pipeline_again(struct pipeline *p, const uint8_t *octets, size_t bytes,
+		    const struct origin *origin);
+/* An encoded record that a sink had refused, on its way to head->route. */
+enum err pipeline_append_again(struct pipeline *p, const struct log_head *head, uint32_t schema,
+			       const uint8_t *payload);
 void pipeline_tick(struct pipeline *p, int64_t mono_ms);
+/* Seals what was appended long enough ago; pipeline_tick() does it too. */
+void pipeline_seal(struct pipeline *p, int64_t mono_ms);
+/* Seals all that was appended. */
+void pipeline_flush(struct pipeline *p);
 void pipeline_use(struct pipeline *p, const struct generation *g);
 struct collector *pipeline_collector(struct pipeline *p);
 const struct generation *pipeline_generation(const struct pipeline *p);

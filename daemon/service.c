@@ -15,141 +15,68 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "daemon/control.h"
+#include "daemon/service_state.h"
 #include "daemon/tail.h"
 
 #define IDLE_MS 100
 #define STOPPING_MS 10
 #define MULTICAST_MAX 64
-#define PATH_BYTES 4096
-#define LOGS_MAX 256 /* of an earlier life */
+#define DEAD_STOP_MS 1000 /* for sinks of dead letters, when the others took all the time */
 
 const struct options *service_options(struct service *s)
 {
 	return reload_newest(&s->reload)->options;
 }
 
-/* Makes a folder and those above it; it must take files. */
-static enum err make_dirs(const char *path, struct why *why)
+void service_ledger(struct service *s, struct ledger *out)
 {
-	char part[PATH_BYTES];
-	struct stat st;
+	struct ledger_sources from = { s->workers, s->sinks, s->dead, s->dead_sinks };
 
-	if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
-		return why_set(why, ERR_CONF, "%s: path too long", path);
-	for (char *p = part + 1;; p++) {
-		char was = *p;
-
-		if (was != '/' && was != '\0')
-			continue;
-		*p = '\0';
-		if (mkdir(part, 0755) != 0 && errno != EEXIST)
-			return why_errno(why, ERR_IO, part);
-		*p = was;
-		if (was == '\0')
-			break;
-	}
-	if (stat(path, &st) != 0)
-		return why_errno(why, ERR_IO, path);
-	if (!S_ISDIR(st.st_mode))
-		return why_set(why, ERR_IO, "%s: not a folder", path);
-	return access(path, W_OK | X_OK) == 0 ? ERR_OK : why_errno(why, ERR_IO, path);
+	ledger_take(&from, out);
 }
 
-/* One service for each folder of state: two would write over each other. */
-static enum err lock_state(struct service *s, const char *state, struct why *why)
+static struct sink_conf *make_sink_confs(const struct sink_options *sinks, size_t count,
+					 struct dead *dead)
 {
-	char path[PATH_BYTES];
-	char pid[32] = "";
-	int n;
+	struct sink_conf *confs = calloc(count + 1, sizeof(*confs));
 
-	if (snprintf(path, sizeof(path), "%s/lock", state) >= (int)sizeof(path))
-		return why_set(why, ERR_CONF, "%s: path too long", state);
-	s->state_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (s->state_lock < 0)
-		return why_errno(why, ERR_IO, path);
-	if (flock(s->state_lock, LOCK_EX | LOCK_NB) != 0) {
-		(void)!read(s->state_lock, pid, sizeof(pid) - 1);
-		pid[strcspn(pid, "\n")] = '\0';
-		return why_set(why, ERR_IO, "`state' folder %s is in use by process %s", state,
-			       pid[0] == '\0' ? "(unknown)" : pid);
+	for (size_t i = 0; confs != NULL && i < count; i++) {
+		confs[i].ops = sink_type_find(sinks[i].type);
+		confs[i].name = sinks[i].name;
+		confs[i].conf = sinks[i].conf;
+		confs[i].from = (enum log_start)sinks[i].from;
+		confs[i].dead = dead;
+		must(confs[i].ops != NULL);
 	}
-	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	(void)!ftruncate(s->state_lock, 0);
-	(void)!pwrite(s->state_lock, pid, (size_t)n, 0);
-	return ERR_OK;
-}
-
-/* The folder for what survives; a check only looks, and a replay may run beside the service. */
-static enum err open_state(struct service *s, const char *state, struct why *why)
-{
-	if (s->setup.is_check)
-		return ERR_OK;
-	TRY(make_dirs(state, why));
-	if (s->setup.is_replay)
-		return ERR_OK;
-	TRY(lock_state(s, state, why));
-	return balance_load(&s->balance, state, &log_io_system, why);
-}
-
-/* The logs of the workers, and behind them those that more workers of an earlier life left. */
-static enum err open_each_log(struct service *s, struct why *why)
-{
-	unsigned old[LOGS_MAX];
-	size_t old_count = log_hub_old(s->hub, old, LOGS_MAX);
-
-	s->logs = calloc(s->worker_count + old_count, sizeof(struct log *));
-	if (s->logs == NULL)
-		return why_set(why, ERR_NOMEM, "no memory for logs");
-	for (; s->log_count < s->worker_count; s->log_count++)
-		TRY(log_open(s->hub, (unsigned)s->log_count, why, &s->logs[s->log_count]));
-	for (size_t i = 0; i < old_count; i++) {
-		TRY(log_open(s->hub, old[i], why, &s->logs[s->log_count]));
-		log_finish(s->logs[s->log_count++]);
-	}
-	return ERR_OK;
-}
-
-/* A replay may run beside the service: its log is in memory. */
-static enum err open_logs(struct service *s, const struct options *o, struct why *why)
-{
-	char dir[PATH_BYTES];
-	struct log_conf conf = { .max_bytes = o->log.max_bytes,
-				 .policy = (enum log_policy)o->log.policy,
-				 .sync = (enum log_sync)o->log.sync,
-				 .memory_bytes = o->log.memory_bytes,
-				 .min_free_bytes = o->log.min_free_bytes,
-				 .max_age_ms = (int64_t)o->log.max_age_s * 1000,
-				 .codec = (enum log_codec)o->log.codec,
-				 .worker_count = s->worker_count };
-
-	if (!s->setup.is_replay && conf.sync != LOG_SYNC_OFF) {
-		if (snprintf(dir, sizeof(dir), "%s/log", o->state) >= (int)sizeof(dir))
-			return why_set(why, ERR_CONF, "%s: path too long", o->state);
-		conf.dir = dir;
-	} else {
-		conf.sync = LOG_SYNC_OFF;
-	}
-	TRY(log_hub_open(&conf, why, &s->hub));
-	return open_each_log(s, why);
+	return confs;
 }
 
 static enum err open_sinks(struct service *s, const struct generation *g, struct why *why)
 {
 	const struct options *o = g->options;
-	struct sink_conf *confs = calloc(o->sink_count + 1, sizeof(*confs));
+	struct sink_conf *confs = make_sink_confs(o->sinks, o->sink_count, s->dead);
 	enum err e;
 
 	if (confs == NULL)
 		return why_set(why, ERR_NOMEM, "no memory for sinks");
-	for (size_t i = 0; i < o->sink_count; i++) {
-		confs[i].ops = sink_type_find(o->sinks[i].type);
-		confs[i].name = o->sinks[i].name;
-		confs[i].conf = o->sinks[i].conf;
-		confs[i].from = (enum log_start)o->sinks[i].from;
-		must(confs[i].ops != NULL);
-	}
 	e = sinks_open(confs, o->sink_count, s->hub, s->logs, s->log_count, o->state,
 		       &g->catalog->fields, g->schema_text, why, &s->sinks);
+	free(confs);
+	return e;
+}
+
+/* What they refuse for good is counted, and gone. */
+static enum err open_dead_sinks(struct service *s, const struct options *o, struct why *why)
+{
+	const struct dead_options *d = &o->dead_letter;
+	struct sink_conf *confs = make_sink_confs(d->sinks, d->sink_count, NULL);
+	enum err e;
+
+	if (confs == NULL)
+		return why_set(why, ERR_NOMEM, "no memory for sinks");
+	e = sinks_open(confs, d->sink_count, dead_hub(s->dead), dead_logs(s->dead),
+		       dead_log_count(s->dead), o->state, NULL, dead_schema(s->dead), why,
+		       &s->dead_sinks);
 	free(confs);
 	return e;
 }
@@ -187,6 +114,7 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 				       .reload = &s->reload,
 				       .hub = s->hub,
 				       .logs = s->logs,
+				       .dead = s->dead,
 				       .limits = &limits,
 				       .elements_dir = o->normalizer.elements,
 				       .is_fixbuf = o->collector.decoder == DECODER_FIXBUF,
@@ -213,9 +141,9 @@ static enum err open_all(struct service *s, struct why *why)
 	TRY(options_load(s->setup.conf_path, s->setup.overrides, s->setup.override_count, why, &o));
 	log_set_level((enum log_level)o->log_level);
 	s->worker_count = s->setup.is_replay ? 1 : options_workers(o);
-	e = open_state(s, o->state, why);
+	e = service_open_state(s, o->state, why);
 	if (e == ERR_OK)
-		e = open_logs(s, o, why);
+		e = service_open_logs(s, o, why);
 	if (e != ERR_OK) {
 		options_free(o);
 		return e;
@@ -224,6 +152,7 @@ static enum err open_all(struct service *s, struct why *why)
 	reload_init(&s->reload, s->worker_count, g);
 	s->has_reload = true;
 	TRY(open_sinks(s, g, why));
+	TRY(open_dead_sinks(s, g->options, why));
 	return open_workers(s, g->options, why);
 }
 
@@ -279,27 +208,49 @@ enum err service_start(struct service *s, struct why *why)
 		take_opening(s);
 	}
 	TRY(log_hub_start(s->hub, why));
+	TRY(dead_start(s->dead, why));
 	TRY(sinks_start(s->sinks, why));
+	TRY(sinks_start(s->dead_sinks, why));
 	return s->setup.is_replay ? ERR_OK : workers_start(s->workers, why);
 }
 
 static void flush_log(void *ctx, unsigned worker, struct pipeline *p)
 {
-	struct service *s = ctx;
-
-	(void)p;
-	log_flush(s->logs[worker]);
+	(void)ctx;
+	(void)worker;
+	pipeline_flush(p);
 }
 
 void service_flush_logs(struct service *s)
 {
 	for (unsigned i = 0; i < s->worker_count; i++)
 		workers_call(s->workers, i, flush_log, s);
+	dead_seal(s->dead);
+}
+
+void service_flush_sinks(struct service *s)
+{
+	sinks_flush(s->sinks);
+	s->is_dead_flushing = false;
 }
 
 bool service_is_drained(struct service *s)
 {
-	return sinks_drained(s->sinks);
+	if (!sinks_drained(s->sinks))
+		return false;
+	if (!s->is_dead_flushing) {
+		dead_seal(s->dead);
+		sinks_flush(s->dead_sinks);
+		s->is_dead_flushing = true;
+	}
+	return sinks_drained(s->dead_sinks);
+}
+
+void service_relax_sinks(struct service *s)
+{
+	sinks_relax(s->sinks);
+	sinks_relax(s->dead_sinks);
+	s->is_dead_flushing = false;
 }
 
 /* One kind of changed options, to whoever asked for all of them. */
@@ -425,7 +376,7 @@ enum err service_run(struct service *s, struct why *why)
 	slash = strrchr(dir, '/');
 	if (slash != NULL && slash != dir) {
 		*slash = '\0';
-		TRY(make_dirs(dir, why));
+		TRY(service_make_dirs(dir, why));
 	}
 	TRY(ctl_open(o->control.socket, control_commands, s, &s->ctl, why));
 	control_announce(s);
@@ -443,15 +394,15 @@ enum err service_replay(struct service *s, char *const *files, size_t count,
 	return ERR_OK;
 }
 
-static uint64_t pending(const struct service *s)
+static uint64_t pending(const struct sinks *sinks)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < sinks_count(s->sinks); i++) {
+	for (size_t i = 0; i < sinks_count(sinks); i++) {
 		uint64_t span;
 		uint64_t left;
 
-		sinks_lsn(s->sinks, i, &span, &left);
+		sinks_lsn(sinks, i, &span, &left);
 		sum += left;
 	}
 	return sum;
@@ -462,10 +413,10 @@ static bool may_end(struct service *s)
 {
 	int64_t now_ms = clock_mono_ms();
 
-	if (sinks_drained(s->sinks))
+	if (sinks_drained(s->stopping))
 		return true;
 	if (s->setup.is_replay) {
-		uint64_t left = pending(s);
+		uint64_t left = pending(s->stopping);
 
 		if (left < s->stop_pending)
 			s->stop_by_ms = now_ms + (int64_t)service_options(s)->shutdown_s * 1000;
@@ -497,25 +448,41 @@ static enum err save_balance(struct service *s)
 	return e;
 }
 
-enum err service_stop(struct service *s)
+static void stop_sinks(struct service *s, struct sinks *sinks)
 {
-	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
 	struct timespec pause = { 0, 10000000 };
 
-	s->is_stopping = true;
-	s->stop_by_ms = clock_mono_ms() + deadline_ms;
-	workers_stop(s->workers, deadline_ms);
-	sinks_flush(s->sinks);
-	s->stop_pending = pending(s);
+	s->stopping = sinks;
+	sinks_flush(sinks);
+	s->stop_pending = pending(sinks);
 	while (!may_end(s)) {
 		if (s->ctl == NULL)
 			(void)nanosleep(&pause, NULL);
 		else
 			ctl_run(s->ctl, idle_stopping, STOPPING_MS);
 	}
+}
+
+enum err service_stop(struct service *s)
+{
+	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
+	int64_t dead_by_ms;
+
+	s->is_stopping = true;
+	s->stop_by_ms = clock_mono_ms() + deadline_ms;
+	workers_stop(s->workers, deadline_ms);
+	stop_sinks(s, s->sinks);
+	sinks_stop(s->sinks, 0);
+	/* Now all that they refused is there. */
+	dead_finish(s->dead);
+	dead_by_ms = clock_mono_ms() + (deadline_ms < DEAD_STOP_MS ? deadline_ms : DEAD_STOP_MS);
+	if (s->stop_by_ms < dead_by_ms)
+		s->stop_by_ms = dead_by_ms;
+	stop_sinks(s, s->dead_sinks);
 	if (s->ctl != NULL)
 		control_step(s);
-	sinks_stop(s->sinks, 0);
+	sinks_stop(s->dead_sinks, 0);
+	dead_stop(s->dead);
 	log_hub_stop(s->hub);
 	workers_finish(s->workers);
 	return save_balance(s);
@@ -528,8 +495,9 @@ void service_close(struct service *s)
 	tails_free(s->tails);
 	ctl_close(s->ctl);
 	workers_close(s->workers);
-	if (s->sinks != NULL)
-		sinks_close(s->sinks);
+	sinks_close(s->sinks);
+	sinks_close(s->dead_sinks);
+	dead_close(s->dead);
 	if (s->hub != NULL)
 		log_hub_stop(s->hub);
 	for (size_t i = 0; i < s->log_count; i++)

@@ -16,8 +16,10 @@
 #include "base/ctl.h"
 #include "base/why.h"
 #include "daemon/balance.h"
+#include "daemon/ledger.h"
 #include "daemon/reload.h"
 #include "daemon/worker.h"
+#include "sink/dead.h"
 #include "sink/log.h"
 #include "sink/sink.h"
 
@@ -49,14 +51,18 @@ struct service {
 	unsigned worker_count;
 	struct workers *workers;
 	struct sinks *sinks;
+	struct dead *dead;
+	struct sinks *dead_sinks;
+	bool is_dead_flushing; /* of a drain: the other sinks have everything */
 	struct ctl *ctl;
 	int64_t started_ms; /* UTC */
 	bool is_bound;
 	bool is_stopping;
-	int64_t stop_by_ms;    /* monotonic */
-	uint64_t stop_pending; /* records of all sinks, when a replay last looked */
-	int state_lock;	       /* of <state>/lock, or -1 */
-	struct stat_flag stop; /* 1: stop, 2: hurry */
+	int64_t stop_by_ms;	/* monotonic */
+	struct sinks *stopping; /* what the stop waits for */
+	uint64_t stop_pending;	/* records of those, when a replay last looked */
+	int state_lock;		/* of <state>/lock, or -1 */
+	struct stat_flag stop;	/* 1: stop, 2: hurry */
 	struct stat_flag wants_reload;
 	struct tails *tails;
 	struct ctl_client *drains[CTL_CLIENTS_MAX];
@@ -87,9 +93,14 @@ void service_ask_stop(struct service *s);
 void service_ask_reload(struct service *s);
 
 const struct options *service_options(struct service *s);
+void service_ledger(struct service *s, struct ledger *out);
 /* Seals what the workers have appended. */
 void service_flush_logs(struct service *s);
-/* Everything that was appended before the call is safe with every sink. */
+/* Asks all sinks to make safe what they have; dead letters follow when the others did. */
+void service_flush_sinks(struct service *s);
+/* Everything that was there when the sinks were asked is safe with each of them, and so are the dead
+ * letters that became of it. */
 bool service_is_drained(struct service *s);
+void service_relax_sinks(struct service *s);
 
 #endif

@@ -45,6 +45,7 @@ static void usage(FILE *out)
 		"  tail [-n N] [EXPR]  flow events as they pass; EXPR is FIELD=VALUE\n"
 		"  reload              read configuration, mappings and registries again\n"
 		"  drain               wait until every sink has everything\n"
+		"  replay              send dead letters through again\n"
 		"  level LEVEL         error, warn, info or debug\n"
 		"  version             version of the running service\n"
 		"  help                the commands that the running service knows\n"

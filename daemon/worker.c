@@ -67,7 +67,7 @@ static void between_batches(struct worker *w)
 	if (g != pipeline_generation(w->pipeline))
 		pipeline_use(w->pipeline, g);
 	answer_call(w);
-	log_tick(w->log, now_ms);
+	pipeline_seal(w->pipeline, now_ms);
 	if (now_ms < w->next_tick_ms)
 		return;
 	pipeline_tick(w->pipeline, now_ms);
@@ -82,7 +82,7 @@ static void drain(struct worker *w)
 	do {
 		n = udp_worker_drain(w->udp, UDP_BATCH_DEFAULT, pipeline_receive, w->pipeline);
 		taken += n;
-		log_tick(w->log, clock_mono_ms());
+		pipeline_seal(w->pipeline, clock_mono_ms());
 	} while (n > 0 && taken < DRAIN_DATAGRAMS && !stat_flag_get(&w->all->hurry) &&
 		 clock_mono_ms() < w->all->stop_by_ms);
 }
@@ -108,6 +108,8 @@ static enum err open_worker(struct workers *ws, unsigned i, const struct workers
 		.generation = reload_newest(setup->reload),
 		.hub = setup->hub,
 		.log = setup->logs[i],
+		.dead = setup->dead,
+		.worker = i,
 		.elements_dir = setup->elements_dir,
 		.is_fixbuf = setup->is_fixbuf,
 		.selfcheck = setup->selfcheck,
@@ -242,10 +244,10 @@ static void feed(void *ctx, const uint8_t *octets, size_t bytes, const struct or
 	struct timespec pause = { 0, PAUSE_NS };
 
 	pipeline_receive(f->worker->pipeline, octets, bytes, origin);
-	log_tick(f->worker->log, clock_mono_ms());
+	pipeline_seal(f->worker->pipeline, clock_mono_ms());
 	while (log_hub_is_high(f->hub) && !stat_flag_get(f->stop)) {
 		(void)nanosleep(&pause, NULL);
-		log_tick(f->worker->log, clock_mono_ms());
+		pipeline_seal(f->worker->pipeline, clock_mono_ms());
 	}
 }
 

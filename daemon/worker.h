@@ -31,6 +31,7 @@ struct workers_setup {
 	struct reload *reload;
 	struct log_hub *hub;
 	struct log *const *logs; /* one for each worker, the caller's */
+	struct dead *dead;	 /* may be NULL */
 	const struct collector_limits *limits;
 	const char *elements_dir;
 	bool is_fixbuf;

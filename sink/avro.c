@@ -8,8 +8,8 @@
 #include "base/rd.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "sink/avro_wire.h"
 
-#define VARINT_MAX 10
 #define SIX_MIN (UINT64_C(1) << 35)
 #define SIX_MAX (UINT64_C(1) << 42)
 #define ZERO_STEP 16	 /* octets of one store of a run of absent fields */
@@ -17,12 +17,17 @@
 
 /* Most octets of a field without its string or array content: union index, then the value. */
 static const uint8_t type_max[FIELD_TYPE_COUNT] = {
-	[FIELD_ADDR] = 2 + TEXT_MAX,   [FIELD_MAC] = 2 + 20,
-	[FIELD_STR] = 1 + VARINT_MAX,  [FIELD_I32] = 1 + VARINT_MAX,
-	[FIELD_I64] = 1 + VARINT_MAX,  [FIELD_F64] = 1 + 8,
-	[FIELD_BOOL] = 1 + 1,	       [FIELD_MS] = 1 + VARINT_MAX,
-	[FIELD_DATE] = 1 + VARINT_MAX, [FIELD_LONGS] = 2 + VARINT_MAX,
-	[FIELD_STRS] = 2 + VARINT_MAX,
+	[FIELD_ADDR] = 2 + TEXT_MAX,
+	[FIELD_MAC] = 2 + 20,
+	[FIELD_STR] = 1 + AVRO_LONG_MAX,
+	[FIELD_I32] = 1 + AVRO_LONG_MAX,
+	[FIELD_I64] = 1 + AVRO_LONG_MAX,
+	[FIELD_F64] = 1 + 8,
+	[FIELD_BOOL] = 1 + 1,
+	[FIELD_MS] = 1 + AVRO_LONG_MAX,
+	[FIELD_DATE] = 1 + AVRO_LONG_MAX,
+	[FIELD_LONGS] = 2 + AVRO_LONG_MAX,
+	[FIELD_STRS] = 2 + AVRO_LONG_MAX,
 };
 
 /* Where a flow is being written.  Everything fixed has its room past `limit`; only what is variable
@@ -37,7 +42,7 @@ struct place {
 
 static size_t notes_max(void)
 {
-	size_t bytes = VARINT_MAX + 1;
+	size_t bytes = AVRO_LONG_MAX + 1;
 
 	for (size_t i = 0; i < NOTE_COUNT; i++)
 		bytes += 2 + strlen(note_texts[i]);
@@ -51,7 +56,7 @@ void avro_encoder_init(struct avro_encoder *enc, const struct field_set *fields)
 	memset(enc, 0, sizeof(*enc));
 	enc->fields = fields;
 	/* Record id, the fixed half of raw, and what the last run of zeros writes too far. */
-	enc->fixed_max = 1 + FLOW_RECORD_ID_BYTES + 6 * VARINT_MAX + notes_max() + 4 * ZERO_STEP;
+	enc->fixed_max = 1 + FLOW_RECORD_ID_BYTES + 6 * AVRO_LONG_MAX + notes_max() + 4 * ZERO_STEP;
 	for (size_t l = 0; l < LAYER_COUNT; l++) {
 		size_t first;
 		size_t end = field_layer_end(fields, layers[l], &first);
@@ -71,21 +76,6 @@ void avro_encoder_init(struct avro_encoder *enc, const struct field_set *fields)
 	}
 }
 
-static inline uint8_t *put_varint(uint8_t *p, uint64_t v)
-{
-	while (v >= 0x80) {
-		*p++ = (uint8_t)(v | 0x80);
-		v >>= 7;
-	}
-	*p++ = (uint8_t)v;
-	return p;
-}
-
-static inline uint8_t *put_long(uint8_t *p, int64_t v)
-{
-	return put_varint(p, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
-}
-
 /* Milliseconds since 1970: six octets, from 1971 to 2039. */
 static inline uint8_t *put_time(uint8_t *p, int64_t ms)
 {
@@ -93,7 +83,7 @@ static inline uint8_t *put_time(uint8_t *p, int64_t ms)
 	uint64_t x;
 
 	if (__builtin_expect(v - SIX_MIN >= SIX_MAX - SIX_MIN, 0))
-		return put_long(p, ms);
+		return avro_put_long(p, ms);
 	x = (v & 0x00fffffff0000000) << 4 | (v & 0x0fffffff);
 	x = (x & 0x0fffc0000fffc000) << 2 | (x & 0x00003fff00003fff);
 	x = (x & 0x3f803f803f803f80) << 1 | (x & 0x007f007f007f007f);
@@ -105,7 +95,7 @@ static inline uint8_t *put_time(uint8_t *p, int64_t ms)
 /* A length or count, which is never negative. */
 static inline uint8_t *put_count(uint8_t *p, uint32_t count)
 {
-	return put_varint(p, (uint64_t)count << 1);
+	return avro_put_varint(p, (uint64_t)count << 1);
 }
 
 /* Stores once even for no zeros at all: that costs less than a branch that is hard to guess. */
@@ -164,11 +154,11 @@ static inline uint8_t *put_string(struct place *at, uint8_t *p, const void *octe
 static uint8_t *put_longs(struct place *at, uint8_t *p, const struct slot *s)
 {
 	if (s->bytes > 0) {
-		if (!has_room(at, p, (size_t)s->bytes * VARINT_MAX))
+		if (!has_room(at, p, (size_t)s->bytes * AVRO_LONG_MAX))
 			return p;
 		p = put_count(p, s->bytes);
 		for (uint32_t i = 0; i < s->bytes; i++)
-			p = put_long(p, s->longs[i]);
+			p = avro_put_long(p, s->longs[i]);
 	}
 	*p++ = 0;
 	return p;
@@ -181,7 +171,7 @@ static uint8_t *put_texts(struct place *at, uint8_t *p, const struct slot *s)
 		for (uint32_t i = 0; i < s->bytes; i++) {
 			const struct text *t = &s->texts[i];
 
-			if (!has_room(at, p, (size_t)t->bytes + VARINT_MAX))
+			if (!has_room(at, p, (size_t)t->bytes + AVRO_LONG_MAX))
 				return p;
 			p = put_string(at, p, t->octets, t->bytes);
 		}
@@ -237,12 +227,12 @@ static inline uint8_t *put_field(struct place *at, uint8_t *p, const struct slot
 	case FIELD_MS:
 		return put_time(p + index_bytes, s->i64);
 	case FIELD_I64:
-		return put_long(p + index_bytes, s->i64);
+		return avro_put_long(p + index_bytes, s->i64);
 	case FIELD_I32:
 	case FIELD_DATE:
 		if (__builtin_expect(s->i64 != (int32_t)s->i64, 0))
 			return put_breach(at, p);
-		return put_long(p + index_bytes, s->i64);
+		return avro_put_long(p + index_bytes, s->i64);
 	case FIELD_STR:
 		return put_string(at, p + index_bytes, s->octets, s->bytes);
 	case FIELD_ADDR:

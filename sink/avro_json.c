@@ -6,49 +6,19 @@
 #include "base/rd.h"
 #include "base/text.h"
 #include "sink/avro.h"
+#include "sink/avro_wire.h"
 
-#define VARINT_MAX 10
 #define KEY_BYTES 256 /* longer keys of raw.elements are cut */
 #define HEX_SMALL 128
-
-/* Reads an Avro long; anything past ten octets is short. */
-static int64_t read_long(struct rd *r)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < VARINT_MAX; i++) {
-		uint8_t octet = rd_u8(r);
-
-		v |= (uint64_t)(octet & 0x7f) << (7 * i);
-		if ((octet & 0x80) == 0)
-			return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
-	}
-	r->is_short = true;
-	return 0;
-}
-
-/* The octets of a string or bytes value; NULL when there are not that many. */
-static const uint8_t *read_octets(struct rd *r, size_t *bytes)
-{
-	int64_t n = read_long(r);
-
-	*bytes = 0;
-	if (n < 0 || (uint64_t)n > rd_left(r)) {
-		r->is_short = true;
-		return NULL;
-	}
-	*bytes = (size_t)n;
-	return rd_take(r, *bytes);
-}
 
 /* Items of the next block of an array or map; 0 at its end.  An item takes an octet at least, so no
  * count can make a loop longer than the record. */
 static uint64_t read_block(struct rd *r)
 {
-	int64_t n = read_long(r);
+	int64_t n = avro_read_long(r);
 
 	if (n < 0) {
-		(void)read_long(r); /* octets of the block, for readers that skip it */
+		(void)avro_read_long(r); /* octets of the block, for readers that skip it */
 		n = n == INT64_MIN ? INT64_MAX : -n;
 	}
 	if ((uint64_t)n > rd_left(r))
@@ -59,7 +29,7 @@ static uint64_t read_block(struct rd *r)
 static void put_text(struct rd *r, const char *key, struct json *out)
 {
 	size_t bytes;
-	const uint8_t *octets = read_octets(r, &bytes);
+	const uint8_t *octets = avro_read_octets(r, &bytes);
 
 	if (!r->is_short)
 		json_strn(out, key, octets, bytes);
@@ -68,7 +38,7 @@ static void put_text(struct rd *r, const char *key, struct json *out)
 static void put_hex(struct rd *r, const char *key, struct json *out)
 {
 	size_t bytes;
-	const uint8_t *octets = read_octets(r, &bytes);
+	const uint8_t *octets = avro_read_octets(r, &bytes);
 	uint8_t small[HEX_SMALL];
 	uint8_t *text = small;
 
@@ -97,7 +67,7 @@ static void put_array(struct rd *r, const char *key, enum field_type type, struc
 				put_text(r, NULL, out);
 				continue;
 			}
-			v = read_long(r);
+			v = avro_read_long(r);
 			if (!r->is_short)
 				json_i64(out, NULL, v);
 		}
@@ -144,7 +114,7 @@ static void put_value(struct rd *r, const char *key, enum field_type type, struc
 	case FIELD_MS:
 	case FIELD_TYPE_COUNT:
 	default:
-		v = read_long(r);
+		v = avro_read_long(r);
 		json_i64(out, key, v);
 		break;
 	}
@@ -153,7 +123,7 @@ static void put_value(struct rd *r, const char *key, enum field_type type, struc
 /* The union index of a nullable value: true when a value follows, else null was written. */
 static bool is_there(struct rd *r, const char *key, bool is_terse, struct json *out)
 {
-	int64_t index = read_long(r);
+	int64_t index = avro_read_long(r);
 
 	if (index == 0 && !is_terse)
 		json_put_null(out, key);
@@ -185,7 +155,7 @@ static void put_elements(struct rd *r, struct json *out)
 		for (uint64_t i = 0; i < n && !r->is_short; i++) {
 			char key[KEY_BYTES];
 			size_t bytes;
-			const uint8_t *octets = read_octets(r, &bytes);
+			const uint8_t *octets = avro_read_octets(r, &bytes);
 
 			if (octets == NULL)
 				break;

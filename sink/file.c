@@ -24,7 +24,6 @@
 #define SMALL_MS 180000 /* how long files are smaller after one that did not fit */
 #define FINISH_MS 2000	/* at the end, for the log to have the last records on disk */
 #define ERROR_BYTES 160
-#define LSN_TEXT_BYTES 1024
 /* Of log.max_bytes: a file gives back at least that when the log is half full. */
 #define PRESSURE_SHARE 8
 
@@ -45,6 +44,7 @@ struct part {
 	uint64_t records;
 	uint64_t octets;
 	uint64_t corrupt;
+	uint64_t not_routed;
 	uint64_t passed; /* over, since an earlier life delivered them */
 };
 
@@ -111,6 +111,7 @@ static void count_found(struct file *f, const struct file_found *found)
 	stat_add(f->env.stat, SINK_STAT_DELIVERED, found->delivered);
 	stat_add(f->env.stat, SINK_STAT_DELIVERED_OCTETS, found->octets);
 	stat_add(f->env.stat, SINK_STAT_CORRUPT, found->corrupt);
+	stat_add(f->env.stat, SINK_STAT_NOT_ROUTED, found->not_routed);
 	stat_add(f->env.stat, SINK_STAT_OUT_OCTETS, found->out_octets);
 	stat_add(f->env.stat, SINK_STAT_ROTATIONS, found->files);
 }
@@ -273,24 +274,9 @@ static void fail(struct file *f)
 	stat_inc(f->env.stat, SINK_STAT_ERRORS); /* whoever sees it sees the state too */
 }
 
-/* "worker:lsn" of the first record of each log that may be in the file. */
-static void lsn_text(const struct file *f, char out[LSN_TEXT_BYTES])
-{
-	size_t n = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; i < f->env.reader_count && n + 32 < LSN_TEXT_BYTES; i++) {
-		const struct log_reader *r = f->env.readers[i];
-
-		n += (size_t)snprintf(out + n, LSN_TEXT_BYTES - n, "%s%u:%llu", i == 0 ? "" : ",",
-				      log_worker(log_reader_log(r)),
-				      (unsigned long long)log_reader_done_lsn(r));
-	}
-}
-
 static enum err open_file(struct file *f, uint32_t schema)
 {
-	char lsn[LSN_TEXT_BYTES];
+	char lsn[FILE_LSN_TEXT_BYTES];
 	char when[CLOCK_TEXT_BYTES];
 	size_t bytes;
 	const char *text = log_name(f->env.hub, LOG_NAME_SCHEMA, schema, &bytes);
@@ -303,7 +289,7 @@ static enum err open_file(struct file *f, uint32_t schema)
 		{ "sluice.lsn_first", lsn },
 	};
 
-	lsn_text(f, lsn);
+	file_rotate_lsn_text(&f->env, lsn);
 	clock_text(clock_real_ms(), when);
 	TRY(file_writer_open(&f->writer, &f->dir, meta, sizeof(meta) / sizeof(meta[0])));
 	f->schema = schema;
@@ -334,6 +320,7 @@ static enum err begin_rotation(struct file *f)
 			.delivered = part->records + part->passed,
 			.octets = part->octets,
 			.corrupt = part->corrupt,
+			.not_routed = part->not_routed,
 		};
 
 		if (log.end > log.first)
@@ -349,6 +336,7 @@ static void count_parts(const struct file *f)
 			 f->parts[i].records + f->parts[i].passed);
 		stat_add(f->env.stat, SINK_STAT_DELIVERED_OCTETS, f->parts[i].octets);
 		stat_add(f->env.stat, SINK_STAT_CORRUPT, f->parts[i].corrupt);
+		stat_add(f->env.stat, SINK_STAT_NOT_ROUTED, f->parts[i].not_routed);
 	}
 	stat_add(f->env.stat, SINK_STAT_OUT_OCTETS, f->writer.out.bytes);
 	stat_inc(f->env.stat, SINK_STAT_ROTATIONS);
@@ -424,15 +412,27 @@ static enum err put_records(struct file *f, size_t reader, const struct log_fram
 {
 	uint64_t skip = file_rotate_skip(&f->rotate, reader);
 	struct log_record record = { .lsn = 0 };
+	struct part *part = &f->parts[reader];
 	size_t at = 0;
 
 	while (log_frame_next(frame, &at, &record)) {
-		if (record.lsn < skip)
+		part->end = record.lsn + 1;
+		if (record.lsn < skip) {
 			pass_over(f, reader, 1, record.lsn + 1);
-		else
-			TRY(put_record(f, &f->parts[reader], &record, frame->head.schema));
+		} else if ((record.head.route & f->env.route) == 0) {
+			part->not_routed++;
+		} else {
+			if (!f->writer.is_open)
+				TRY(open_file(f, frame->head.schema));
+			TRY(put_record(f, part, &record, frame->head.schema));
+		}
 	}
-	f->parts[reader].end = frame->head.first_lsn + frame->head.record_count;
+	/* Records that are for others make no file. */
+	if (!f->writer.is_open) {
+		stat_add(f->env.stat, SINK_STAT_NOT_ROUTED, part->not_routed);
+		reader_done(f->env.readers[reader], part->end);
+		*part = (struct part){ 0 };
+	}
 	return ERR_OK;
 }
 
@@ -452,8 +452,6 @@ static enum err put_frame(struct file *f, size_t reader, const struct log_frame 
 		pass_over(f, reader, frame->head.record_count, end);
 		return ERR_OK;
 	}
-	if (!f->writer.is_open)
-		TRY(open_file(f, frame->head.schema));
 	return put_records(f, reader, frame);
 }
 

@@ -6,26 +6,18 @@
 #include <sys/random.h>
 
 #include "base/wr.h"
+#include "sink/avro_wire.h"
 
 #define MAGIC "Obj\1"
-#define VARINT_MAX 10
 
 static size_t put_count(uint8_t *out, uint64_t count)
 {
-	uint64_t v = count << 1;
-	size_t n = 0;
-
-	while (v >= 0x80) {
-		out[n++] = (uint8_t)(v | 0x80);
-		v >>= 7;
-	}
-	out[n++] = (uint8_t)v;
-	return n;
+	return (size_t)(avro_put_varint(out, count << 1) - out);
 }
 
 static void put_string(struct wr *w, const char *text)
 {
-	uint8_t head[VARINT_MAX];
+	uint8_t head[AVRO_LONG_MAX];
 	size_t bytes = strlen(text);
 
 	wr_bytes(w, head, put_count(head, bytes));
@@ -35,15 +27,15 @@ static void put_string(struct wr *w, const char *text)
 enum err file_avro_header(const struct avro_meta *meta, size_t count, uint8_t sync[AVRO_SYNC_BYTES],
 			  uint8_t **out, size_t *bytes)
 {
-	size_t room = sizeof(MAGIC) + VARINT_MAX + 1 + AVRO_SYNC_BYTES;
-	uint8_t head[VARINT_MAX];
+	size_t room = sizeof(MAGIC) + AVRO_LONG_MAX + 1 + AVRO_SYNC_BYTES;
+	uint8_t head[AVRO_LONG_MAX];
 	uint8_t *octets;
 	struct wr w;
 
 	if (getrandom(sync, AVRO_SYNC_BYTES, 0) != AVRO_SYNC_BYTES)
 		return ERR_IO;
 	for (size_t i = 0; i < count; i++)
-		room += 2 * VARINT_MAX + strlen(meta[i].key) + strlen(meta[i].value);
+		room += 2 * AVRO_LONG_MAX + strlen(meta[i].key) + strlen(meta[i].value);
 	octets = malloc(room);
 	if (octets == NULL)
 		return ERR_NOMEM;

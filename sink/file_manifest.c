@@ -11,7 +11,7 @@
 #define MAGIC 0x534c4d46u /* "SLMF" */
 #define FLAG_DURABLE 1u
 #define HEAD_BYTES (16 + LOG_ID_BYTES)
-#define LOG_BYTES 44
+#define LOG_BYTES 52
 #define FILE_BYTES 20 /* and its names */
 #define CRC_BYTES 4
 
@@ -80,6 +80,7 @@ static void put_log(struct wr *w, const struct file_manifest_log *log)
 	wr_u64(w, log->delivered);
 	wr_u64(w, log->octets);
 	wr_u64(w, log->corrupt);
+	wr_u64(w, log->not_routed);
 }
 
 static void put_file(struct wr *w, const struct file_manifest_file *file)
@@ -131,7 +132,8 @@ static bool is_log_sound(const struct file_manifest *m, const struct file_manife
 			return false;
 	}
 	return log->first <= log->end && log->delivered <= log->end - log->first &&
-	       log->corrupt <= log->end - log->first - log->delivered;
+	       log->corrupt <= log->end - log->first - log->delivered &&
+	       log->not_routed <= log->end - log->first - log->delivered - log->corrupt;
 }
 
 static enum err get_log(struct rd *r, struct file_manifest *m, struct why *why)
@@ -144,6 +146,7 @@ static enum err get_log(struct rd *r, struct file_manifest *m, struct why *why)
 	log.delivered = rd_u64(r);
 	log.octets = rd_u64(r);
 	log.corrupt = rd_u64(r);
+	log.not_routed = rd_u64(r);
 	if (r->is_short || !is_log_sound(m, &log))
 		return why_set(why, ERR_FORMAT, "the range of a log is wrong");
 	return file_manifest_add_log(m, &log);

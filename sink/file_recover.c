@@ -127,6 +127,8 @@ static void count_log(const struct file_manifest_log *log, uint64_t done, struct
 
 	found->delivered += delivered;
 	found->corrupt += corrupt;
+	left -= delivered + corrupt;
+	found->not_routed += log->not_routed < left ? log->not_routed : left;
 	if (log->delivered > 0)
 		found->octets += (uint64_t)((double)log->octets * (double)delivered /
 					    (double)log->delivered);

@@ -400,3 +400,17 @@ void file_rotate_tend(struct file_rotate *r)
 	if (may_retry)
 		r->retry_ms = clock_mono_ms() + RETRY_MS;
 }
+
+void file_rotate_lsn_text(const struct sink_env *env, char out[FILE_LSN_TEXT_BYTES])
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < env->reader_count && n + 32 < FILE_LSN_TEXT_BYTES; i++) {
+		const struct log_reader *r = env->readers[i];
+
+		n += (size_t)snprintf(out + n, FILE_LSN_TEXT_BYTES - n, "%s%u:%llu",
+				      i == 0 ? "" : ",", log_worker(log_reader_log(r)),
+				      (unsigned long long)log_reader_done_lsn(r));
+	}
+}

@@ -96,6 +96,7 @@ struct file_found {
 	uint64_t delivered;
 	uint64_t octets;
 	uint64_t corrupt;
+	uint64_t not_routed;
 	uint64_t files;
 	uint64_t out_octets;
 	bool is_settled; /* no manifest needs what is unfinished in the directory */
@@ -106,6 +107,9 @@ struct file_found {
  * is of a newer version; nothing may be written there, nor removed. */
 enum err file_rotate_recover(struct file_rotate *r, const struct file_dir *d, bool is_early,
 			     struct file_found *found, struct why *why);
+/* "worker:lsn,..." of the first record of each log that may be in a file that begins now. */
+#define FILE_LSN_TEXT_BYTES 1024
+void file_rotate_lsn_text(const struct sink_env *env, char out[FILE_LSN_TEXT_BYTES]);
 uint64_t file_rotate_skip(const struct file_rotate *r, size_t reader);
 
 /* Between file_rotate.c and file_recover.c. */

@@ -11,17 +11,42 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "base/rd.h"
+#include "sink/dead.h"
 #include "sink/kafka_types.h"
 
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_LAST_MS 30000
 
-/* The one place where a refused record leaves: to the dead letter log when there is one; until then it
- * is counted and gone. */
+/* The dead letter log takes it as it was in the log: without the prefix. */
+static void bury(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e)
+{
+	const uint8_t *value = kafka_msg_value(m);
+	struct dead_record r = {
+		.hub = k->env.hub,
+		.exporter = m->exporter,
+		.sink = k->env.name,
+		.reason = "sink_dead_letter/refused",
+		.error = rd_kafka_err2str(e),
+		.lsn = m->lsn,
+		.payload = value + KAFKA_PREFIX_BYTES,
+		.bytes = m->bytes - KAFKA_PREFIX_BYTES,
+	};
+
+	if (k->env.dead == NULL)
+		return;
+	r.has_schema = kafka_schema_number(&k->schemas, be32(value + 1), &r.schema);
+	(void)dead_bury(k->env.dead, &r);
+	k->has_buried = true;
+}
+
+/* The one place where a refused record leaves: to the dead letter log when there is one, else it is
+ * counted and gone. */
 void kafka_redo_bury(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e)
 {
 	log_every(LOG_LEVEL_ERROR, "kafka.dead_letter sink=%s lsn=%llu octets=%u why=%s",
 		  k->env.name, (unsigned long long)m->lsn, m->bytes, rd_kafka_err2name(e));
+	bury(k, m, e);
 	stat_inc(k->env.stat, SINK_STAT_DEAD_LETTER);
 	kafka_report_done(k, m, false);
 }

@@ -6,9 +6,11 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "sink/dead.h"
 #include "sink/kafka_types.h"
 
-#define EVENTS_MAX 1000 /* of one call; an event holds many delivery reports */
+#define DURABLE_WAIT_MS 50 /* for buried records, before a cursor may pass them */
+#define EVENTS_MAX 1000	   /* of one call; an event holds many delivery reports */
 
 /* What brokers say of a record or a batch that they will never take. */
 static const rd_kafka_resp_err_t refusals[] = {
@@ -242,6 +244,9 @@ void kafka_report_serve(struct kafka *k, int wait_ms)
 
 void kafka_report_advance(struct kafka *k)
 {
+	if (k->has_buried && !dead_wait_durable(k->env.dead, DURABLE_WAIT_MS))
+		return;
+	k->has_buried = false;
 	for (size_t i = 0; i < k->reader_count; i++) {
 		struct kafka_reader *reader = &k->readers[i];
 		uint64_t delivered = 0;

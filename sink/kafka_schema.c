@@ -156,6 +156,21 @@ uint32_t kafka_schema_id(struct kafka_schemas *s, uint32_t number)
 	return s->known[i].id;
 }
 
+bool kafka_schema_number(const struct kafka_schemas *s, uint32_t id, uint32_t *number)
+{
+	if (s->registry == NULL) {
+		*number = s->first;
+		return id == s->fixed_id;
+	}
+	for (size_t i = 0; i < s->known_count; i++) {
+		if (s->known[i].id == id) {
+			*number = s->known[i].number;
+			return true;
+		}
+	}
+	return false;
+}
+
 int kafka_schemas_poll(struct kafka_schemas *s, int64_t now_ms)
 {
 	struct registry_answer a;

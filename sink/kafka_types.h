@@ -146,6 +146,7 @@ struct kafka {
 	char trouble_text[KAFKA_TEXT_BYTES];
 	char last_error[KAFKA_TEXT_BYTES]; /* of one connection */
 	bool was_delivered;
+	bool has_buried; /* records in the dead letter log that may not be durable there yet */
 
 	/* For one piece. */
 	struct kafka_msg *piece[KAFKA_PIECE_RECORDS];
@@ -187,7 +188,7 @@ bool kafka_report_is_fallback(const char *line);
 
 /* kafka_redo.c */
 void kafka_redo_add(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e);
-/* A message that will not be taken, alone or with others: counted, and gone. */
+/* A message that will not be taken, alone or with others, becomes a dead letter. */
 void kafka_redo_bury(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e);
 void kafka_redo_poll(struct kafka *k, int64_t now_ms);
 /* Milliseconds after which it wants to be called again, when nothing else happens. */
@@ -205,6 +206,8 @@ enum err kafka_schemas_open(struct kafka_schemas *s, const struct kafka_options 
 void kafka_schemas_close(struct kafka_schemas *s);
 /* The id, or 0, and then it is being asked for. */
 uint32_t kafka_schema_id(struct kafka_schemas *s, uint32_t number);
+/* The schema that has that id, as the hub numbers it; false when none is known to. */
+bool kafka_schema_number(const struct kafka_schemas *s, uint32_t id, uint32_t *number);
 /* Milliseconds after which it wants to be called again. */
 int kafka_schemas_poll(struct kafka_schemas *s, int64_t now_ms);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sink/avro.h"
+#include "sink/dead_letter.h"
 #include "sink/schema.h"
 
 #define ROOM_FIRST (64u << 10)
@@ -29,14 +30,18 @@ void lines_fini(struct lines *l)
 static enum err follow_schema(struct lines *l, uint32_t schema)
 {
 	size_t bytes;
-	struct field_set *fields;
+	struct field_set *fields = NULL;
+	const char *text;
 
-	if (l->fields != NULL && l->schema == schema)
+	if (l->has_schema && l->schema == schema)
 		return ERR_OK;
-	TRY(schema_fields_new(log_name(l->hub, LOG_NAME_SCHEMA, schema, &bytes), NULL, &fields));
+	text = log_name(l->hub, LOG_NAME_SCHEMA, schema, &bytes);
+	if (!dead_schema_is(text))
+		TRY(schema_fields_new(text, NULL, &fields));
 	schema_fields_free(l->fields);
 	l->fields = fields;
 	l->schema = schema;
+	l->has_schema = true;
 	return ERR_OK;
 }
 
@@ -63,6 +68,9 @@ enum err lines_put(struct lines *l, uint32_t schema, const uint8_t *payload, siz
 {
 	TRY(follow_schema(l, schema));
 	json_clear(&l->json);
-	TRY(avro_to_json(l->fields, payload, bytes, true, &l->json));
+	if (l->fields == NULL)
+		TRY(dead_letter_json(payload, bytes, true, &l->json));
+	else
+		TRY(avro_to_json(l->fields, payload, bytes, true, &l->json));
 	return append(l, l->json.text, l->json.bytes);
 }

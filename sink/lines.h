@@ -14,6 +14,8 @@
 #ifndef SINK_LINES_H
 #define SINK_LINES_H
 
+#include <stdbool.h>
+
 #include "base/json.h"
 #include "sink/log.h"
 
@@ -22,7 +24,8 @@ struct lines {
 	size_t bytes;
 	size_t room;
 	struct log_hub *hub;
-	struct field_set *fields; /* of schema */
+	struct field_set *fields; /* of schema; NULL: that of dead letters */
+	bool has_schema;
 	uint32_t schema;
 	struct json json;
 };

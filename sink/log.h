@@ -172,6 +172,7 @@ enum err log_name_add(struct log_hub *hub, enum log_name_kind kind, const char *
 		      uint32_t *number);
 /* The name; valid while the hub is. */
 const char *log_name(struct log_hub *hub, enum log_name_kind kind, uint32_t number, size_t *bytes);
+uint32_t log_name_count(const struct log_hub *hub, enum log_name_kind kind); /* numbers so far */
 
 enum err log_open(struct log_hub *hub, unsigned worker, struct why *why, struct log **out);
 void log_close(struct log *log);
@@ -244,7 +245,7 @@ unsigned log_worker(const struct log *log);
  *	log_cursor_publish(cursor, stat, loss_stats)	by the sink's thread, between two of its polls
  *
  * The commit thread stores what was published last, once all of it is durable.  `loss_stats` are the ids in
- * `stat` of each enum log_loss; this call brings them up to date.
+ * `stat` of each enum log_loss; this call brings them up to date.  Both are NULL for a reader without counters.
  */
 enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct stat_desc *descs,
 			 size_t count, struct why *why, struct log_cursor **out);

@@ -378,13 +378,13 @@ void log_cursor_publish(struct log_cursor *c, struct stat_set *stat,
 		must(p != NULL);
 		look_at(c->readers[i], p, lost, ahead);
 	}
-	for (size_t k = 0; k < LOG_LOSS_COUNT; k++) {
+	for (size_t k = 0; stat != NULL && k < LOG_LOSS_COUNT; k++) {
 		stat_add(stat, loss_stats[k], lost[k] - c->lost[k]);
 		c->lost[k] = lost[k];
 	}
 	for (size_t i = 0; i < c->count; i++)
 		draft->counts[i] = stat_get(stat, i);
-	for (size_t k = 0; k < LOG_LOSS_COUNT; k++)
+	for (size_t k = 0; stat != NULL && k < LOG_LOSS_COUNT; k++)
 		draft->counts[loss_stats[k]] -= ahead[k];
 	if (is_same(draft, &c->published))
 		return;

@@ -125,6 +125,11 @@ const char *log_name(struct log_hub *hub, enum log_name_kind kind, uint32_t numb
 	return name->text;
 }
 
+uint32_t log_name_count(const struct log_hub *hub, enum log_name_kind kind)
+{
+	return atomic_load_explicit(&hub->names[kind].count, memory_order_acquire);
+}
+
 void log_names_fini(struct log_names *names)
 {
 	uint32_t count = atomic_load_explicit(&names->count, memory_order_relaxed);

@@ -52,6 +52,19 @@ static enum err null_start(void *self, struct why *why)
 	return ERR_OK;
 }
 
+static void count_frame(const struct null *n, const struct log_frame *frame)
+{
+	struct log_record record = { .lsn = 0 };
+	uint64_t delivered = 0;
+	size_t at = 0;
+
+	while (log_frame_next(frame, &at, &record))
+		delivered += (record.head.route & n->env.route) != 0;
+	stat_add(n->env.stat, SINK_STAT_DELIVERED, delivered);
+	stat_add(n->env.stat, SINK_STAT_NOT_ROUTED, frame->head.record_count - delivered);
+	stat_add(n->env.stat, SINK_STAT_DELIVERED_OCTETS, frame->bytes);
+}
+
 static int null_poll(void *self, bool is_flushing)
 {
 	struct null *n = self;
@@ -65,8 +78,7 @@ static int null_poll(void *self, bool is_flushing)
 		for (unsigned k = 0; k < FRAMES_A_POLL; k++) {
 			if (log_reader_next(r, &frame) != ERR_OK)
 				break;
-			stat_add(n->env.stat, SINK_STAT_DELIVERED, frame.head.record_count);
-			stat_add(n->env.stat, SINK_STAT_DELIVERED_OCTETS, frame.bytes);
+			count_frame(n, &frame);
 			reader_done(r, frame.head.first_lsn + frame.head.record_count);
 			sleep_ms = k + 1 == FRAMES_A_POLL ? 0 : sleep_ms;
 		}

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/thread.h"
+#include "sink/dead_letter.h"
 #include "sink/file.h"
 #include "sink/kafka.h"
 #include "sink/null.h"
@@ -89,12 +90,23 @@ static enum err open_readers(struct runner *r, enum log_start from, struct why *
 	return ERR_OK;
 }
 
+/* Sinks have route numbers in the order of the configuration. */
+static uint64_t route_of(const struct sinks *s, const struct runner *r)
+{
+	size_t number = (size_t)(r - s->runners);
+
+	must(number < 64);
+	return UINT64_C(1) << number;
+}
+
 static enum err open_runner(struct sinks *s, struct runner *r, const struct sink_conf *conf,
 			    const struct sink_env *env, struct why *why)
 {
 	r->sinks = s;
 	r->ops = conf->ops;
 	r->env = *env;
+	r->env.route = route_of(s, r);
+	r->env.dead = conf->dead;
 	r->name = strdup(conf->name);
 	if (r->name == NULL ||
 	    stat_set_new(sink_stat_descs, SINK_STAT_COUNT, &r->env.stat) != ERR_OK)
@@ -122,7 +134,8 @@ static enum err make_env(struct sinks *s, const char *state_dir, const char *sch
 	    ERR_OK)
 		return why_set(why, ERR_NOMEM, "no memory");
 	env->schema_text = log_name(s->hub, LOG_NAME_SCHEMA, env->schema, &bytes);
-	TRY(schema_fields_new(env->schema_text, why, &s->fields));
+	if (!dead_schema_is(env->schema_text))
+		TRY(schema_fields_new(env->schema_text, why, &s->fields));
 	env->fields = s->fields;
 	return ERR_OK;
 }
@@ -358,6 +371,16 @@ void sinks_close(struct sinks *s)
 	free(s->state_dir);
 	free(s->logs);
 	free(s);
+}
+
+uint64_t sinks_route(const struct sinks *s, const char *name, size_t bytes)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (strlen(s->runners[i].name) == bytes &&
+		    memcmp(s->runners[i].name, name, bytes) == 0)
+			return s->runners[i].env.route;
+	}
+	return 0;
 }
 
 size_t sinks_count(const struct sinks *s)

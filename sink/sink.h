@@ -40,16 +40,20 @@ extern const struct stat_desc sink_stat_descs[SINK_STAT_COUNT];
 
 /* What a sink is given at open; all of it outlives the sink.  A frame may have another schema, after a
  * reload: its text is the hub's name of that number, its fields come from schema_fields_new(). */
+struct dead;
+
 struct sink_env {
 	const char *name;
 	const char *state_dir; /* for what must survive a restart; may be NULL */
 	struct log_hub *hub;
-	const struct field_set *fields; /* of the schema in force at open */
+	const struct field_set *fields; /* of the schema in force at open; NULL: dead letters */
 	const char *schema_text;
 	uint32_t schema;	     /* its number in the hub's names */
 	struct stat_set *stat;	     /* written by the sink's thread only */
 	struct log_reader **readers; /* one per log, in worker order */
 	size_t reader_count;
+	uint64_t route;	   /* its bit of struct log_head.route: other records are not for it */
+	struct dead *dead; /* where refused records go; NULL: they are counted, and gone */
 };
 
 struct sink_ops {
@@ -80,6 +84,7 @@ struct sink_conf {
 	const char *name;
 	const void *conf;    /* of ops->conf_bytes; must outlive the sinks */
 	enum log_start from; /* where it begins when the log does not know it */
+	struct dead *dead;   /* for what it refuses; may be NULL */
 };
 
 enum err sinks_open(const struct sink_conf *confs, size_t count, struct log_hub *hub,
@@ -98,6 +103,9 @@ void sinks_relax(struct sinks *s);
  * left then is counted as abandoned. */
 void sinks_stop(struct sinks *s, int deadline_ms);
 void sinks_close(struct sinks *s);
+
+/* The sink of that name's bit of struct log_head.route, or 0. */
+uint64_t sinks_route(const struct sinks *s, const char *name, size_t bytes);
 
 /* Per sink, for status and ledger. */
 size_t sinks_count(const struct sinks *s);

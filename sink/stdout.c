@@ -27,6 +27,7 @@ struct out {
 	uint64_t records;
 	uint64_t octets;
 	uint64_t corrupt;
+	uint64_t not_routed;
 	bool has_frame;
 	struct stat_flag is_broken; /* said so */
 	int64_t retry_ms;
@@ -80,8 +81,13 @@ static bool take_frame(struct out *o)
 	o->records = 0;
 	o->octets = 0;
 	o->corrupt = 0;
+	o->not_routed = 0;
 	o->end_lsn = frame.head.first_lsn + frame.head.record_count;
 	while (log_frame_next(&frame, &at, &record)) {
+		if ((record.head.route & o->env.route) == 0) {
+			o->not_routed++;
+			continue;
+		}
 		if (lines_put(&o->lines, frame.head.schema, record.payload, record.head.bytes) !=
 		    ERR_OK) {
 			o->corrupt++;
@@ -136,6 +142,7 @@ static void finish_frame(struct out *o)
 	stat_add(o->env.stat, SINK_STAT_DELIVERED, o->records);
 	stat_add(o->env.stat, SINK_STAT_DELIVERED_OCTETS, o->octets);
 	stat_add(o->env.stat, SINK_STAT_CORRUPT, o->corrupt);
+	stat_add(o->env.stat, SINK_STAT_NOT_ROUTED, o->not_routed);
 	reader_done(o->env.readers[o->reader], o->end_lsn);
 	o->has_frame = false;
 	o->written = 0;

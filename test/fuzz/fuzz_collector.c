@@ -16,6 +16,8 @@
 #include "base/utf8.h"
 #include "collector/collector.h"
 #include "collector/fixbuf_session.h"
+#include "collector/gate.h"
+#include "daemon/letter.h"
 #include "normalizer/join.h"
 #include "test/fuzz/alloc.h"
 
@@ -167,12 +169,42 @@ static void session_gone_seen(void *ctx, struct session *s)
 	s->join = NULL;
 }
 
+/* Inside its message; a set as long as it says, which can be told again at its place. */
+static void undecodable(void *ctx, const struct message *m, const struct session *s,
+			enum collector_stat reason, const uint8_t *octets, size_t bytes)
+{
+	static uint8_t out[LETTER_MESSAGE_MAX];
+	struct dead_letter l = { .care = DEAD_PLAIN };
+	size_t offset = (size_t)(octets - m->octets);
+	const struct frame *frame;
+	struct message again;
+	size_t told = 0;
+
+	(void)ctx;
+	(void)reason;
+	must(octets >= m->octets && offset + bytes <= m->bytes);
+	if (offset == 0)
+		return;
+	must(s != NULL);
+	must(be16(octets + 2) == bytes);
+	dead_set_text(&l, DEAD_KIND, DEAD_KIND_SET);
+	dead_set_number(&l, DEAD_VERSION, m->version);
+	dead_set_octets(&l, DEAD_HEADER, m->octets, m->header_bytes);
+	dead_set_number(&l, DEAD_OFFSET, (int64_t)offset);
+	dead_set_octets(&l, DEAD_OCTETS, octets, bytes);
+	must(letter_rebuild(&l, out, sizeof(out), &told) == ERR_OK);
+	must(gate_check(out, told, &again, &frame) == COLLECTOR_STAT_COUNT);
+	must(memcmp(out, m->octets, m->header_bytes) == 0);
+	must(memcmp(out + offset, octets, bytes) == 0);
+}
+
 static const struct collector_ops ops = { .tmpl_new = tmpl_new_seen,
 					  .tmpl_gone = tmpl_gone_seen,
 					  .session_gone = session_gone_seen,
 					  .message_begin = message_edge,
 					  .records = records,
 					  .options = options,
+					  .undecodable = undecodable,
 					  .message_end = message_edge };
 static const struct collector_limits limits = { .sessions_max = 64,
 						.templates_max = 8,

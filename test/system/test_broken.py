@@ -41,6 +41,9 @@ CONFIGURATIONS = [  # name, text, line, words that are said
     ("kafka without schema id", 'sinks = ( { name = "k"; type = "kafka"; topic = "flows"; brokers = "b:9092"; } );', 1, ["sink k", "`registry.url'"]),
     ("property that would lose records", 'sinks = ( { name = "k"; type = "kafka"; topic = "t"; brokers = "b:9092"; schema_id = 1;\n'
      ' properties = ( "acks=1" ); } );', 1, ["acks=1", "refused"]),
+    ("sink that takes no dead letters", 'dead_letter: {\n sinks = ( { name = "d"; type = "null"; } ); };', 2, ["unknown type `null'", "`file'"]),
+    ("name of the replay's reader", 'dead_letter: {\n sinks = ( { name = "replay"; type = "file"; } ); };', 2, ["`replay'"]),
+    ("name of another sink", 'sinks = ( { name = "a"; type = "null"; } );\ndead_letter: {\n sinks = ( { name = "a"; type = "file"; } ); };', 3, ["two sinks are named `a'"]),
     ("syntax", "listen = (\n { port = 4739 }\n", 4, ["syntax"]),
     ("key twice", 'state = "a";\nstate = "b";', 2, ["duplicate"]),
 ]

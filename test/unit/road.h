@@ -50,6 +50,7 @@ struct road {
 	struct log_hub *hub;
 	struct log *log;
 	struct log_reader *reader;
+	struct dead *dead;
 	struct pipeline *pipeline;
 	struct stat_set *collector_stat;
 	struct stat_set *stat;
@@ -76,6 +77,8 @@ static inline void road_open(struct road *r, const char *enrich, uint32_t selfch
 {
 	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables", RAW_MODE_FULL };
 	struct log_conf log_conf = { 1u << 30, LOG_BLOCK, false };
+	struct dead_conf dead_conf = { .log = { .max_bytes = 1u << 20 }, .worker_count = 1, .rate = 1000,
+				       .rate_bytes = 1u << 20 };
 	char *names[2] = { (char *)"network", (char *)enrich };
 	struct pipeline_setup setup = { .limits = &road_limits, .generation = &r->generation,
 					.elements_dir = "templates/elements", .selfcheck = selfcheck };
@@ -95,6 +98,8 @@ static inline void road_open(struct road *r, const char *enrich, uint32_t selfch
 	must(log_reader_open(r->log, "test", LOG_FROM_OLDEST, &why, &r->reader) == ERR_OK);
 	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &r->collector_stat) == ERR_OK);
 	must(stat_set_new(pipeline_stat_descs, PIPE_STAT_COUNT, &r->stat) == ERR_OK);
+	must(dead_open(&dead_conf, &why, &r->dead) == ERR_OK);
+	setup.dead = r->dead;
 	setup.hub = r->hub;
 	setup.log = r->log;
 	setup.collector_stat = r->collector_stat;
@@ -108,6 +113,7 @@ static inline void road_close(struct road *r)
 	log_reader_close(r->reader);
 	log_close(r->log);
 	log_hub_close(r->hub);
+	dead_close(r->dead);
 	stat_set_free(r->collector_stat);
 	stat_set_free(r->stat);
 	enrich_free(r->generation.enrich);

@@ -37,6 +37,7 @@ struct fixture {
 	struct log_batch batch;
 	struct flow flow;
 	uint64_t number; /* of the next flow */
+	uint64_t route;	 /* of the next flows; 0: all sinks */
 	size_t record_bytes;
 	struct sinks *sinks;
 	void *conf;
@@ -120,7 +121,8 @@ static inline void fixture_append(struct fixture *f, unsigned log, unsigned coun
 		log_batch_clear(&f->batch);
 		f->batch.schema = schema;
 		for (unsigned i = 0; i < n; i++) {
-			struct log_head head = { .event_ms = 1767225600000, .route = ~UINT64_C(0) };
+			struct log_head head = { .event_ms = 1767225600000,
+						 .route = f->route == 0 ? ~UINT64_C(0) : f->route };
 			size_t room = avro_room(&f->encoder, 1024);
 			uint8_t *out = log_batch_reserve(&f->batch, room);
 			uint64_t number = f->number + i;

@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "collector/collector.h"
 #include "collector/gate.h"
+#include "daemon/letter.h"
 
 #define MESSAGE_MAX 2048
 #define EXPECT_MAX 8
@@ -26,6 +27,8 @@ struct sink {
 	size_t octets;
 	size_t tmpls_new;
 	size_t tmpls_gone;
+	size_t sets_refused; /* told as undecodable, */
+	size_t messages_refused;
 	bool is_open; /* between message_begin and message_end */
 };
 
@@ -111,12 +114,46 @@ static void session_gone_seen(void *ctx, struct session *s)
 	(void)s;
 }
 
+/* Inside its message; a set as long as it says, which can be told again at its place. */
+static void undecodable(void *ctx, const struct message *m, const struct session *s, enum collector_stat reason,
+			const uint8_t *octets, size_t bytes)
+{
+	static uint8_t out[LETTER_MESSAGE_MAX];
+	struct dead_letter l = { .care = DEAD_PLAIN };
+	struct sink *k = ctx;
+	size_t offset = (size_t)(octets - m->octets);
+	const struct frame *frame;
+	struct message again;
+	size_t told = 0;
+
+	assert_true(octets >= m->octets && offset + bytes <= m->bytes);
+	assert_non_null(collector_stat_descs[reason].reason);
+	if (offset == 0) {
+		assert_int_equal(bytes, m->bytes);
+		assert_int_equal(s == NULL, strcmp(collector_stat_descs[reason].name, "messages_malformed") == 0);
+		k->messages_refused++;
+		return;
+	}
+	k->sets_refused++;
+	assert_int_equal(be16(octets + 2), bytes);
+	dead_set_text(&l, DEAD_KIND, DEAD_KIND_SET);
+	dead_set_number(&l, DEAD_VERSION, m->version);
+	dead_set_octets(&l, DEAD_HEADER, m->octets, m->header_bytes);
+	dead_set_number(&l, DEAD_OFFSET, (int64_t)offset);
+	dead_set_octets(&l, DEAD_OCTETS, octets, bytes);
+	assert_int_equal(letter_rebuild(&l, out, sizeof(out), &told), ERR_OK);
+	assert_int_equal(gate_check(out, told, &again, &frame), COLLECTOR_STAT_COUNT);
+	assert_memory_equal(out, m->octets, m->header_bytes);
+	assert_memory_equal(out + offset, octets, bytes);
+}
+
 static const struct collector_ops ops = { .tmpl_new = tmpl_new_seen,
 					  .tmpl_gone = tmpl_gone_seen,
 					  .session_gone = session_gone_seen,
 					  .message_begin = begin,
 					  .records = records,
 					  .options = options,
+					  .undecodable = undecodable,
 					  .message_end = end };
 static const struct collector_limits limits = { .sessions_max = 100,
 						.templates_max = 8,
@@ -382,6 +419,8 @@ static void check_ledger(const struct bench *b, uint64_t units)
 	assert_int_equal(sum_of(b, "records"), sum_of(b, "records_flow") + sum_of(b, "records_options"));
 	assert_int_equal(b->sink.flows, sum_of(b, "records_flow"));
 	assert_int_equal(b->sink.options, sum_of(b, "records_options"));
+	assert_int_equal(b->sink.sets_refused, sum_of(b, "data_sets_refused"));
+	assert_int_equal(b->sink.messages_refused, sum_of(b, "messages_malformed"));
 	assert_false(b->sink.is_open);
 }
 

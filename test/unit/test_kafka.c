@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sink/dead.h"
 #include "sink/kafka.h"
 #include "sink/kafka_conf.h"
 #include "sink/kafka_partition.h"
@@ -42,6 +43,8 @@ struct mark {
 };
 
 struct lab {
+	struct dead *dead; /* NULL: none */
+	uint64_t route;	   /* of what is written */
 	struct child broker;
 	char bootstrap[128];
 	int partitions;
@@ -158,6 +161,7 @@ static struct lab *lab_new(int partitions)
 	assert_non_null(lab);
 	broker_start(lab, partitions);
 	log_setup(lab);
+	lab->route = UINT64_MAX;
 	lab->seen = calloc(EXPORTERS, RECORDS_MAX);
 	assert_non_null(lab->seen);
 	consumer_start(lab);
@@ -168,6 +172,7 @@ static struct lab *lab_new(int partitions)
 static enum err sink_try(struct lab *lab, const char *options, struct why *why)
 {
 	struct sink_env env = {
+		.route = 1, .dead = lab->dead,
 		.name = "bus", .state_dir = state_dir, .hub = lab->hub, .schema_text = SCHEMA,
 		.schema = lab->schema, .readers = lab->readers, .reader_count = LOGS,
 	};
@@ -210,6 +215,7 @@ static void lab_free(struct lab *lab)
 		log_close(lab->logs[i]);
 	}
 	log_hub_close(lab->hub);
+	dead_close(lab->dead);
 	rd_kafka_destroy_flags(lab->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	child_stop(&lab->broker);
 	free(lab->seen);
@@ -232,7 +238,7 @@ static void write_sized(struct lab *lab, uint32_t count, uint32_t padding)
 		struct mark mark = { exporter, lab->written[exporter]++ };
 		struct log_head head = {
 			.bytes = (uint32_t)sizeof(mark) + padding, .exporter = lab->names[exporter],
-			.event_ms = now_ms - 3600000, .ingest_ms = now_ms, .route = UINT64_MAX,
+			.event_ms = now_ms - 3600000, .ingest_ms = now_ms, .route = lab->route,
 		};
 		uint8_t *payload = log_batch_reserve(b, head.bytes);
 
@@ -639,6 +645,50 @@ static void refused_always(void **state)
 	lab_free(lab);
 }
 
+/* Each dead letter is a record that was too large, as it was in the log; returns how many there are. */
+static unsigned read_dead(struct lab *lab, uint32_t bytes)
+{
+	struct log_reader *r = dead_reader(lab->dead, 1);
+	struct log_record record = { .lsn = 0 };
+	char fingerprint[DEAD_FINGERPRINT_BYTES + 1];
+	struct log_frame frame;
+	unsigned count = 0;
+
+	dead_fingerprint(SCHEMA, strlen(SCHEMA), fingerprint);
+	while (log_reader_next(r, &frame) == ERR_OK) {
+		size_t at = 0;
+
+		while (log_frame_next(&frame, &at, &record)) {
+			struct dead_letter l;
+			struct mark mark;
+
+			assert_int_equal(dead_letter_decode(record.payload, record.head.bytes, &l), ERR_OK);
+			assert_true(dead_is_text(&l, DEAD_KIND, DEAD_KIND_RECORD));
+			assert_true(dead_is_text(&l, DEAD_SINK, "bus"));
+			assert_true(dead_is_text(&l, DEAD_SCHEMA, fingerprint));
+			assert_true(dead_is_text(&l, DEAD_ERROR, "Broker: Message size too large"));
+			assert_memory_equal(l.values[DEAD_EXPORTER_NAME].octets, "192.0.2.", 8);
+			assert_int_equal(l.values[DEAD_OCTETS].bytes, sizeof(mark) + bytes);
+			memcpy(&mark, l.values[DEAD_OCTETS].octets, sizeof(mark));
+			assert_in_range(mark.number, 0, lab->written[mark.exporter] - 1);
+			/* Nobody else has it, and there is no second one. */
+			assert_int_equal(lab->seen[(size_t)mark.exporter * RECORDS_MAX + mark.number]++, 0);
+			count++;
+		}
+		reader_done(r, frame.head.first_lsn + frame.head.record_count);
+	}
+	return count;
+}
+
+static struct dead *dead_log(void)
+{
+	struct dead_conf conf = { .log = { .max_bytes = 64u << 20 }, .worker_count = 1 };
+	struct dead *d;
+
+	assert_int_equal(dead_open(&conf, NULL, &d), ERR_OK);
+	return d;
+}
+
 /* librdkafka says which messages it will not take: no other has to go again for them. */
 static void too_large(void **state)
 {
@@ -649,6 +699,7 @@ static void too_large(void **state)
 		struct lab *lab = lab_new(3);
 		char options[128];
 
+		lab->dead = dead_log();
 		(void)snprintf(options, sizeof(options),
 			       "schema_id = 5; properties = [ \"message.max.bytes=20000\" ]; %s",
 			       keys[i]);
@@ -666,6 +717,13 @@ static void too_large(void **state)
 		assert_int_equal(stat_get(lab->stat, SINK_STAT_DEAD_LETTER), 50);
 		assert_int_equal(stat_get(lab->stat, SINK_STAT_DELIVERED), 5000);
 		assert_int_equal(stat_get(lab->stat, SINK_STAT_RETRIES), 0);
+		assert_int_equal(read_dead(lab, 30000), 50);
+		lab->route = 2;
+		write_some(lab, 300);
+		for (int n = 0; n < 4000 && pending(lab) > 0; n++)
+			pump_once(lab, false);
+		assert_int_equal(stat_get(lab->stat, SINK_STAT_NOT_ROUTED), 300);
+		assert_int_equal(stat_get(lab->stat, SINK_STAT_DELIVERED), 5000);
 		lab_free(lab);
 	}
 }

@@ -337,6 +337,7 @@ static enum err life_open(struct why *why)
 	fixture_open(&fix, 64u << 20, LOG_BLOCK);
 	memset(&env, 0, sizeof(env));
 	env.name = "test";
+	env.route = 1;
 	env.hub = fix.hub;
 	env.readers = readers;
 	env.reader_count = FIXTURE_LOGS;

@@ -134,6 +134,38 @@ static void everything_is_delivered(void **state)
 	}
 }
 
+/* Records that are for another sink are counted, and nothing else; alone they do not make a file. */
+static void what_is_for_others_is_passed_over(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ROWS; i++) {
+		int kept = hide_stdout();
+
+		fixture_open(&fix, 64u << 20, LOG_BLOCK);
+		fixture_start(&fix, rows[i].type, options_of(i));
+		fix.route = 2;
+		fixture_append(&fix, 0, 40, 0);
+		assert_true(fixture_drain(&fix, FIXTURE_WAIT_MS));
+		fixture_check_ledger(&fix);
+		assert_int_equal(fixture_stat(&fix, SINK_STAT_NOT_ROUTED), 40);
+		assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), 0);
+		assert_int_equal(fixture_stat(&fix, SINK_STAT_ROTATIONS), 0);
+		for (uint64_t n = 0; n < 30; n++) {
+			fix.route = n % 3 == 0 ? 2 : n % 3 == 1 ? 1 : 0;
+			fixture_append(&fix, n % FIXTURE_LOGS, 10, 0);
+		}
+		assert_true(fixture_drain(&fix, FIXTURE_WAIT_MS));
+		fixture_check_ledger(&fix);
+		assert_int_equal(fixture_stat(&fix, SINK_STAT_NOT_ROUTED), 140);
+		assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), 200);
+		sinks_stop(fix.sinks, 1000);
+		show_stdout(kept);
+		if (strcmp(rows[i].type, "stdout") == 0)
+			assert_int_equal(count_lines(), 200);
+		fixture_close(&fix);
+	}
+}
+
 /* A drain ends though more keeps coming. */
 static void a_flush_has_an_end(void **state)
 {
@@ -457,6 +489,7 @@ int main(void)
 		cmocka_unit_test(types),
 		cmocka_unit_test(never_started),
 		cmocka_unit_test(everything_is_delivered),
+		cmocka_unit_test(what_is_for_others_is_passed_over),
 		cmocka_unit_test(a_flush_has_an_end),
 		cmocka_unit_test(what_cannot_be_delivered_is_abandoned),
 		cmocka_unit_test(what_makes_room_is_evicted),
