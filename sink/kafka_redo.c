@@ -47,8 +47,7 @@ void kafka_redo_bury(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e
 	log_every(LOG_LEVEL_ERROR, "kafka.dead_letter sink=%s lsn=%llu octets=%u why=%s",
 		  k->env.name, (unsigned long long)m->lsn, m->bytes, rd_kafka_err2name(e));
 	bury(k, m, e);
-	stat_inc(k->env.stat, SINK_STAT_DEAD_LETTER);
-	kafka_report_done(k, m, false);
+	kafka_report_done(k, m, KAFKA_REFUSED);
 }
 
 void kafka_redo_add(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e)

@@ -73,13 +73,13 @@ static enum kafka_state trouble_of(rd_kafka_resp_err_t e)
 	return KAFKA_RUNNING;
 }
 
-void kafka_report_done(struct kafka *k, struct kafka_msg *m, bool is_delivered)
+void kafka_report_done(struct kafka *k, struct kafka_msg *m, enum kafka_fate fate)
 {
 	struct kafka_reader *reader;
 
 	must(m->reader < k->reader_count);
 	reader = &k->readers[m->reader];
-	(void)kafka_window_done(&reader->window, m->lsn, is_delivered);
+	(void)kafka_window_done(&reader->window, m->lsn, fate);
 	reader->is_dirty = true;
 	kafka_slab_release(&k->slabs, m);
 }
@@ -161,7 +161,7 @@ static void on_deliveries(struct kafka *k, rd_kafka_event_t *event)
 			}
 			count++;
 			octets += m->bytes;
-			kafka_report_done(k, m, true);
+			kafka_report_done(k, m, KAFKA_DELIVERED);
 		}
 	}
 	if (count == 0)
@@ -249,15 +249,17 @@ void kafka_report_advance(struct kafka *k)
 	k->has_buried = false;
 	for (size_t i = 0; i < k->reader_count; i++) {
 		struct kafka_reader *reader = &k->readers[i];
-		uint64_t delivered = 0;
+		uint64_t counts[KAFKA_FATES] = { 0 };
 		uint64_t low;
 
 		if (!reader->is_dirty)
 			continue;
 		reader->is_dirty = false;
-		low = kafka_window_advance(&reader->window, &delivered);
+		low = kafka_window_advance(&reader->window, counts);
 		/* Counted before it is no longer pending, so that nobody sees a record missing. */
-		stat_add(k->env.stat, SINK_STAT_DELIVERED, delivered);
+		stat_add(k->env.stat, SINK_STAT_DELIVERED, counts[KAFKA_DELIVERED]);
+		stat_add(k->env.stat, SINK_STAT_DEAD_LETTER, counts[KAFKA_REFUSED]);
+		stat_add(k->env.stat, SINK_STAT_NOT_ROUTED, counts[KAFKA_NOT_ROUTED]);
 		reader_done(reader->log, low);
 	}
 }

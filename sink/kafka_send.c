@@ -309,8 +309,7 @@ static size_t piece_fill(struct kafka *k, size_t reader_index, uint8_t *octets,
 		if (from < p->from || kafka_window_is_done(&reader->window, record.lsn))
 			continue;
 		if ((record.head.route & k->env.route) == 0) {
-			stat_inc(k->env.stat, SINK_STAT_NOT_ROUTED);
-			(void)kafka_window_done(&reader->window, record.lsn, false);
+			(void)kafka_window_done(&reader->window, record.lsn, KAFKA_NOT_ROUTED);
 			continue;
 		}
 		m = kafka_slab_msg(&k->slabs, octets + (from - p->from), schema_id);

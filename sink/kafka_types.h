@@ -177,7 +177,7 @@ void kafka_report_serve(struct kafka *k, int wait_ms);
 /* Moves the cursors of the logs. */
 void kafka_report_advance(struct kafka *k);
 /* A message is through with. */
-void kafka_report_done(struct kafka *k, struct kafka_msg *m, bool is_delivered);
+void kafka_report_done(struct kafka *k, struct kafka_msg *m, enum kafka_fate fate);
 /* It was handed over, and not delivered. */
 void kafka_report_failed(struct kafka *k, struct kafka_msg *m, rd_kafka_resp_err_t e);
 /* It could not be handed over. */

@@ -13,6 +13,7 @@ enum err kafka_window_init(struct kafka_window *w, uint64_t size, uint64_t first
 	uint64_t rounded = WORD_BITS;
 	uint64_t *bits;
 	uint64_t *others;
+	uint64_t *refused;
 
 	if (size > SIZE_MAX_RECORDS)
 		return ERR_LIMIT;
@@ -20,12 +21,14 @@ enum err kafka_window_init(struct kafka_window *w, uint64_t size, uint64_t first
 		rounded *= 2;
 	bits = calloc(rounded / WORD_BITS, sizeof(*bits));
 	others = calloc(rounded / WORD_BITS, sizeof(*others));
-	if (bits == NULL || others == NULL) {
+	refused = calloc(rounded / WORD_BITS, sizeof(*refused));
+	if (bits == NULL || others == NULL || refused == NULL) {
 		free(bits);
 		free(others);
+		free(refused);
 		return ERR_NOMEM;
 	}
-	*w = (struct kafka_window){ bits, others, rounded, first_lsn, first_lsn };
+	*w = (struct kafka_window){ bits, others, refused, rounded, first_lsn, first_lsn };
 	return ERR_OK;
 }
 
@@ -33,8 +36,10 @@ void kafka_window_fini(struct kafka_window *w)
 {
 	free(w->bits);
 	free(w->others);
+	free(w->refused);
 	w->bits = NULL;
 	w->others = NULL;
+	w->refused = NULL;
 }
 
 static size_t word_at(const struct kafka_window *w, uint64_t lsn)
@@ -49,7 +54,7 @@ void kafka_window_take(struct kafka_window *w, uint64_t lsn_end)
 	w->high = lsn_end;
 }
 
-bool kafka_window_done(struct kafka_window *w, uint64_t lsn, bool is_delivered)
+bool kafka_window_done(struct kafka_window *w, uint64_t lsn, enum kafka_fate fate)
 {
 	uint64_t bit = 1ull << (lsn % WORD_BITS);
 	size_t word = word_at(w, lsn);
@@ -58,18 +63,22 @@ bool kafka_window_done(struct kafka_window *w, uint64_t lsn, bool is_delivered)
 	if (lsn < w->low || (w->bits[word] & bit) != 0)
 		return false;
 	w->bits[word] |= bit;
-	if (!is_delivered)
+	if (fate == KAFKA_NOT_ROUTED)
 		w->others[word] |= bit;
+	if (fate == KAFKA_REFUSED)
+		w->refused[word] |= bit;
 	return true;
 }
 
-uint64_t kafka_window_advance(struct kafka_window *w, uint64_t *delivered)
+uint64_t kafka_window_advance(struct kafka_window *w, uint64_t counts[KAFKA_FATES])
 {
 	while (w->low < w->high) {
 		size_t word = word_at(w, w->low);
 		unsigned at = (unsigned)(w->low % WORD_BITS);
 		uint64_t waiting = ~w->bits[word] >> at;
 		unsigned run = waiting == 0 ? WORD_BITS - at : (unsigned)__builtin_ctzll(waiting);
+		uint64_t others;
+		uint64_t refused;
 		uint64_t mask;
 
 		if (run == 0)
@@ -77,10 +86,15 @@ uint64_t kafka_window_advance(struct kafka_window *w, uint64_t *delivered)
 		if (run > w->high - w->low)
 			run = (unsigned)(w->high - w->low);
 		mask = run == WORD_BITS ? UINT64_MAX : ((1ull << run) - 1) << at;
-		*delivered += run - (unsigned)__builtin_popcountll(w->others[word] & mask);
+		others = w->others[word] & mask;
+		refused = w->refused[word] & mask;
+		counts[KAFKA_NOT_ROUTED] += (unsigned)__builtin_popcountll(others & ~refused);
+		counts[KAFKA_REFUSED] += (unsigned)__builtin_popcountll(refused & ~others);
+		counts[KAFKA_DELIVERED] += run - (unsigned)__builtin_popcountll(others | refused);
 		/* The bits are for other records from now on. */
 		w->bits[word] &= ~mask;
 		w->others[word] &= ~mask;
+		w->refused[word] &= ~mask;
 		w->low += run;
 	}
 	return w->low;
@@ -94,6 +108,7 @@ bool kafka_window_skip(struct kafka_window *w, uint64_t lsn)
 		for (uint64_t hole = w->low; hole < lsn && hole - w->low < w->size; hole++) {
 			w->bits[word_at(w, hole)] &= ~(1ull << (hole % WORD_BITS));
 			w->others[word_at(w, hole)] &= ~(1ull << (hole % WORD_BITS));
+			w->refused[word_at(w, hole)] &= ~(1ull << (hole % WORD_BITS));
 		}
 		w->low = lsn;
 		w->high = lsn;
@@ -104,6 +119,7 @@ bool kafka_window_skip(struct kafka_window *w, uint64_t lsn)
 	for (uint64_t hole = w->high; hole < lsn; hole++) {
 		w->bits[word_at(w, hole)] |= 1ull << (hole % WORD_BITS);
 		w->others[word_at(w, hole)] |= 1ull << (hole % WORD_BITS);
+		w->refused[word_at(w, hole)] |= 1ull << (hole % WORD_BITS);
 	}
 	w->high = lsn;
 	return true;

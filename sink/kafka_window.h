@@ -12,10 +12,10 @@
  *
  *	kafka_window_init(&w, size, first_lsn)
  *	n = kafka_window_room(&w); kafka_window_take(&w, lsn_end)
- *	kafka_window_done(&w, lsn, is_delivered) ...; low = kafka_window_advance(&w, &delivered)
+ *	kafka_window_done(&w, lsn, fate) ...; low = kafka_window_advance(&w, counts)
  *
- * Deliveries are counted when the low-water mark passes them, so that at any moment a record is either
- * counted or pending, and never both.
+ * Records are counted when the low-water mark passes them, so that at any moment a record is either
+ * counted or pending, and never both, and so that what is counted belongs to what a cursor says.
  *
  * Owner: the sink's thread.
  */
@@ -27,10 +27,13 @@
 
 #include "base/err.h"
 
+enum kafka_fate { KAFKA_DELIVERED, KAFKA_REFUSED, KAFKA_NOT_ROUTED, KAFKA_FATES };
+
 struct kafka_window {
-	uint64_t *bits;	  /* done with */
-	uint64_t *others; /* done with, but not delivered: refused, or for other sinks */
-	uint64_t size;	  /* records; a power of two, at least 64 */
+	uint64_t *bits;	   /* done with */
+	uint64_t *others;  /* done with, and for other sinks; */
+	uint64_t *refused; /* or refused; with both bits, there is no such record */
+	uint64_t size;	   /* records; a power of two, at least 64 */
 	uint64_t low;
 	uint64_t high;
 };
@@ -59,11 +62,10 @@ static inline bool kafka_window_is_done(const struct kafka_window *w, uint64_t l
 }
 
 /* The record, one of those taken, is done with; false when that was known already. */
-bool kafka_window_done(struct kafka_window *w, uint64_t lsn, bool is_delivered);
+bool kafka_window_done(struct kafka_window *w, uint64_t lsn, enum kafka_fate fate);
 
-/* Moves the low-water mark over all records that are done with, and returns it; adds the delivered
- * ones among them to `*delivered`. */
-uint64_t kafka_window_advance(struct kafka_window *w, uint64_t *delivered);
+/* Moves the low-water mark over all records that are done with, and returns it; adds them to `counts`. */
+uint64_t kafka_window_advance(struct kafka_window *w, uint64_t counts[KAFKA_FATES]);
 
 /* A hole in the log: there are no records from `high` to `lsn`.  False, and nothing changed, when the
  * hole is larger than the room and records are still under way; advance first. */

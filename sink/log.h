@@ -254,6 +254,9 @@ enum err log_cursor_reader(struct log_cursor *c, struct log *log, enum log_start
 			   struct why *why, struct log_reader **out);
 /* Records of logs that are no more, which the counters still hold; once its readers are open. */
 uint64_t log_cursor_gone(const struct log_cursor *c);
+/* The number of the sink's bit in struct log_head.route, below LOG_ROUTES; its for as long as it is known. */
+#define LOG_ROUTES 64
+unsigned log_cursor_route(const struct log_cursor *c);
 const uint64_t *log_cursor_counts(const struct log_cursor *c);
 void log_cursor_publish(struct log_cursor *c, struct stat_set *stat,
 			const size_t loss_stats[LOG_LOSS_COUNT]);

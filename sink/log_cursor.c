@@ -6,6 +6,7 @@
  *	slot		| struct slot_head | text |
  *	text		log <worker> <start> <done> <oldest> <end>	a line for each log
  *			count <name> <reason or -> <value>		a line for each counter
+ *			route <number>
  *
  * The slots are written in turn, so that a write that is cut short costs the newer one only.  `_log` is the
  * hub's own: it has the ends of the logs when there is no sink.
@@ -165,6 +166,14 @@ static uint32_t slot_crc(const struct slot_head *h, const char *text)
 	return crc32c(crc, text, h->bytes);
 }
 
+static void take_route(struct log_cursor *c, const char *line)
+{
+	unsigned route;
+
+	if (sscanf(line, "route %u", &route) == 1 && route < LOG_ROUTES)
+		c->route = (int)route;
+}
+
 /* ERR_FORMAT: the slot is none, or not whole. */
 static enum err read_slot(int fd, int slot, struct slot_head *h, char *text)
 {
@@ -224,6 +233,7 @@ static struct log_cursor *cursor_new(struct log_hub *hub, const char *sink)
 		return NULL;
 	c->hub = hub;
 	c->fd = -1;
+	c->route = -1;
 	(void)snprintf(c->sink, sizeof(c->sink), "%s", sink);
 	c->next = hub->cursors;
 	hub->cursors = c;
@@ -255,8 +265,10 @@ static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, stru
 	if (c->is_damaged)
 		log_error("log.cursor_damaged dir=%s sink=%s: it goes on from the oldest record",
 			  hub->dir, name);
-	if (c->text != NULL)
+	if (c->text != NULL) {
 		each_line(c, c->text, take_place);
+		each_line(c, c->text, take_route);
+	}
 	return ERR_OK;
 }
 
@@ -296,6 +308,25 @@ static void copy(struct log_snapshot *to, const struct log_snapshot *from)
 	memcpy(to->counts, from->counts, sizeof(from->counts));
 }
 
+/* The least that no sink has, also none of an earlier life that may come back. */
+static int free_route(const struct log_hub *hub)
+{
+	for (int route = 0; route < LOG_ROUTES; route++) {
+		const struct log_cursor *c = hub->cursors;
+
+		while (c != NULL && c->route != route)
+			c = c->next;
+		if (c == NULL)
+			return route;
+	}
+	return LOG_ROUTES - 1;
+}
+
+unsigned log_cursor_route(const struct log_cursor *c)
+{
+	return (unsigned)c->route;
+}
+
 enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct stat_desc *descs,
 			 size_t count, struct why *why, struct log_cursor **out)
 {
@@ -309,6 +340,8 @@ enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct sta
 	c->descs = descs;
 	c->count = count;
 	c->is_used = true;
+	if (c->route < 0)
+		c->route = free_route(hub);
 	if (c->text != NULL)
 		each_line(c, c->text, take_count);
 	free(c->text);
@@ -445,6 +478,8 @@ static size_t print(const struct log_cursor *c, char *out)
 				      "log %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 				      p->worker, p->start, p->done, p->oldest, p->end);
 	}
+	if (c->route >= 0)
+		n += (size_t)snprintf(out + n, LINE_BYTES, "route %d\n", c->route);
 	for (size_t i = 0; i < c->count && n + LINE_BYTES < TEXT_MAX_BYTES; i++) {
 		const struct stat_desc *d = &c->descs[i];
 

@@ -208,6 +208,7 @@ struct log_cursor {
 	size_t count;
 	bool is_used;	 /* a sink of that name is there */
 	bool is_damaged; /* neither slot could be read */
+	int route;	 /* its number, -1: none */
 	char *text;	 /* as loaded, until it is known what the counters are */
 	struct log_reader *readers[LOG_LOGS_MAX];
 	size_t reader_count;

@@ -87,16 +87,8 @@ static enum err open_readers(struct runner *r, enum log_start from, struct why *
 		r->env.reader_count++;
 	}
 	r->gone = log_cursor_gone(r->cursor);
+	r->env.route = UINT64_C(1) << log_cursor_route(r->cursor);
 	return ERR_OK;
-}
-
-/* Sinks have route numbers in the order of the configuration. */
-static uint64_t route_of(const struct sinks *s, const struct runner *r)
-{
-	size_t number = (size_t)(r - s->runners);
-
-	must(number < 64);
-	return UINT64_C(1) << number;
 }
 
 static enum err open_runner(struct sinks *s, struct runner *r, const struct sink_conf *conf,
@@ -105,7 +97,6 @@ static enum err open_runner(struct sinks *s, struct runner *r, const struct sink
 	r->sinks = s;
 	r->ops = conf->ops;
 	r->env = *env;
-	r->env.route = route_of(s, r);
 	r->env.dead = conf->dead;
 	r->name = strdup(conf->name);
 	if (r->name == NULL ||

@@ -17,11 +17,16 @@
 
 static uint64_t seed = 42;
 
-static uint64_t delivered_count;
+static uint64_t counts[KAFKA_FATES];
 
 static uint64_t advance(struct kafka_window *w)
 {
-	return kafka_window_advance(w, &delivered_count);
+	return kafka_window_advance(w, counts);
+}
+
+static enum kafka_fate fate_of(uint64_t lsn)
+{
+	return (enum kafka_fate)(lsn % KAFKA_FATES);
 }
 
 static uint64_t random_below(uint64_t n)
@@ -43,11 +48,11 @@ static void in_order(void **state)
 		assert_int_equal(kafka_window_room(&w), 127);
 		assert_int_equal(advance(&w), lsn);
 		assert_false(kafka_window_is_done(&w, lsn));
-		assert_true(kafka_window_done(&w, lsn, true));
+		assert_true(kafka_window_done(&w, lsn, KAFKA_DELIVERED));
 		assert_true(kafka_window_is_done(&w, lsn));
-		assert_false(kafka_window_done(&w, lsn, true));
+		assert_false(kafka_window_done(&w, lsn, KAFKA_DELIVERED));
 		assert_int_equal(advance(&w), lsn + 1);
-		assert_false(kafka_window_done(&w, lsn, true));
+		assert_false(kafka_window_done(&w, lsn, KAFKA_DELIVERED));
 	}
 	kafka_window_fini(&w);
 }
@@ -65,10 +70,10 @@ static void backwards(void **state)
 			kafka_window_take(&w, low + 256);
 			assert_int_equal(kafka_window_room(&w), 0);
 			for (uint64_t i = 256; i > 1; i--) {
-				assert_true(kafka_window_done(&w, low + i - 1, true));
+				assert_true(kafka_window_done(&w, low + i - 1, KAFKA_DELIVERED));
 				assert_int_equal(advance(&w), low);
 			}
-			assert_true(kafka_window_done(&w, low, true));
+			assert_true(kafka_window_done(&w, low, KAFKA_DELIVERED));
 			assert_int_equal(advance(&w), low + 256);
 			assert_int_equal(kafka_window_room(&w), 256);
 		}
@@ -93,8 +98,12 @@ static void holes(void **state)
 	assert_int_equal(w.low, 1000000);
 	assert_int_equal(kafka_window_room(&w), 0);
 	for (uint64_t lsn = 1000000; lsn < 1000010; lsn++)
-		assert_true(kafka_window_done(&w, lsn, true));
+		assert_true(kafka_window_done(&w, lsn, KAFKA_DELIVERED));
+	memset(counts, 0, sizeof(counts));
 	assert_int_equal(advance(&w), 1000064);
+	/* What is no record is counted nowhere. */
+	assert_int_equal(counts[KAFKA_DELIVERED], 10);
+	assert_int_equal(counts[KAFKA_REFUSED] + counts[KAFKA_NOT_ROUTED], 0);
 	/* The whole ring as one hole. */
 	assert_true(kafka_window_skip(&w, 1000064 + 64));
 	assert_int_equal(w.low, 1000128);
@@ -109,9 +118,9 @@ static void rewound(void **state)
 	(void)state;
 	assert_int_equal(kafka_window_init(&w, 128, 10), ERR_OK);
 	kafka_window_take(&w, 110);
-	assert_true(kafka_window_done(&w, 10, true));
-	assert_true(kafka_window_done(&w, 50, true));
-	assert_true(kafka_window_done(&w, 109, true));
+	assert_true(kafka_window_done(&w, 10, KAFKA_DELIVERED));
+	assert_true(kafka_window_done(&w, 50, KAFKA_DELIVERED));
+	assert_true(kafka_window_done(&w, 109, KAFKA_DELIVERED));
 	assert_int_equal(advance(&w), 11);
 	kafka_window_rewind(&w);
 	assert_int_equal(w.high, 11);
@@ -122,15 +131,15 @@ static void rewound(void **state)
 	assert_false(kafka_window_is_done(&w, 50 + 128)); /* the same bit, another record */
 	kafka_window_take(&w, 60);
 	for (uint64_t lsn = 11; lsn < 60; lsn++)
-		assert_int_equal(kafka_window_done(&w, lsn, true), lsn != 50);
+		assert_int_equal(kafka_window_done(&w, lsn, KAFKA_DELIVERED), lsn != 50);
 	assert_int_equal(advance(&w), 60);
 	kafka_window_take(&w, 112);
 	for (uint64_t lsn = 60; lsn < 112; lsn++)
-		assert_int_equal(kafka_window_done(&w, lsn, true), lsn != 109);
+		assert_int_equal(kafka_window_done(&w, lsn, KAFKA_DELIVERED), lsn != 109);
 	assert_int_equal(advance(&w), 112);
 	/* A hole over what was delivered before a rewind leaves nothing behind. */
 	kafka_window_take(&w, 200);
-	assert_true(kafka_window_done(&w, 150, true));
+	assert_true(kafka_window_done(&w, 150, KAFKA_DELIVERED));
 	kafka_window_rewind(&w);
 	assert_true(kafka_window_skip(&w, 1000));
 	kafka_window_take(&w, 1128);
@@ -150,11 +159,11 @@ static void random_run(void **state)
 	(void)state;
 	for (int round = 0; round < 20; round++) {
 		uint64_t low = 0;
-		uint64_t other_count = 0;
+		uint64_t want_counts[KAFKA_FATES] = { 0 };
 
 		memset(delivered, 0, sizeof(delivered));
 		assert_int_equal(kafka_window_init(&w, 64ull << random_below(6), 0), ERR_OK);
-		delivered_count = 0;
+		memset(counts, 0, sizeof(counts));
 		while (low < RUN) {
 			uint64_t room = kafka_window_room(&w);
 			uint64_t want = random_below(200);
@@ -167,19 +176,19 @@ static void random_run(void **state)
 				if (lsn >= w.high)
 					continue;
 				assert_int_equal(kafka_window_is_done(&w, lsn), delivered[lsn]);
-				assert_int_equal(kafka_window_done(&w, lsn, lsn % 3 != 0),
+				assert_int_equal(kafka_window_done(&w, lsn, fate_of(lsn)),
 						 !delivered[lsn]);
 				delivered[lsn] = 1;
 			}
 			/* The end of the run has to come. */
 			if (w.low < w.high && random_below(4) == 0) {
-				(void)kafka_window_done(&w, w.low, w.low % 3 != 0);
+				(void)kafka_window_done(&w, w.low, fate_of(w.low));
 				delivered[w.low] = 1;
 			}
 			for (; low < w.high && delivered[low]; low++)
-				other_count += low % 3 == 0;
+				want_counts[fate_of(low)]++;
 			assert_int_equal(advance(&w), low);
-			assert_int_equal(delivered_count, low - other_count);
+			assert_memory_equal(counts, want_counts, sizeof(counts));
 			if (random_below(50) == 0)
 				kafka_window_rewind(&w);
 		}
