@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: whatever ends the process, nothing that was durable is lost, and what is lost is counted.
+
+Method: one service is killed again and again on the same state at 20 000 flows a second, at random moments: in the middle
+of it, or just when it has taken the last datagram.  The exporter knows what it sent while a socket was there.  Of that,
+only what was sent within the sync window before a kill may be missing, and by sink as many as `lost_unsynced` says; what
+was not yet appended dies with the process, at most what the socket held and one batch.
+SLUICE_CHAOS_KILLS is how often (20), SLUICE_CHAOS_SEED chooses the moments again.
+"""
+import os
+import random
+import time
+
+import pytest
+
+from lives import BATCH_FLOWS, SYNC_WINDOW_S, assert_none_missing
+from oracle import RATE, ranges
+
+KILLS = int(os.environ.get("SLUICE_CHAOS_KILLS", "20"))
+MESSAGE_OCTETS, MESSAGE_FLOWS = 1464, 30
+
+
+class Kill:
+    """When, what waited in the kernel, when the next life was there, and what that one found lost, by sink."""
+
+    def __init__(self, w, is_quiet):
+        before = {s: w.lives.lost_unsynced(s) for s in w.lives.delivered()} if w.lives.life == 1 else w.kills[-1].lost_all
+        self.is_quiet = is_quiet
+        self.at, self.queue = w.lives.kill()
+        time.sleep(random.uniform(0, 0.1))
+        w.lives.start()
+        self.ready = time.monotonic()
+        self.lost_all = {s: w.lives.lost_unsynced(s) for s in w.lives.delivered()}
+        self.lost = {s: n - before[s] for s, n in self.lost_all.items()}
+
+    def in_flight(self):
+        """How many flows the process may have taken along that it had not appended."""
+        return 0 if self.is_quiet else self.queue // MESSAGE_OCTETS * MESSAGE_FLOWS + BATCH_FLOWS + RATE // 100
+
+
+def kill_once(w):
+    is_quiet = random.random() < 0.4
+    w.exporter.resume()
+    time.sleep(random.uniform(0.1, 0.8))
+    if is_quiet:
+        w.exporter.pause()
+        w.lives.queue_empty()
+        time.sleep(0.02)
+    w.kills.append(Kill(w, is_quiet))
+
+
+def judge(w, sink, v):
+    """Each kill's own loss, and that there is no other."""
+    explained, since = set(), w.began
+    for k in w.kills:
+        alive = w.exporter.numbers(since, k.at)
+        missing, lost = v.missing & alive, k.lost[sink]
+        late = w.exporter.numbers(k.at - SYNC_WINDOW_S, k.at)
+        assert missing <= late, f"kill at {k.at}: durable ones are missing: {ranges(missing - late)}"
+        assert len(missing) <= lost + k.in_flight(), f"{len(missing)} missing, {lost} counted, {k.in_flight()} in flight"
+        # A file waits for the log: what it delivered was durable.  Kafka's broker has what it has.
+        if sink == "files":
+            assert len(missing) >= lost, f"{lost} counted as lost, but only {len(missing)} are missing"
+        explained |= missing | w.exporter.numbers(k.at, k.ready)
+        since = k.ready
+    assert_none_missing(v, explained)
+
+
+@pytest.mark.parametrize("sink", ["files", "bus"])
+def test_kill_at_random_moments(world, sink):
+    w = world(with_kafka=sink == "bus", files=sink == "files")
+    w.kills = []
+    w.lives.start()
+    w.began = time.monotonic()
+    for _ in range(KILLS):
+        kill_once(w)
+    w.exporter.send_for(1)
+    w.lives.is_well()
+    w.lives.drain()
+    print(f"{KILLS} kills, {w.exporter.rate_was():.0f} flows/s, lost_unsynced {w.kills[-1].lost_all}")
+    assert w.exporter.rate_was() > RATE * 0.95
+    w.lives.stop()
+    v = w.verdicts()[sink]
+    judge(w, sink, v)
+    if sink == "files":
+        assert not v.doubles, f"delivered twice: {ranges(v.doubles)}"
+
+
+@pytest.mark.parametrize("sink", ["files", "bus"])
+def test_terminate_under_load(world, sink):
+    """SIGTERM: what was sent before it is delivered, in this life or in the next one."""
+    w = world(with_kafka=sink == "bus", files=sink == "files")
+    w.lives.start()
+    away = set()
+    for _ in range(3):
+        w.exporter.resume()
+        time.sleep(random.uniform(0.5, 1.5))
+        at = w.lives.stop()
+        w.lives.start()
+        away |= w.exporter.numbers(at, time.monotonic())
+    w.exporter.send_for(0.5)
+    w.lives.drain()
+    assert w.lives.lost_unsynced(sink) == 0 and w.lives.dropped + w.lives.drops() == 0
+    w.lives.is_well()
+    w.lives.stop()
+    v = w.verdicts()[sink]
+    assert_none_missing(v, away)
+    assert not v.doubles
