@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One service over many lives: the same folder, state, port and sinks; and what its accounts say."""
+import contextlib
 import os
 import random
 import signal
@@ -127,17 +128,13 @@ class Lives:
         assert self.service.ctl("status")["kernel_drops"] == 0
 
 
-def signal_broker(broker, number):
-    broker.process.send_signal(number)
-
-
 class World:
     """What most tests begin with: an exporter, one service with a file sink, and with a Kafka sink if wanted."""
 
-    def __init__(self, stack, folder, with_kafka=False, brokers=1, rate=20000, sink=None, kafka=None, files=True, **lives):
+    def __init__(self, stack, folder, with_kafka=False, rate=20000, sink=None, kafka=None, files=True, **lives):
         self.folder, self.stack = folder, stack
         self.broker = self.reader = None
-        sinks = [files_sink(folder, codec="null", rotate_s=1, **(sink or {}))[1:-1]] if files else []
+        sinks = [files_sink(folder, **{"codec": "null", "rotate_s": 1, **(sink or {})})[1:-1]] if files else []
         if with_kafka:
             self.broker = MockBroker("flows:64")
             stack.callback(self.broker.close)
@@ -184,4 +181,20 @@ def assert_none_missing(v, but=frozenset()):
     assert not missing, f"{len(missing)} missing: {ranges(missing)}"
 
 
-FREEZE, THAW = signal.SIGSTOP, signal.SIGCONT
+@contextlib.contextmanager
+def frozen(broker):
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def away(broker):
+    """Its ports are closed and its connections gone; what it has it keeps."""
+    broker.say("down 0")
+    try:
+        yield
+    finally:
+        broker.say("up 0")

@@ -7,13 +7,14 @@ only what was sent within the sync window before a kill may be missing, and by s
 was not yet appended dies with the process, at most what the socket held and one batch.
 SLUICE_CHAOS_KILLS is how often (20), SLUICE_CHAOS_SEED chooses the moments again.
 """
+import contextlib
 import os
 import random
 import time
 
 import pytest
 
-from lives import BATCH_FLOWS, SYNC_WINDOW_S, assert_none_missing
+from lives import BATCH_FLOWS, SYNC_WINDOW_S, assert_none_missing, away
 from oracle import RATE, ranges
 
 KILLS = int(os.environ.get("SLUICE_CHAOS_KILLS", "20"))
@@ -91,18 +92,39 @@ def test_terminate_under_load(world, sink):
     """SIGTERM: what was sent before it is delivered, in this life or in the next one."""
     w = world(with_kafka=sink == "bus", files=sink == "files")
     w.lives.start()
-    away = set()
+    between = set()
     for _ in range(3):
         w.exporter.resume()
         time.sleep(random.uniform(0.5, 1.5))
         at = w.lives.stop()
         w.lives.start()
-        away |= w.exporter.numbers(at, time.monotonic())
+        between |= w.exporter.numbers(at, time.monotonic())
     w.exporter.send_for(0.5)
     w.lives.drain()
     assert w.lives.lost_unsynced(sink) == 0 and w.lives.dropped + w.lives.drops() == 0
     w.lives.is_well()
     w.lives.stop()
     v = w.verdicts()[sink]
-    assert_none_missing(v, away)
+    assert_none_missing(v, between)
+    assert not v.doubles
+
+
+@pytest.mark.parametrize("sink", ["files", "bus"])
+def test_durable_is_for_ever(world, sink):
+    """What no sink had made safe, but the log had: a kill takes nothing of it, however often."""
+    w = world(with_kafka=sink == "bus", files=sink == "files", sink={"rotate_s": 3600})
+    w.lives.start()
+    with away(w.broker) if w.broker is not None else contextlib.nullcontext():
+        for _ in range(3):
+            w.exporter.send_for(0.7)
+            w.lives.idle()
+            time.sleep(2 * SYNC_WINDOW_S)
+            w.lives.kill()
+            w.lives.start()
+        assert w.lives.lost_unsynced(sink) == 0
+        assert w.lives.sink_lines()[sink]["right"]["pending"] == w.exporter.flows
+    w.lives.drain()
+    w.lives.stop()
+    v = w.verdicts()[sink]
+    assert_none_missing(v)
     assert not v.doubles
