@@ -87,7 +87,8 @@ def test_batch_is_rejected(world, code):
 
 @pytest.mark.parametrize("policy", ["block", "evict_oldest"])
 def test_broker_away_longer_than_the_log_holds(world, policy):
-    w = world(with_kafka=True, options={"log.max_bytes": '"32M"', "log.policy": f'"{policy}"'})
+    # What the producer has in its hands is not the log's to evict.
+    w = world(with_kafka=True, kafka={"max_in_flight": 5000}, options={"log.max_bytes": '"32M"', "log.policy": f'"{policy}"'})
     w.lives.start()
     w.exporter.send_for(0.5)
     with away(w.broker):
