@@ -3,7 +3,9 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
+import subprocess
 import time
 
 from oracle import Exporter, ranges, topic_as_files, verdict
@@ -13,6 +15,7 @@ from service import Collecting, MockBroker, Sluiced, files_sink, wait_for
 SYNC = os.environ.get("SLUICE_CHAOS_SYNC", "group")
 SEED = int(os.environ.get("SLUICE_CHAOS_SEED", str(int(time.time()))))
 RECOVERY_S = 30
+MODEST = 5000  # flows a second where an outage takes long: each flow has to be read again, 60 us each
 # A frame is sealed after 100 ms and synced 100 ms later at most; the rest is for the disk and a busy machine.
 SYNC_WINDOW_S = 0.5
 BATCH_FLOWS = 64 * 30  # what a worker holds between a socket and the log: collector.batch messages of v5
@@ -119,7 +122,7 @@ class Lives:
         began = time.monotonic()
         at = self.delivered()
         exporter.resume()
-        done = wait_for(lambda: all(v > at[k] + 1000 for k, v in self.delivered().items()), seconds, 0.1)
+        done = wait_for(lambda: all(v > at[k] + 500 for k, v in self.delivered().items()), seconds, 0.1)
         exporter.pause()
         assert done, f"no new records for {seconds} s: {at} {self.delivered()}\n{self.service.log()}"
         return time.monotonic() - began
@@ -129,10 +132,60 @@ class Lives:
         assert self.service.ctl("status")["kernel_drops"] == 0
 
 
+class Disk:
+    """A small file system in a mount namespace that a sleeping process keeps; the service runs in there."""
+
+    def __init__(self, mountpoint, options):
+        os.makedirs(mountpoint, exist_ok=True)
+        self.mountpoint = mountpoint
+        script = 'mount -t tmpfs -o "$1" chaos "$2" && echo ok && exec sleep 3600'
+        self.holder = subprocess.Popen(["unshare", "-m", "sh", "-c", script, "sh", options, mountpoint],
+                                       stdout=subprocess.PIPE, text=True)
+        if self.holder.stdout.readline() != "ok\n":
+            self.close()
+            raise AssertionError("no mount namespace or no mount in it: the chaos tier needs root")
+
+    def within(self):
+        return ["nsenter", "-m", "-t", str(self.holder.pid)]
+
+    def path(self, name):
+        """As it is seen from here."""
+        return f"/proc/{self.holder.pid}/root{self.mountpoint}/{name}"
+
+    def fill(self):
+        """To the last octet."""
+        block = bytes(1 << 16)
+        fd = os.open(self.path("filler"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for size in (len(block), 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    os.write(fd, block[:size])
+        os.close(fd)
+
+    def use_inodes(self):
+        os.makedirs(self.path("many"), exist_ok=True)
+        with contextlib.suppress(OSError):
+            for i in range(100000):
+                with open(self.path(f"many/{i}"), "w", encoding="ascii"):
+                    pass
+
+    def free(self):
+        shutil.rmtree(self.path("many"), ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path("filler"))
+
+    def remount(self, mode):
+        subprocess.run([*self.within(), "mount", "-o", f"remount,{mode}", self.mountpoint], check=True)
+
+    def close(self):
+        self.holder.kill()
+        self.holder.wait()
+
+
 class World:
     """What most tests begin with: an exporter, one service with a file sink, and with a Kafka sink if wanted."""
 
-    def __init__(self, stack, folder, with_kafka=False, rate=20000, sink=None, kafka=None, files=True, **lives):
+    def __init__(self, stack, folder, with_kafka=False, rate=MODEST, exporters=4, sink=None, kafka=None, files=True, **lives):
         self.folder, self.stack = folder, stack
         self.broker = self.reader = None
         sinks = [files_sink(folder, **{"codec": "null", "rotate_s": 1, **(sink or {})})[1:-1]] if files else []
@@ -145,7 +198,7 @@ class World:
         self.has_files = files
         self.lives = Lives(folder, f"({', '.join(sinks)})", **lives)
         stack.callback(self.lives.close)
-        self.exporter = Exporter(folder, self.lives.port, rate)
+        self.exporter = Exporter(folder, self.lives.port, rate, exporters)
         stack.callback(self.exporter.close)
         self.values = None
         print(f"seed {SEED}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An exporter that knows when it sent which flow, and a verdict over everything that was delivered.
 
-Exporter sends flows of sluicegen at 20 000 a second for as long as it is asked to, over all lives of a service, and
-keeps the moment of each message.  So a test can tell what was sent while no socket was there from what was lost.
+Exporter sends flows of sluicegen at a steady rate for as long as it is asked to, over all lives of a service, and keeps
+the moment of each message.  So a test can tell what was sent while no socket was there from what was lost.
 verdict() compares all that came out with what flow number n must look like (test/gen/expect.py).
 
 NetFlow v5: it needs no template, so that a restarted service reads the first message that it gets.
@@ -63,7 +63,7 @@ def read_capture(path, base):
 class Exporter:
     """Sends from a thread of its own between resume() and pause(); close() ends it."""
 
-    def __init__(self, folder, port, rate=RATE, exporters=EXPORTERS, seed=1):
+    def __init__(self, folder, port, rate, exporters=EXPORTERS, seed=1):
         self.folder, self.port, self.rate, self.exporters, self.seed = folder, port, rate, exporters, seed
         self.time = int(time.time())
         self.base = expect.ipv4_number(BASE)

@@ -69,7 +69,7 @@ def judge(w, sink, v):
 
 @pytest.mark.parametrize("sink", ["files", "bus"])
 def test_kill_at_random_moments(world, sink):
-    w = world(with_kafka=sink == "bus", files=sink == "files")
+    w = world(rate=RATE, with_kafka=sink == "bus", files=sink == "files")
     w.kills = []
     w.lives.start()
     w.began = time.monotonic()
@@ -90,7 +90,7 @@ def test_kill_at_random_moments(world, sink):
 @pytest.mark.parametrize("sink", ["files", "bus"])
 def test_terminate_under_load(world, sink):
     """SIGTERM: what was sent before it is delivered, in this life or in the next one."""
-    w = world(with_kafka=sink == "bus", files=sink == "files")
+    w = world(rate=RATE, with_kafka=sink == "bus", files=sink == "files")
     w.lives.start()
     between = set()
     for _ in range(3):
@@ -112,7 +112,7 @@ def test_terminate_under_load(world, sink):
 @pytest.mark.parametrize("sink", ["files", "bus"])
 def test_durable_is_for_ever(world, sink):
     """What no sink had made safe, but the log had: a kill takes nothing of it, however often."""
-    w = world(with_kafka=sink == "bus", files=sink == "files", sink={"rotate_s": 3600})
+    w = world(rate=RATE, with_kafka=sink == "bus", files=sink == "files", sink={"rotate_s": 3600})
     w.lives.start()
     with away(w.broker) if w.broker is not None else contextlib.nullcontext():
         for _ in range(3):
