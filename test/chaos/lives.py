@@ -89,13 +89,23 @@ class Lives:
         return self.service.counter("flows_dropped")
 
     def sink_lines(self):
-        return {k.removeprefix("sink "): v for k, v in self.service.ledger().items() if k.startswith("sink ")}
+        return {k.removeprefix("sink "): v for k, v in self.ledger().items() if k.startswith("sink ")}
+
+    def ledger(self, seconds=5):
+        """Running, the sides may differ by what is in flight; they come together."""
+        wait_for(lambda: not any(line["difference"] for line in self.service.ctl("ledger")["lines"]), seconds)
+        return self.service.ledger()
 
     def sink_losses(self, sink):
         right = self.sink_lines()[sink]["right"]
         return sum(right.get(k, 0) for k in SINK_LOSSES)
 
+    def lost_at_start(self):
+        """Records that this life found lost when it opened the log."""
+        return self.service.counter("log_lost_unsynced")
+
     def lost_unsynced(self, sink):
+        """Of all lives."""
         return self.sink_lines()[sink]["right"]["lost_unsynced"]
 
     def delivered(self):
