@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from oracle import Exporter, ranges, topic_as_files, verdict
-from service import Collecting, MockBroker, Sluiced, files_sink, wait_for
+from service import ROOT, Collecting, MockBroker, Sluiced, files_sink, wait_for
 
 # What the log promises: `group`, but another mode can be asked for to see what the tests say of it.
 SYNC = os.environ.get("SLUICE_CHAOS_SYNC", "group")
@@ -100,10 +100,6 @@ class Lives:
         right = self.sink_lines()[sink]["right"]
         return sum(right.get(k, 0) for k in SINK_LOSSES)
 
-    def lost_at_start(self):
-        """Records that this life found lost when it opened the log."""
-        return self.service.counter("log_lost_unsynced")
-
     def lost_unsynced(self, sink):
         """Of all lives."""
         return self.sink_lines()[sink]["right"]["lost_unsynced"]
@@ -156,7 +152,7 @@ class Disk:
             raise AssertionError("no mount namespace or no mount in it: the chaos tier needs root")
 
     def within(self):
-        return ["nsenter", "-m", "-t", str(self.holder.pid)]
+        return ["nsenter", "-m", "-t", str(self.holder.pid), "env", f"--chdir={ROOT}"]
 
     def path(self, name):
         """As it is seen from here."""
