@@ -18,6 +18,7 @@ RECOVERY_S = 30
 MODEST = 5000  # flows a second where an outage takes long: each flow has to be read again, 60 us each
 # A frame is sealed after 100 ms and synced 100 ms later at most; the rest is for the disk and a busy machine.
 SYNC_WINDOW_S = 0.5
+CURSOR_S = 2.5  # cursors are written once a second
 BATCH_FLOWS = 64 * 30  # what a worker holds between a socket and the log: collector.batch messages of v5
 # Sinks' terms of the ledger that say that a record will never come.
 SINK_LOSSES = ("dead_letter", "evicted", "corrupt", "lost_unsynced", "abandoned")
@@ -179,9 +180,6 @@ class Disk:
         shutil.rmtree(self.path("many"), ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path("filler"))
-
-    def remount(self, mode):
-        subprocess.run([*self.within(), "mount", "-o", f"remount,{mode}", self.mountpoint], check=True)
 
     def close(self):
         self.holder.kill()
