@@ -223,7 +223,7 @@ def topic_as_files(values, folder):
 
 def ranges(numbers):
     """For messages of failed tests: 1-5 9 12-13 ..."""
-    out, numbers = [], sorted(numbers)
+    out, numbers = [], sorted(set(numbers))
     for n in numbers:
         if out and out[-1][1] == n - 1:
             out[-1][1] = n
