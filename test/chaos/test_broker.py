@@ -89,11 +89,12 @@ def test_batch_is_rejected(world, code):
 @pytest.mark.parametrize("policy", ["block", "evict_oldest"])
 def test_broker_away_longer_than_the_log_holds(world, policy):
     # What the producer has in its hands is not the log's to evict.
-    w = world(with_kafka=True, kafka={"max_in_flight": 2000}, options={"log.max_bytes": '"8M"', "log.policy": f'"{policy}"'})
+    w = world(with_kafka=True, kafka={"max_in_flight": 2000},
+              options={"log.max_bytes": '"8M"', "log.memory_bytes": '"4M"', "log.policy": f'"{policy}"'})
     w.lives.start()
     w.exporter.send_for(0.5)
     with away(w.broker):
-        w.exporter.send_for(6)
+        w.exporter.send_for(7)
         w.lives.idle()
     w.lives.flows_again(w.exporter)
     w.lives.is_well()
