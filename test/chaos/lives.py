@@ -27,7 +27,7 @@ SINK_LOSSES = ("dead_letter", "evicted", "corrupt", "lost_unsynced", "abandoned"
 def free_port():
     """Below the ports that the kernel gives away by itself: nobody else takes it between two lives."""
     taken = {int(line.split()[1].split(":")[1], 16) for line in open("/proc/net/udp", encoding="ascii").readlines()[1:]}
-    return random.choice([p for p in range(20000, 30000) if p not in taken])
+    return random.SystemRandom().choice([p for p in range(20000, 30000) if p not in taken])
 
 
 def socket_queues(port):
