@@ -56,6 +56,7 @@ class Lives:
         self.port = free_port()
         self.service = None
         self.dropped = 0  # of earlier lives
+        self.delivered_in_all = {}  # by sink, when it was last drained
         self.life = 0
 
     def start(self, workers=1, within=(), **options):
@@ -122,6 +123,7 @@ class Lives:
         self.service.drain()
         lines = self.sink_lines()
         assert all(line["right"]["pending"] == 0 for line in lines.values()), lines
+        self.delivered_in_all = {name: line["right"]["delivered"] for name, line in lines.items()}
         return lines
 
     def flows_again(self, exporter, seconds=RECOVERY_S):
@@ -218,6 +220,8 @@ class World:
         if self.has_files:
             out["files"] = verdict(run, sent, self.lives.flows_dir)
         if self.reader is not None:
+            # A consumer takes its time to come back to a broker that was away.
+            wait_for(lambda: self.reader.count >= self.lives.delivered_in_all.get("bus", 0), 30)
             wait_until_still(lambda: self.reader.count)
             self.reader_stop()
             assert self.values, "nothing came to the topic"

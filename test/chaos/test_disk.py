@@ -102,8 +102,8 @@ def test_log_fails_for_long(faulty):
 
 @pytest.mark.parametrize("error", [EIO, 0], ids=["fails", "short"])
 def test_one_call_in_a_few(faulty, error):
-    """Each third write fails or is done by half."""
-    w = faulty()
+    """One write now and then fails or is done by half; after a failure it takes a second to the next try."""
+    w = faulty(**{"log.memory_bytes": '"32M"', "log.max_bytes": '"64M"'})
     for first in range(1, 20, 3):
         with w.fault.during(WRITE, "/state/log/", error=error, short=error == 0, first=first, count=1):
             w.exporter.send_for(0.4)
