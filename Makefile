@@ -95,6 +95,12 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/test/system/%.o $(BUILD)/libsluice.a
 	$(call say,LD,$@)
 	$(Q)$(LINK)
 
+# Put before a program by LD_PRELOAD, so never with a sanitizer of its own.
+$(BUILD)/fault.so: test/chaos/fault.c
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -g -O2 $(WARNINGS) -fPIC -shared -o $@ $< -ldl
+
 # The test stands between the sink and the disk, and says what a log on disk would.
 $(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat2,--wrap=unlinkat \
 	-Wl,--wrap=clock_mono_ms,--wrap=nanosleep,--wrap=log_hub_is_durable,--wrap=log_reader_sync \
@@ -109,7 +115,7 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libsluice.a
 	@mkdir -p $(@D)
 	$(Q)$(LINK)
 
-tests: $(TESTS) $(HELPERS)
+tests: $(TESTS) $(HELPERS) $(BUILD)/fault.so
 
 test: all tests  ## unit and golden tests: under 10 s, no network, no root
 	@scripts/unit $(BUILD) $(TESTS)

@@ -16,10 +16,10 @@ import subprocess
 import threading
 import time
 
-import confluent_kafka
 import pytest
 
 from conftest import (BUILD, ROOT, MockBroker, Registry, Sluiced, check, files_sink, read_flows, sluicegen, wait_for)
+from service import Collecting, container_of, kafka_sink
 
 DEMO = os.path.join(ROOT, "test/corpus/demo.pcap")
 
@@ -119,71 +119,6 @@ def test_every_field(start, folder, protocol, template):
     s.stop()
     code, said = check(run, "--files", f"{folder}/flows")
     assert code == 0, said
-
-
-def kafka_sink(broker, registry, topic="flows"):
-    return (f'{{ name = "bus"; type = "kafka"; topic = "{topic}"; brokers = "{broker.bootstrap}"; '
-            f'registry: {{ url = "{registry.url}"; }}; }}')
-
-
-class Collecting(threading.Thread):
-    """Reads a topic while it fills: the mock keeps only a few MiB."""
-
-    def __init__(self, bootstrap, topic, folder):
-        super().__init__(daemon=True)
-        self.path = os.path.join(folder, "topic.bin")
-        self.count, self.stopping, self.keys = 0, False, set()
-        self.consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "t", "enable.auto.commit": False,
-                                                  "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20, "log_level": 0})
-        partitions = wait_for(lambda: list(self.consumer.list_topics(topic, timeout=5).topics[topic].partitions))
-        self.consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in partitions])
-        self.start()
-
-    def run(self):
-        with open(self.path, "wb") as f:
-            while not self.stopping:
-                for m in self.consumer.consume(1000, timeout=0.2):
-                    if m.error() is None:
-                        value = m.value()
-                        f.write(len(value).to_bytes(4, "big") + value)
-                        self.keys.add(m.key())
-                        self.count += 1
-
-    def stop(self):
-        self.stopping = True
-        self.join()
-        self.consumer.close()
-        with open(self.path, "rb") as f:
-            data = f.read()
-        at, values = 0, []
-        while at < len(data):
-            n = int.from_bytes(data[at:at + 4], "big")
-            values.append(data[at + 4:at + 4 + n])
-            at += 4 + n
-        return values
-
-
-def container_of(values, schema, path):
-    """The topic's values as a container, for the checker: the same octets, another envelope."""
-    ids = {v[1:5] for v in values}
-    assert all(v[0] == 0 for v in values) and len(ids) == 1
-    head = b"Obj\x01" + b"\x04" + b"\x16avro.schema" + varint(len(schema)) + schema + b"\x14avro.codec\x08null" + b"\0" + b"s" * 16
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as f:
-        f.write(head)
-        for i in range(0, len(values), 1000):
-            block = b"".join(v[5:] for v in values[i:i + 1000])
-            f.write(varint(len(values[i:i + 1000])) + varint(len(block)) + block + b"s" * 16)
-
-
-def varint(v):
-    v = v << 1
-    out = bytearray()
-    while v > 127:
-        out.append(v & 127 | 128)
-        v >>= 7
-    out.append(v)
-    return bytes(out)
 
 
 @pytest.mark.parametrize("freeze_s", [0, 20], ids=["steady", "broker frozen for 20 s"])
