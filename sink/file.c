@@ -311,9 +311,9 @@ static enum err begin_rotation(struct file *f)
 	TRY(file_writer_finish(&f->writer));
 	TRY(file_rotate_begin(&f->rotate, &f->dir));
 	for (size_t i = 0; i < f->env.reader_count; i++) {
-		const struct log_reader *r = f->env.readers[i];
+		struct log_reader *r = f->env.readers[i];
 		const struct part *part = &f->parts[i];
-		const struct file_manifest_log log = {
+		struct file_manifest_log log = {
 			.worker = log_worker(log_reader_log(r)),
 			.first = log_reader_done_lsn(r),
 			.end = part->end,
@@ -323,8 +323,10 @@ static enum err begin_rotation(struct file *f)
 			.not_routed = part->not_routed,
 		};
 
-		if (log.end > log.first)
-			TRY(file_rotate_add_log(&f->rotate, &log));
+		if (log.end <= log.first)
+			continue;
+		log_reader_gaps(r, log.end, log.lost);
+		TRY(file_rotate_add_log(&f->rotate, &log));
 	}
 	return file_rotate_add_file(&f->rotate, &f->writer.out, f->records);
 }

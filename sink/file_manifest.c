@@ -11,7 +11,7 @@
 #define MAGIC 0x534c4d46u /* "SLMF" */
 #define FLAG_DURABLE 1u
 #define HEAD_BYTES (16 + LOG_ID_BYTES)
-#define LOG_BYTES 52
+#define LOG_BYTES (52 + 8 * LOG_LOSS_COUNT)
 #define FILE_BYTES 20 /* and its names */
 #define CRC_BYTES 4
 
@@ -81,6 +81,8 @@ static void put_log(struct wr *w, const struct file_manifest_log *log)
 	wr_u64(w, log->octets);
 	wr_u64(w, log->corrupt);
 	wr_u64(w, log->not_routed);
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++)
+		wr_u64(w, log->lost[k]);
 }
 
 static void put_file(struct wr *w, const struct file_manifest_file *file)
@@ -124,16 +126,31 @@ enum err file_manifest_encode(const struct file_manifest *m, uint8_t **out, size
 	return ERR_OK;
 }
 
+static bool take(uint64_t *left, uint64_t n)
+{
+	bool is_there = n <= *left;
+
+	*left -= is_there ? n : 0;
+	return is_there;
+}
+
 /* No worker twice, no range that ends before it begins, no more records than it has. */
 static bool is_log_sound(const struct file_manifest *m, const struct file_manifest_log *log)
 {
+	uint64_t left = log->end - log->first;
+
 	for (size_t i = 0; i < m->log_count; i++) {
 		if (m->logs[i].worker == log->worker)
 			return false;
 	}
-	return log->first <= log->end && log->delivered <= log->end - log->first &&
-	       log->corrupt <= log->end - log->first - log->delivered &&
-	       log->not_routed <= log->end - log->first - log->delivered - log->corrupt;
+	if (log->first > log->end || !take(&left, log->delivered) || !take(&left, log->corrupt) ||
+	    !take(&left, log->not_routed))
+		return false;
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++) {
+		if (!take(&left, log->lost[k]))
+			return false;
+	}
+	return true;
 }
 
 static enum err get_log(struct rd *r, struct file_manifest *m, struct why *why)
@@ -147,6 +164,8 @@ static enum err get_log(struct rd *r, struct file_manifest *m, struct why *why)
 	log.octets = rd_u64(r);
 	log.corrupt = rd_u64(r);
 	log.not_routed = rd_u64(r);
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++)
+		log.lost[k] = rd_u64(r);
 	if (r->is_short || !is_log_sound(m, &log))
 		return why_set(why, ERR_FORMAT, "the range of a log is wrong");
 	return file_manifest_add_log(m, &log);

@@ -9,7 +9,8 @@
  *	file_manifest_fini(&m)
  *
  *	| "SLMF" | version 16 | flags 16 | logs 32 | files 32 | the log's id, 16 octets |
- *	| worker 32 | first 64 | end 64 | delivered 64 | octets 64 | corrupt 64 | not routed 64 |	each log
+ *	| worker 32 | first 64 | end 64 | delivered 64 | octets 64 | corrupt 64 |
+ *	  not routed 64 | lost 64, for each reason |	each log
  *	| octets 64 | records 64 | tmp bytes 16 | name bytes 16 | tmp | name |	each file
  *	| CRC32C of all before |	in every version, so that a torn one is no newer one
  *
@@ -43,6 +44,7 @@ struct file_manifest_log {
 	uint64_t octets; /* of those, as encoded */
 	uint64_t corrupt;
 	uint64_t not_routed; /* for other sinks */
+	uint64_t lost[LOG_LOSS_COUNT];
 };
 
 struct file_manifest_file {

@@ -119,16 +119,24 @@ static enum err load(struct file_kept *k, const struct file_dir *d, struct why *
 
 /* How much of a log's range the cursor does not know of.  Where it stands in the middle, or below the
  * range, its last place was lost: what lies below `first` had been done when the manifest was written. */
-static void count_log(const struct file_manifest_log *log, uint64_t done, struct file_found *found)
+static void count_log(const struct file_manifest_log *log, uint64_t done, struct file_found *found,
+		      uint64_t lost[LOG_LOSS_COUNT])
 {
 	uint64_t left = log->end - (done > log->first ? done : log->first);
 	uint64_t delivered = log->delivered < left ? log->delivered : left;
 	uint64_t corrupt = log->corrupt < left - delivered ? log->corrupt : left - delivered;
+	uint64_t not_routed;
 
 	found->delivered += delivered;
 	found->corrupt += corrupt;
 	left -= delivered + corrupt;
-	found->not_routed += log->not_routed < left ? log->not_routed : left;
+	not_routed = log->not_routed < left ? log->not_routed : left;
+	found->not_routed += not_routed;
+	left -= not_routed;
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++) {
+		lost[k] = log->lost[k] < left ? log->lost[k] : left;
+		left -= lost[k];
+	}
 	if (log->delivered > 0)
 		found->octets += (uint64_t)((double)log->octets * (double)delivered /
 					    (double)log->delivered);
@@ -142,6 +150,7 @@ static bool settle_log(struct file_rotate *r, struct file_manifest_log *log, boo
 {
 	size_t index;
 	struct log_reader *reader = file_rotate_reader(r, log->worker, &index);
+	uint64_t lost[LOG_LOSS_COUNT];
 	uint64_t done;
 
 	if (reader == NULL)
@@ -150,8 +159,8 @@ static bool settle_log(struct file_rotate *r, struct file_manifest_log *log, boo
 	if (log->end <= done)
 		return true;
 	if (is_early) {
-		count_log(log, done, found);
-		log_reader_committed(reader, log->end);
+		count_log(log, done, found, lost);
+		log_reader_committed(reader, log->end, lost);
 	} else if (log_end_lsn(log_reader_log(reader)) < log->end) {
 		log->end = log->first; /* not of this log, which gave no such number yet */
 	} else if (r->skips[index] < log->end) {

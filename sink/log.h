@@ -230,9 +230,12 @@ uint64_t log_reader_lost(const struct log_reader *r, enum log_loss why);
 enum err log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms);
 /* What is done and will still be known after a crash: where this sink would go on.  Any thread. */
 uint64_t log_reader_stored_lsn(const struct log_reader *r);
-/* Before the first append of this life: the sink knows that records below `lsn` were delivered in an
- * earlier one.  The log never gives such a number again, and the reader goes on there. */
-void log_reader_committed(struct log_reader *r, uint64_t lsn);
+/* Before the first append of this life: the sink knows that it was done with all records below `lsn` in an
+ * earlier one, but for those that were `lost` to it then.  The log never gives such a number again, and the
+ * reader goes on there. */
+void log_reader_committed(struct log_reader *r, uint64_t lsn, const uint64_t lost[LOG_LOSS_COUNT]);
+/* Of the records from what is done to `end`, those that are lost to this reader. */
+void log_reader_gaps(struct log_reader *r, uint64_t end, uint64_t lost[LOG_LOSS_COUNT]);
 const struct log *log_reader_log(const struct log_reader *r);
 unsigned log_worker(const struct log *log);
 

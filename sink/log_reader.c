@@ -448,7 +448,35 @@ uint64_t log_reader_stored_lsn(const struct log_reader *r)
 	return r->log->disk == NULL || r->cursor == NULL ? get(&r->done_lsn) : get(&r->stored_lsn);
 }
 
-void log_reader_committed(struct log_reader *r, uint64_t lsn)
+void log_reader_gaps(struct log_reader *r, uint64_t end, uint64_t lost[LOG_LOSS_COUNT])
+{
+	memset(lost, 0, LOG_LOSS_COUNT * sizeof(lost[0]));
+	(void)pthread_mutex_lock(&r->log->lock);
+	for (size_t i = 0; i < r->gap_count; i++) {
+		const struct log_gap *g = &r->gaps[i];
+		uint64_t to = g->end < end ? g->end : end;
+
+		if (to > g->first)
+			lost[g->why] += to - g->first;
+	}
+	(void)pthread_mutex_unlock(&r->log->lock);
+}
+
+/* What seemed lost below `lsn` was not, but for what is known to be. */
+static void recount(struct log_reader *r, uint64_t lsn, const uint64_t lost[LOG_LOSS_COUNT])
+{
+	for (size_t i = 0; i < r->gap_count; i++) {
+		const struct log_gap *g = &r->gaps[i];
+		uint64_t to = g->end < lsn ? g->end : lsn;
+
+		if (to > g->first)
+			set(&r->lost[g->why], get(&r->lost[g->why]) - (to - g->first));
+	}
+	for (size_t k = 0; k < LOG_LOSS_COUNT; k++)
+		set(&r->lost[k], get(&r->lost[k]) + lost[k]);
+}
+
+void log_reader_committed(struct log_reader *r, uint64_t lsn, const uint64_t lost[LOG_LOSS_COUNT])
 {
 	struct log *log = r->log;
 
@@ -464,6 +492,7 @@ void log_reader_committed(struct log_reader *r, uint64_t lsn)
 			set(&log->durable_lsn, lsn);
 		}
 	}
+	recount(r, lsn, lost);
 	move_done(r, lsn);
 	if (get(&r->next_lsn) < get(&r->done_lsn))
 		set(&r->next_lsn, get(&r->done_lsn));

@@ -94,8 +94,8 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
 bool __wrap_log_hub_is_durable(const struct log_hub *hub);
 enum err __wrap_log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms);
 uint64_t __wrap_log_reader_stored_lsn(const struct log_reader *r);
-void __real_log_reader_committed(struct log_reader *r, uint64_t lsn);
-void __wrap_log_reader_committed(struct log_reader *r, uint64_t lsn);
+void __real_log_reader_committed(struct log_reader *r, uint64_t lsn, const uint64_t *lost);
+void __wrap_log_reader_committed(struct log_reader *r, uint64_t lsn, const uint64_t *lost);
 
 /* Time goes on when the sink sleeps, and not by what else this machine does. */
 int64_t __wrap_clock_mono_ms(void)
@@ -292,7 +292,7 @@ uint64_t __wrap_log_reader_stored_lsn(const struct log_reader *r)
 	return disk->is_durable ? disk->stored[k] : log_reader_done_lsn(r);
 }
 
-void __wrap_log_reader_committed(struct log_reader *r, uint64_t lsn)
+void __wrap_log_reader_committed(struct log_reader *r, uint64_t lsn, const uint64_t *lost)
 {
 	unsigned k = log_worker(log_reader_log(r));
 
@@ -300,7 +300,7 @@ void __wrap_log_reader_committed(struct log_reader *r, uint64_t lsn)
 	assert_true(lsn <= disk->durable[k]);
 	if (disk->committed[k] < lsn)
 		disk->committed[k] = lsn;
-	__real_log_reader_committed(r, lsn);
+	__real_log_reader_committed(r, lsn, lost);
 }
 
 /* A place of its own for each case, and a log in which nothing is durable. */
@@ -331,6 +331,7 @@ static void make_flows(void)
 
 static enum err life_open(struct why *why)
 {
+	static const uint64_t none[LOG_LOSS_COUNT];
 	char path[128];
 	static struct file_options options;
 
@@ -348,7 +349,7 @@ static enum err life_open(struct why *why)
 		assert_int_equal(
 			log_reader_open(fix.logs[k], "test", LOG_FROM_OLDEST, why, &readers[k]),
 			ERR_OK);
-		__real_log_reader_committed(readers[k], disk->stored[k]);
+		__real_log_reader_committed(readers[k], disk->stored[k], none);
 	}
 	(void)snprintf(path, sizeof(path),
 		       "path = \"%s\"; format = \"json\"; codec = \"none\"; block_bytes = \"4K\";",
