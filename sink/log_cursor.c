@@ -274,7 +274,7 @@ static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, stru
 
 enum err log_cursors_load(struct log_hub *hub, struct why *why)
 {
-	int dir_fd = log_dir_make(hub->dir_fd, CURSORS_DIR);
+	int dir_fd = log_dir_make(hub->conf.io, hub->dir_fd, CURSORS_DIR);
 	struct dirent **list = NULL;
 	int n = dir_fd < 0 ? -1 : scandirat(dir_fd, ".", &list, NULL, alphasort);
 	enum err e = n < 0 ? why_errno(why, ERR_IO, hub->dir) : ERR_OK;
@@ -498,7 +498,7 @@ static enum err open_file(struct log_cursor *c)
 	if (c->fd >= 0)
 		return ERR_OK;
 	file_name(c->sink, name);
-	dir_fd = log_dir_make(c->hub->dir_fd, CURSORS_DIR);
+	dir_fd = log_dir_make(io, c->hub->dir_fd, CURSORS_DIR);
 	if (dir_fd < 0)
 		return ERR_IO;
 	c->fd = io->open(io->ctx, dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);

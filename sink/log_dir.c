@@ -22,11 +22,31 @@
 #define SEGMENTS 16 /* of max_bytes, at least */
 #define DIRS_MODE 0750
 
-int log_dir_make(int dir_fd, const char *name)
+/* An earlier life may have made it, and been killed before its name was safe. */
+int log_dir_make(const struct log_io *io, int dir_fd, const char *name)
 {
-	if (mkdirat(dir_fd, name, DIRS_MODE) != 0 && errno != EEXIST)
+	if ((mkdirat(dir_fd, name, DIRS_MODE) != 0 && errno != EEXIST) ||
+	    io->sync_dir(io->ctx, dir_fd) != 0)
 		return -1;
 	return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* The directory of all logs, whose name is safe when this has worked. */
+static enum err make_dir(struct log_hub *hub)
+{
+	const struct log_io *io = hub->conf.io;
+	int above;
+	int rc;
+
+	if (mkdir(hub->dir, DIRS_MODE) != 0 && errno != EEXIST)
+		return ERR_IO;
+	hub->dir_fd = open(hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	above = hub->dir_fd < 0 ? -1 : openat(hub->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (above < 0)
+		return hub->dir_fd >= 0 && errno == EACCES ? ERR_OK : ERR_IO; /* it was there */
+	rc = io->sync_dir(io->ctx, above);
+	(void)close(above);
+	return rc == 0 ? ERR_OK : ERR_IO;
 }
 
 static void id_text(const uint8_t id[LOG_ID_BYTES], char out[2 * LOG_ID_BYTES + 1])
@@ -183,10 +203,7 @@ enum err log_dir_open(struct log_hub *hub, struct why *why)
 		share = hub->conf.max_bytes / (4ull * workers);
 	share = share < SEGMENT_LEAST ? SEGMENT_LEAST : share > SEGMENT_MOST ? SEGMENT_MOST : share;
 	hub->segment_bytes = share & ~(uint64_t)4095;
-	if (mkdir(hub->dir, DIRS_MODE) != 0 && errno != EEXIST)
-		return why_errno(why, ERR_IO, hub->dir);
-	hub->dir_fd = open(hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (hub->dir_fd < 0)
+	if (make_dir(hub) != ERR_OK)
 		return why_errno(why, ERR_IO, hub->dir);
 	TRY(lock_dir(hub, why));
 	TRY(open_format(hub, why));

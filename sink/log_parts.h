@@ -337,7 +337,8 @@ void log_cursor_detach(struct log_cursor *c, const struct log_reader *r);
 /* log_dir.c */
 enum err log_dir_open(struct log_hub *hub, struct why *why);
 void log_dir_close(struct log_hub *hub);
-int log_dir_make(int dir_fd, const char *name);
+/* Makes it when it is not there; its name is safe then.  Open, or -1 with errno. */
+int log_dir_make(const struct log_io *io, int dir_fd, const char *name);
 
 void log_names_fini(struct log_names *names);
 

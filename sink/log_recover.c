@@ -68,16 +68,16 @@ void log_segment_del(struct log_disk *disk, struct log_segment *segment)
 
 /* --- quarantine --- */
 
-static int quarantine_dir(const struct log_disk *disk)
+static int quarantine_dir(const struct log *log)
 {
-	return log_dir_make(disk->dir_fd, QUARANTINE);
+	return log_dir_make(log->hub->conf.io, log->disk->dir_fd, QUARANTINE);
 }
 
 /* A whole file that is no segment of this log. */
 static void quarantine_file(struct log *log, const char *name, const char *why)
 {
 	const struct log_disk *disk = log->disk;
-	int to = quarantine_dir(disk);
+	int to = quarantine_dir(log);
 	char target[64];
 
 	log_error("log.quarantined dir=%s/%s file=%s why=%s", log->hub->dir, disk->name, name, why);
@@ -109,7 +109,7 @@ static void copy_piece(int from, uint64_t at, uint64_t end, int to)
 void log_quarantine(struct log *log, int fd, uint64_t first_lsn, uint64_t from, uint64_t to)
 {
 	char name[64];
-	int dir_fd = quarantine_dir(log->disk);
+	int dir_fd = quarantine_dir(log);
 	int out;
 
 	(void)snprintf(name, sizeof(name), "%020llu-%llu", (unsigned long long)first_lsn,
@@ -392,7 +392,7 @@ enum err log_recover(struct log *log, struct why *why)
 	disk->writer.fd = -1;
 	disk->is_old = log->worker >= log->hub->conf.worker_count;
 	(void)snprintf(disk->name, sizeof(disk->name), "%u", log->worker);
-	disk->dir_fd = log_dir_make(log->hub->dir_fd, disk->name);
+	disk->dir_fd = log_dir_make(log->hub->conf.io, log->hub->dir_fd, disk->name);
 	if (disk->dir_fd < 0)
 		return why_errno(why, ERR_IO, log->hub->dir);
 	TRY(take_files(log, why));

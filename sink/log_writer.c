@@ -235,7 +235,7 @@ static enum err reopen_dir(struct log *log)
 
 	if (hub_fd < 0)
 		return ERR_IO;
-	fd = log_dir_make(hub_fd, disk->name);
+	fd = log_dir_make(log->hub->conf.io, hub_fd, disk->name);
 	(void)close(hub_fd);
 	if (fd < 0)
 		return ERR_IO;

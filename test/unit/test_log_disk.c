@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: whatever a power loss leaves of a log on disk, and whatever a disk does to it later, the log
+ * opens; what was durable is there or is counted; nothing wrong is delivered; no LSN is given twice.
+ * Method: lives of a log, one of them killed, one with syncs that fail, run on a table of system calls
+ * that writes down each change.  From what was written down, directories are made as a power loss
+ * after each call could leave them: names and octets that no sync covers are there, or not, or in
+ * part, by blocks of 512.  Then a small log is damaged in every octet, cut at every length, and its
+ * files lost, emptied, exchanged, doubled and replaced; and reads fail.  Each directory is opened, read,
+ * written to, and opened again; the sinks' accounts must hold, and tell exactly what is lost.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+
+#include "base/log.h"
+#include "sink/log_format.h"
+#include "test/unit/log_life.h"
+
+#define BLOCK 512u
+#define FILE_MOST (160u << 10)
+#define OPS_MOST 6000
+#define FILES_MOST 400
+#define DIRS 3
+#define NAMES_MOST 64
+#define PENDING_MOST 400
+#define NAME_BYTES 40
+
+static char top[64]; /* where this test keeps its directories */
+static const char *const dir_names[DIRS] = { "", "cursors", "0" };
+
+static const char *path_of(const char *name)
+{
+	static char path[2][128];
+	static unsigned turn;
+
+	turn ^= 1;
+	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", top, name);
+	return path[turn];
+}
+
+/* --- what is written down --- */
+
+enum op_kind {
+	OP_CREATE,
+	OP_WRITE,
+	OP_SIZE,
+	OP_SYNC,
+	OP_SYNC_FAILED,
+	OP_SYNC_DIR,
+	OP_RENAME,
+	OP_REMOVE,
+	OP_END
+};
+static const char *const op_names[] = { "create",   "write",  "size",   "sync", "sync_failed",
+					"sync_dir", "rename", "remove", "end" };
+
+struct op {
+	enum op_kind kind;
+	int dir;
+	int file;
+	char name[NAME_BYTES];
+	char to[NAME_BYTES];
+	uint64_t at; /* OP_SIZE: the size; OP_SYNC_DIR of the top: the directories that are there */
+	size_t bytes;
+	uint8_t *octets;
+	/* What had been promised when the call was made. */
+	uint64_t durable;
+	uint64_t stored[SINKS];
+};
+
+struct name {
+	char text[NAME_BYTES];
+	int file;
+};
+
+struct names {
+	struct name list[NAMES_MOST];
+	size_t count;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct op ops[OPS_MOST];
+	size_t count;
+	int file_count;
+	struct names names[DIRS];
+	const struct life *life; /* that is running */
+	uint64_t durable;
+	uint64_t stored[SINKS];
+	bool is_dead;	      /* the process was killed: nothing happens any more */
+	unsigned syncs_until_failure; /* 0: none fails */
+	char dir[128];
+} tape = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static int find_name(const struct names *n, const char *text)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		if (strcmp(n->list[i].text, text) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+static void set_name(struct names *n, const char *text, int file)
+{
+	int i = find_name(n, text);
+
+	CHECK(n->count < NAMES_MOST);
+	if (i < 0)
+		i = (int)n->count++;
+	(void)snprintf(n->list[i].text, NAME_BYTES, "%s", text);
+	n->list[i].file = file;
+}
+
+static void drop_name(struct names *n, const char *text)
+{
+	int i = find_name(n, text);
+
+	if (i >= 0)
+		n->list[i] = n->list[--n->count];
+}
+
+static void apply_name(struct names *n, const struct op *op)
+{
+	int i = find_name(n, op->name);
+
+	if (op->kind == OP_CREATE) {
+		set_name(n, op->name, op->file);
+	} else if (op->kind == OP_REMOVE) {
+		drop_name(n, op->name);
+	} else if (op->kind == OP_RENAME && i >= 0) {
+		set_name(n, op->to, n->list[i].file);
+		drop_name(n, op->name);
+	}
+}
+
+/* The path below the directory of the log; NULL when it is gone, or is elsewhere. */
+static const char *below_top(int fd, char out[256])
+{
+	char link[64];
+	size_t bytes = strlen(tape.dir);
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, out, 255);
+	if (n < (ssize_t)bytes)
+		return NULL;
+	out[n] = '\0';
+	if (memcmp(out, tape.dir, bytes) != 0 || strstr(out, " (deleted)") != NULL)
+		return NULL;
+	return out[bytes] == '/' ? out + bytes + 1 : out + bytes;
+}
+
+static int dir_of(int fd)
+{
+	char text[256];
+	const char *path = below_top(fd, text);
+
+	for (int i = 0; path != NULL && i < DIRS; i++) {
+		if (strcmp(path, dir_names[i]) == 0)
+			return i;
+	}
+	abort();
+}
+
+/* -1: it has no name any more. */
+static int file_of(int fd)
+{
+	char text[256];
+	const char *path = below_top(fd, text);
+	const char *slash = path == NULL ? NULL : strchr(path, '/');
+	int dir = 0;
+	int i;
+
+	if (path == NULL)
+		return -1;
+	for (int d = 1; slash != NULL && d < DIRS; d++) {
+		if (strncmp(path, dir_names[d], (size_t)(slash - path)) == 0)
+			dir = d;
+	}
+	i = find_name(&tape.names[dir], slash == NULL ? path : slash + 1);
+	return i < 0 ? -1 : tape.names[dir].list[i].file;
+}
+
+static struct op *note(enum op_kind kind, int dir, int file, const char *name)
+{
+	struct op *op = &tape.ops[tape.count++];
+	const struct life *l = tape.life;
+
+	CHECK(tape.count <= OPS_MOST && tape.file_count < FILES_MOST);
+	for (size_t i = 0; l != NULL && i < SINKS; i++) {
+		uint64_t stored = log_reader_stored_lsn(l->readers[i]);
+
+		tape.stored[i] = stored > tape.stored[i] ? stored : tape.stored[i];
+	}
+	if (l != NULL && log_durable_lsn(l->log) > tape.durable)
+		tape.durable = log_durable_lsn(l->log);
+	*op = (struct op){ .kind = kind, .dir = dir, .file = file, .durable = tape.durable };
+	memcpy(op->stored, tape.stored, sizeof(op->stored));
+	(void)snprintf(op->name, sizeof(op->name), "%s", name);
+	return op;
+}
+
+/* --- the table of calls --- */
+
+static bool enter(void)
+{
+	(void)pthread_mutex_lock(&tape.lock);
+	if (!tape.is_dead)
+		return true;
+	(void)pthread_mutex_unlock(&tape.lock);
+	errno = EIO;
+	return false;
+}
+
+static int leave(int rc)
+{
+	int error = errno;
+
+	(void)pthread_mutex_unlock(&tape.lock);
+	errno = error;
+	return rc;
+}
+
+static int tape_open(void *ctx, int dir_fd, const char *name, int flags, mode_t mode)
+{
+	int dir;
+	int i;
+	int fd;
+
+	if (!enter())
+		return -1;
+	fd = log_io_system.open(ctx, dir_fd, name, flags, mode);
+	if (fd < 0)
+		return leave(-1);
+	dir = dir_of(dir_fd);
+	i = find_name(&tape.names[dir], name);
+	if (i >= 0 && (flags & O_TRUNC) != 0)
+		note(OP_SIZE, dir, tape.names[dir].list[i].file, name);
+	if (i < 0) {
+		note(OP_CREATE, dir, tape.file_count, name);
+		set_name(&tape.names[dir], name, tape.file_count++);
+	}
+	return leave(fd);
+}
+
+static ssize_t tape_writev(void *ctx, int fd, const struct iovec *parts, int count, off_t at)
+{
+	ssize_t n;
+	struct op *op;
+	size_t done = 0;
+
+	if (!enter())
+		return -1;
+	n = log_io_system.writev(ctx, fd, parts, count, at);
+	if (n > 0 && file_of(fd) >= 0) {
+		op = note(OP_WRITE, 0, file_of(fd), "");
+		op->at = (uint64_t)at;
+		op->octets = malloc((size_t)n);
+		CHECK(op->octets != NULL);
+		op->bytes = (size_t)n;
+		for (int i = 0; i < count && done < op->bytes; i++) {
+			size_t left = op->bytes - done;
+			size_t m = parts[i].iov_len < left ? parts[i].iov_len : left;
+
+			memcpy(op->octets + done, parts[i].iov_base, m);
+			done += m;
+		}
+	}
+	(void)leave(0);
+	return n;
+}
+
+static int tape_size(int fd, off_t bytes, int rc)
+{
+	if (rc == 0 && file_of(fd) >= 0)
+		note(OP_SIZE, 0, file_of(fd), "")->at = (uint64_t)bytes;
+	return leave(rc);
+}
+
+static int tape_allocate(void *ctx, int fd, off_t bytes)
+{
+	return enter() ? tape_size(fd, bytes, log_io_system.allocate(ctx, fd, bytes)) : -1;
+}
+
+static int tape_truncate(void *ctx, int fd, off_t bytes)
+{
+	return enter() ? tape_size(fd, bytes, log_io_system.truncate(ctx, fd, bytes)) : -1;
+}
+
+static int tape_sync(void *ctx, int fd)
+{
+	bool fails;
+
+	(void)ctx;
+	if (!enter())
+		return -1;
+	fails = tape.syncs_until_failure > 0 && --tape.syncs_until_failure == 0;
+	if (file_of(fd) >= 0)
+		note(fails ? OP_SYNC_FAILED : OP_SYNC, 0, file_of(fd), "");
+	errno = EIO;
+	return leave(fails ? -1 : 0);
+}
+
+static int tape_sync_dir(void *ctx, int fd)
+{
+	int dir;
+
+	(void)ctx;
+	if (!enter())
+		return -1;
+	if (strlen(tape.dir) == 0 || below_top(fd, (char[256]){ 0 }) == NULL)
+		return leave(0); /* the one above */
+	dir = dir_of(fd);
+	note(OP_SYNC_DIR, dir, -1, "");
+	for (unsigned d = 1; dir == 0 && d < DIRS; d++) {
+		if (faccessat(fd, dir_names[d], F_OK, 0) == 0)
+			tape.ops[tape.count - 1].at |= 1u << d;
+	}
+	return leave(0);
+}
+
+static int tape_rename(void *ctx, int dir_fd, const char *from, const char *to)
+{
+	struct op *op;
+
+	if (!enter())
+		return -1;
+	if (log_io_system.rename(ctx, dir_fd, from, to) != 0)
+		return leave(-1);
+	op = note(OP_RENAME, dir_of(dir_fd), -1, from);
+	(void)snprintf(op->to, sizeof(op->to), "%s", to);
+	apply_name(&tape.names[op->dir], op);
+	return leave(0);
+}
+
+static int tape_remove(void *ctx, int dir_fd, const char *name)
+{
+	struct op *op;
+
+	if (!enter())
+		return -1;
+	if (log_io_system.remove(ctx, dir_fd, name) != 0)
+		return leave(-1);
+	op = note(OP_REMOVE, dir_of(dir_fd), -1, name);
+	apply_name(&tape.names[op->dir], op);
+	return leave(0);
+}
+
+static int tape_free_bytes(void *ctx, int dir_fd, uint64_t *out)
+{
+	return log_io_system.free_bytes(ctx, dir_fd, out);
+}
+
+static int tape_close(void *ctx, int fd)
+{
+	return log_io_system.close(ctx, fd);
+}
+
+static const struct log_io tape_io = {
+	.open = tape_open,
+	.writev = tape_writev,
+	.allocate = tape_allocate,
+	.truncate = tape_truncate,
+	.sync = tape_sync,
+	.sync_dir = tape_sync_dir,
+	.rename = tape_rename,
+	.remove = tape_remove,
+	.free_bytes = tape_free_bytes,
+	.close = tape_close,
+};
+
+/* --- lives --- */
+
+static void begin_life(struct life *l, unsigned number)
+{
+	struct why why = { "" };
+
+	*l = (struct life){ .number = number, .payload_most = 900 };
+	CHECK(life_open(l, tape.dir, &tape_io, &why) == ERR_OK);
+	(void)pthread_mutex_lock(&tape.lock);
+	tape.life = l;
+	(void)pthread_mutex_unlock(&tape.lock);
+}
+
+static void live(struct life *l, unsigned steps)
+{
+	for (unsigned i = 0; i < steps; i++) {
+		life_append(l, 1 + below(40));
+		if (below(3) == 0)
+			life_sync(l);
+		else
+			(void)usleep(500);
+		life_drain(l, 0);
+		if (below(3) == 0)
+			(void)life_read(l, 1, below(12));
+	}
+}
+
+static void end_life(struct life *l, bool is_killed)
+{
+	(void)pthread_mutex_lock(&tape.lock);
+	tape.is_dead = is_killed;
+	(void)pthread_mutex_unlock(&tape.lock);
+	log_hub_stop(l->hub);
+	(void)pthread_mutex_lock(&tape.lock);
+	if (!is_killed)
+		note(OP_END, 0, -1, "");
+	tape.life = NULL;
+	(void)pthread_mutex_unlock(&tape.lock);
+	life_close(l);
+	tape.is_dead = false;
+}
+
+static void record_lives(void)
+{
+	struct life l;
+
+	(void)snprintf(tape.dir, sizeof(tape.dir), "%s", path_of("lives"));
+	begin_life(&l, 1);
+	live(&l, 40);
+	end_life(&l, true);
+	begin_life(&l, 2);
+	live(&l, 20);
+	tape.syncs_until_failure = 3;
+	live(&l, 12);
+	tape.syncs_until_failure = 0;
+	life_sync(&l);
+	live(&l, 10);
+	end_life(&l, true);
+	begin_life(&l, 3);
+	live(&l, 20);
+	life_drain(&l, 1);
+	end_life(&l, false);
+	begin_life(&l, 4);
+	live(&l, 8);
+	end_life(&l, false);
+	tree_wipe(tape.dir);
+}
+
+/* --- what a power loss leaves --- */
+
+/* As of one call: what is on the disk for certain, and what may be. */
+struct disk_file {
+	uint8_t *safe;
+	size_t safe_bytes;
+	const struct op *pending[PENDING_MOST];
+	size_t pending_count;
+	size_t doomed; /* of these: no later sync makes them safe */
+};
+
+static struct disk {
+	struct disk_file files[FILES_MOST];
+	struct {
+		struct names safe;
+		const struct op *pending[PENDING_MOST];
+		size_t pending_count;
+	} dirs[DIRS];
+	unsigned safe_dirs; /* a bit for each */
+} disk;
+
+enum choice { CHOOSE_NONE, CHOOSE_ALL, CHOOSE_SOME, CHOICES };
+static const char *const choice_names[CHOICES] = { "nothing", "everything", "some" };
+
+static bool is_chosen(enum choice how)
+{
+	return how == CHOOSE_ALL || (how == CHOOSE_SOME && below(2) == 0);
+}
+
+/* `out` has FILE_MOST octets, zero above *bytes. */
+static void apply_data(const struct op *op, uint8_t *out, size_t *bytes, enum choice how)
+{
+	uint64_t end = op->at + op->bytes;
+
+	CHECK(end <= FILE_MOST);
+	if (op->kind == OP_SIZE) {
+		if (is_chosen(how)) {
+			if (op->at < *bytes)
+				memset(out + op->at, 0, *bytes - op->at);
+			*bytes = op->at;
+		}
+		return;
+	}
+	how = how == CHOOSE_SOME && below(3) == 0 ? CHOOSE_ALL : how;
+	for (uint64_t at = op->at; at < end;) {
+		uint64_t next = (at / BLOCK + 1) * BLOCK < end ? (at / BLOCK + 1) * BLOCK : end;
+
+		if (is_chosen(how)) {
+			memcpy(out + at, op->octets + (at - op->at), next - at);
+			*bytes = next > *bytes ? next : *bytes;
+		}
+		at = next;
+	}
+}
+
+static void sync_data(struct disk_file *f)
+{
+	if (f->safe == NULL)
+		f->safe = calloc(1, FILE_MOST);
+	CHECK(f->safe != NULL);
+	for (size_t i = f->doomed; i < f->pending_count; i++)
+		apply_data(f->pending[i], f->safe, &f->safe_bytes, CHOOSE_ALL);
+	f->pending_count = f->doomed;
+}
+
+static void apply_op(const struct op *op)
+{
+	struct disk_file *f = op->file < 0 ? NULL : &disk.files[op->file];
+
+	switch (op->kind) {
+	case OP_WRITE:
+	case OP_SIZE:
+		CHECK(f->pending_count < PENDING_MOST);
+		f->pending[f->pending_count++] = op;
+		break;
+	case OP_SYNC:
+		sync_data(f);
+		break;
+	case OP_SYNC_FAILED:
+		f->doomed = f->pending_count;
+		break;
+	case OP_CREATE:
+	case OP_RENAME:
+	case OP_REMOVE:
+		CHECK(disk.dirs[op->dir].pending_count < PENDING_MOST);
+		disk.dirs[op->dir].pending[disk.dirs[op->dir].pending_count++] = op;
+		break;
+	case OP_SYNC_DIR:
+		for (size_t i = 0; i < disk.dirs[op->dir].pending_count; i++)
+			apply_name(&disk.dirs[op->dir].safe, disk.dirs[op->dir].pending[i]);
+		disk.dirs[op->dir].pending_count = 0;
+		disk.safe_dirs |= (unsigned)op->at;
+		break;
+	case OP_END:
+		break;
+	}
+}
+
+static void make_file(const char *dir, const char *name, int file, enum choice how)
+{
+	const struct disk_file *f = &disk.files[file];
+	uint8_t *octets = calloc(1, FILE_MOST);
+	size_t bytes = f->safe_bytes;
+	char path[128];
+
+	CHECK(octets != NULL);
+	if (f->safe != NULL)
+		memcpy(octets, f->safe, bytes);
+	for (size_t i = 0; i < f->pending_count; i++)
+		apply_data(f->pending[i], octets, &bytes, how);
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	write_file(path_of("image"), path, octets, bytes);
+	free(octets);
+}
+
+static void make_image(enum choice names_how, enum choice data_how)
+{
+	const char *image = path_of("image");
+
+	tree_wipe(image);
+	make_dir(image, "");
+	for (unsigned d = 0; d < DIRS; d++) {
+		struct names names = disk.dirs[d].safe;
+		size_t count = disk.dirs[d].pending_count;
+
+		if (d > 0 && (disk.safe_dirs & 1u << d) == 0 && !is_chosen(names_how))
+			continue;
+		if (d > 0)
+			make_dir(image, dir_names[d]);
+		/* A directory changes in the order of the calls, up to some of them. */
+		count = names_how == CHOOSE_ALL	   ? count
+			: names_how == CHOOSE_NONE ? 0
+						   : below((uint32_t)count + 1);
+		for (size_t i = 0; i < count; i++)
+			apply_name(&names, disk.dirs[d].pending[i]);
+		for (size_t i = 0; i < names.count; i++)
+			make_file(dir_names[d], names.list[i].text, names.list[i].file, data_how);
+	}
+}
+
+/* --- what must hold for any directory --- */
+
+static void open_dir(struct life *l, const char *dir, unsigned number, size_t payload_most)
+{
+	struct why why = { "" };
+
+	*l = (struct life){ .number = number, .payload_most = payload_most };
+	if (life_open(l, dir, NULL, &why) != ERR_OK) {
+		(void)fprintf(stderr, "%s\n", why.text);
+		CHECK(false);
+	}
+}
+
+/* New records are appended; one sink reads them at once, the other in the next life. */
+static void goes_on(struct life *l, const char *dir, size_t payload_most)
+{
+	uint64_t end;
+	uint64_t begin = log_end_lsn(l->log);
+
+	for (size_t i = 0; i < SINKS; i++) {
+		life_drain(l, i);
+		CHECK(log_reader_done_lsn(l->readers[i]) == begin);
+	}
+	life_append(l, 9);
+	life_sync(l);
+	life_drain(l, 0);
+	life_sync(l);
+	end = log_end_lsn(l->log);
+	life_close(l);
+	open_dir(l, dir, 99, payload_most);
+	CHECK(log_end_lsn(l->log) == end);
+	for (size_t i = 0; i < SINKS; i++) {
+		uint64_t lost = life_lost(l, i);
+
+		life_drain(l, i);
+		CHECK(life_lost(l, i) == lost);
+	}
+	CHECK(l->delivered[0] == 0 && l->delivered[1] == 9 && l->first_given[1] == begin);
+	life_close(l);
+}
+
+/* What was promised before `op` was called. */
+static void check_image(const struct op *op)
+{
+	char dir[128];
+	struct life l;
+
+	(void)snprintf(dir, sizeof(dir), "%s", path_of("image"));
+	open_dir(&l, dir, 98, 900);
+	CHECK(log_end_lsn(l.log) >= op->durable);
+	l.mark = op->durable;
+	for (size_t i = 0; i < SINKS; i++) {
+		uint64_t done = l.opened[i];
+
+		CHECK(done >= op->stored[i]);
+		life_drain(&l, i);
+		CHECK(done >= l.mark || l.below_mark[i] == l.mark - done);
+	}
+	goes_on(&l, dir, 900);
+}
+
+static void try_image(size_t k, enum choice names_how, enum choice data_how)
+{
+	const struct op *op = &tape.ops[k];
+	uint64_t before = seed;
+
+	make_image(names_how, data_how);
+	(void)snprintf(trial, sizeof(trial),
+		       "before call %zu (%s file %d %s) with %s of names and %s of data, seed %" PRIu64,
+		       k, op_names[op->kind], op->file, op->name, choice_names[names_how],
+		       choice_names[data_how], before);
+	check_image(op);
+}
+
+static void power_loss_takes_nothing_that_was_durable(void **state)
+{
+	size_t tried = 0;
+
+	(void)state;
+	record_lives();
+	if (getenv("TAPE") != NULL)
+		for (size_t k = 0; k < tape.count; k++)
+			(void)fprintf(stderr, "%zu %s dir %d file %d %s %s at %lu bytes %zu durable %lu stored %lu %lu\n", k, op_names[tape.ops[k].kind], tape.ops[k].dir, tape.ops[k].file, tape.ops[k].name, tape.ops[k].to, tape.ops[k].at, tape.ops[k].bytes, tape.ops[k].durable, tape.ops[k].stored[0], tape.ops[k].stored[1]);
+	for (size_t k = 0; k < tape.count; k++) {
+		enum choice names_how = (enum choice)below(CHOICES);
+		enum choice data_how = (enum choice)below(CHOICES);
+
+		try_image(k, names_how, data_how);
+		tried++;
+		if (tape.ops[k].kind != OP_WRITE) {
+			try_image(k, CHOOSE_SOME, CHOOSE_SOME);
+			try_image(k, CHOOSE_NONE, CHOOSE_NONE);
+			tried += 2;
+		}
+		apply_op(&tape.ops[k]);
+	}
+	for (size_t i = 0; i < FILES_MOST; i++)
+		free(disk.files[i].safe);
+	for (size_t k = 0; k < tape.count; k++)
+		free(tape.ops[k].octets);
+	print_message("images %zu calls %zu\n", tried, tape.count);
+	tree_wipe(path_of("image"));
+}
+
+/* --- main --- */
+
+static int set_up(void **state)
+{
+	(void)state;
+	(void)snprintf(top, sizeof(top), "/dev/shm/sluice-log-XXXXXX");
+	if (mkdtemp(top) == NULL) {
+		(void)snprintf(top, sizeof(top), "/tmp/sluice-log-XXXXXX");
+		CHECK(mkdtemp(top) != NULL);
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	tree_wipe(top);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(power_loss_takes_nothing_that_was_durable),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
