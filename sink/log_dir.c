@@ -41,7 +41,8 @@ static enum err make_dir(struct log_hub *hub)
 	if (mkdir(hub->dir, DIRS_MODE) != 0 && errno != EEXIST)
 		return ERR_IO;
 	hub->dir_fd = open(hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	above = hub->dir_fd < 0 ? -1 : openat(hub->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	above = hub->dir_fd < 0 ? -1
+				: openat(hub->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (above < 0)
 		return hub->dir_fd >= 0 && errno == EACCES ? ERR_OK : ERR_IO; /* it was there */
 	rc = io->sync_dir(io->ctx, above);

@@ -235,6 +235,8 @@ static enum err take_file(struct log *log, const char *name, struct why *why)
 		take_away_unwritten(log, name);
 		return ERR_OK;
 	}
+	if (e != ERR_OK && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return why_errno(why, ERR_IO, log->hub->dir);
 	if (e != ERR_OK) {
 		quarantine_file(log, name, "cannot_be_read");
 		return ERR_OK;
@@ -269,21 +271,22 @@ static enum err find_end(struct log *log, struct log_segment *s)
 	struct log_scan scan;
 	struct log_frame frame;
 	char name[LOG_SEGMENT_NAME_BYTES];
+	bool is_readable = true;
 	enum err e;
 
-	log->disk->tail_at = LOG_SEGMENT_HEAD_BYTES;
 	log_segment_name(s->first_lsn, name);
-	e = log_scan_open(&scan, log->disk->dir_fd, name, NULL);
-	if (e != ERR_OK)
-		return e == ERR_NOMEM ? e : ERR_OK;
+	TRY(log_scan_open(&scan, log->disk->dir_fd, name, NULL));
 	do {
 		while ((e = log_scan_next(&scan, &frame)) == ERR_OK) {
 			if (scan.lsn > s->end_lsn)
 				s->end_lsn = scan.lsn;
 		}
-		if (e == ERR_CLOSED)
-			log->disk->tail_at = scan.at;
-	} while (e == ERR_CLOSED && log_scan_resync(&scan));
+		log->disk->tail_at = scan.at;
+		is_readable = is_readable && e != ERR_IO;
+	} while (e != ERR_NOMEM && log_scan_resync(&scan));
+	/* What the disk does not read today may be sound: it is not cut. */
+	if (!is_readable)
+		log->disk->tail_at = s->bytes;
 	log_scan_close(&scan);
 	return e == ERR_NOMEM ? e : ERR_OK;
 }
@@ -360,25 +363,87 @@ static void say_lost(const struct log *log, uint64_t first, uint64_t end, const 
 static void set_begin(struct log *log)
 {
 	struct log_disk *disk = log->disk;
-	struct log_writer *w = &disk->writer;
-	uint64_t on_disk = disk->newest == NULL ? 0 : disk->newest->end_lsn;
-	uint64_t durable = on_disk;
+	const struct log_segment *s = disk->newest;
+	uint64_t on_disk = s == NULL ? 0 : s->end_lsn;
+	uint64_t left = log_live_left(log->hub->live, log->worker);
+	uint64_t remembered = 0;
 	uint64_t wanted;
-	uint64_t begin;
 
-	ask_cursors(log, &durable, &wanted);
-	begin = log_live_left(log->hub->live, log->worker);
-	begin = begin > durable ? begin : durable;
-	w->previous_end = durable;
-	w->hole = begin > durable ? LOG_HOLE_UNSYNCED : LOG_HOLE_NONE;
-	w->written_lsn = begin;
-	disk->begin_durable = durable;
-	disk->begin_lsn = begin;
-	log->sealed_lsn = begin;
-	atomic_store(&log->durable_lsn, begin);
-	cut_tail(log, durable > on_disk);
-	say_lost(log, wanted > on_disk ? wanted : on_disk, durable, "not_there_any_more");
-	say_lost(log, durable, begin, "not_durable_yet");
+	ask_cursors(log, &remembered, &wanted);
+	disk->begin_durable = remembered > on_disk ? remembered : on_disk;
+	disk->begin_lsn = left > disk->begin_durable ? left : disk->begin_durable;
+	/* Its head alone still tells what was lost before it. */
+	if (s != NULL && s->end_lsn == s->first_lsn && remembered <= s->first_lsn)
+		disk->begin_durable = s->previous_end;
+	disk->writer.previous_end = disk->begin_durable;
+	disk->writer.hole =
+		disk->begin_lsn > disk->begin_durable ? LOG_HOLE_UNSYNCED : LOG_HOLE_NONE;
+	disk->writer.written_lsn = disk->begin_lsn;
+	log->sealed_lsn = disk->begin_lsn;
+	atomic_store(&log->durable_lsn, disk->begin_lsn);
+	say_lost(log, wanted > on_disk ? wanted : on_disk, disk->begin_durable,
+		 "not_there_any_more");
+	say_lost(log, disk->begin_durable, disk->begin_lsn, "not_durable_yet");
+	cut_tail(log, remembered > on_disk);
+}
+
+/* A newest segment without a sound record goes: the next one has its name. */
+static enum err drop_empty(struct log *log)
+{
+	struct log_disk *disk = log->disk;
+	const struct log_io *io = log->hub->conf.io;
+
+	while (disk->newest != NULL && disk->newest->end_lsn == disk->newest->first_lsn) {
+		struct log_segment *s = disk->newest;
+		char name[LOG_SEGMENT_NAME_BYTES];
+
+		log_segment_name(s->first_lsn, name);
+		if (io->remove(io->ctx, disk->dir_fd, name) != 0)
+			return ERR_IO;
+		if (disk->writer.sequence == s->sequence + 1)
+			disk->writer.sequence = s->sequence;
+		(void)atomic_fetch_sub(&log->hub->disk_bytes, s->bytes);
+		log_segment_del(disk, s);
+		free(s);
+	}
+	return ERR_OK;
+}
+
+/* A killed process leaves what nobody synced, and this life takes it for durable. */
+static enum err sync_left(const struct log *log)
+{
+	const struct log_disk *disk = log->disk;
+	const struct log_io *io = log->hub->conf.io;
+	char name[LOG_SEGMENT_NAME_BYTES];
+	int fd;
+	int rc;
+
+	if (log->hub->conf.sync == LOG_SYNC_OS || disk->newest == NULL)
+		return ERR_OK;
+	log_segment_name(disk->newest->first_lsn, name);
+	fd = openat(disk->dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return ERR_IO;
+	rc = io->sync(io->ctx, fd);
+	(void)close(fd);
+	return rc == 0 && io->sync_dir(io->ctx, disk->dir_fd) == 0 ? ERR_OK : ERR_IO;
+}
+
+static enum err take_left(struct log *log, struct why *why)
+{
+	enum err e;
+
+	TRY(take_files(log, why));
+	e = find_ends(log);
+	if (e == ERR_OK) {
+		set_begin(log);
+		e = drop_empty(log);
+	}
+	if (e == ERR_OK)
+		e = sync_left(log);
+	if (e == ERR_NOMEM)
+		return why_set(why, e, "log %u: no memory", log->worker);
+	return e == ERR_OK ? e : why_errno(why, ERR_IO, log->hub->dir);
 }
 
 enum err log_recover(struct log *log, struct why *why)
@@ -395,10 +460,7 @@ enum err log_recover(struct log *log, struct why *why)
 	disk->dir_fd = log_dir_make(log->hub->conf.io, log->hub->dir_fd, disk->name);
 	if (disk->dir_fd < 0)
 		return why_errno(why, ERR_IO, log->hub->dir);
-	TRY(take_files(log, why));
-	if (find_ends(log) != ERR_OK)
-		return why_set(why, ERR_NOMEM, "log %u: no memory", log->worker);
-	set_begin(log);
+	TRY(take_left(log, why));
 	slot = log_live_slot(log->hub->live, log->worker);
 	if (slot != NULL)
 		log->end_lsn = slot;
