@@ -240,6 +240,14 @@ static struct log_cursor *cursor_new(struct log_hub *hub, const char *sink)
 	return c;
 }
 
+/* What a killed process wrote is taken for stored, and so it must be. */
+static enum err sync_loaded(const struct log_hub *hub, int fd)
+{
+	const struct log_io *io = hub->conf.io;
+
+	return hub->conf.sync == LOG_SYNC_OS || io->sync(io->ctx, fd) == 0 ? ERR_OK : ERR_IO;
+}
+
 static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, struct why *why)
 {
 	char sink[LOG_SINK_BYTES];
@@ -254,7 +262,11 @@ static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, stru
 		return why_errno(why, ERR_IO, name);
 	c = cursor_new(hub, sink);
 	e = c == NULL ? ERR_NOMEM : read_slots(c, fd);
+	if (e == ERR_OK && sync_loaded(hub, fd) != ERR_OK)
+		e = why_errno(why, ERR_IO, name);
 	(void)close(fd);
+	if (e == ERR_IO)
+		return e;
 	if (e == ERR_UNSUPPORTED)
 		return why_set(why, e,
 			       "log %s: cursor %s is of a later version: a log is not read by an "
@@ -285,6 +297,8 @@ enum err log_cursors_load(struct log_hub *hub, struct why *why)
 		free(list[i]);
 	}
 	free(list);
+	if (e == ERR_OK && hub->conf.io->sync_dir(hub->conf.io->ctx, dir_fd) != 0)
+		e = why_errno(why, ERR_IO, hub->dir);
 	if (dir_fd >= 0)
 		(void)close(dir_fd);
 	if (e == ERR_OK && find_cursor(hub, "") == NULL && cursor_new(hub, "") == NULL)
