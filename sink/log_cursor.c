@@ -37,7 +37,7 @@
 struct slot_head {
 	uint8_t magic[8];
 	uint32_t version;
-	uint32_t crc; /* CRC32C of what follows, text included */
+	uint32_t crc; /* CRC32C of all the rest, text included */
 	uint64_t sequence;
 	uint32_t bytes; /* of the text */
 	uint32_t reserved;
@@ -160,9 +160,11 @@ static void each_line(struct log_cursor *c, const char *text,
 
 static uint32_t slot_crc(const struct slot_head *h, const char *text)
 {
-	size_t skipped = offsetof(struct slot_head, sequence);
-	uint32_t crc = crc32c(0, (const uint8_t *)h + skipped, sizeof(*h) - skipped);
+	size_t before = offsetof(struct slot_head, crc);
+	size_t after = offsetof(struct slot_head, sequence);
+	uint32_t crc = crc32c(0, h, before);
 
+	crc = crc32c(crc, (const uint8_t *)h + after, sizeof(*h) - after);
 	return crc32c(crc, text, h->bytes);
 }
 
@@ -533,8 +535,8 @@ static enum err store_one(struct log_cursor *c, struct log_octets *text)
 
 	TRY(open_file(c));
 	h.bytes = (uint32_t)print(c, (char *)text->octets);
-	h.crc = slot_crc(&h, (const char *)text->octets);
 	memcpy(h.magic, SLOT_MAGIC, sizeof(h.magic));
+	h.crc = slot_crc(&h, (const char *)text->octets);
 	parts[1].iov_len = h.bytes;
 	if (io->writev(io->ctx, c->fd, parts, 2, (off_t)slot * SLOT_BYTES) !=
 		    (ssize_t)(sizeof(h) + h.bytes) ||

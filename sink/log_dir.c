@@ -11,12 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "sink/log_parts.h"
 
 #define FORMAT_NAME "format"
 #define FORMAT_TMP "format.tmp"
 #define FORMAT_WORD "sluice-log"
+#define FORMAT_BYTES 128
 #define SEGMENT_MOST (64u << 20)
 #define SEGMENT_LEAST (64u << 10)
 #define SEGMENTS 16 /* of max_bytes, at least */
@@ -70,10 +72,31 @@ static bool id_parse(const char *text, uint8_t id[LOG_ID_BYTES])
 	return true;
 }
 
+/* The line without its CRC; octets. */
+static size_t print_format(const struct log_hub *hub, char out[FORMAT_BYTES])
+{
+	char id[2 * LOG_ID_BYTES + 1];
+
+	id_text(hub->id, id);
+	return (size_t)snprintf(out, FORMAT_BYTES, FORMAT_WORD " %d %s ", LOG_FORMAT_VERSION, id);
+}
+
+/* A line whose CRC at its end is right. */
+static bool is_sound_line(const char *text)
+{
+	const char *last = strrchr(text, ' ');
+	char want[16];
+
+	if (last == NULL)
+		return false;
+	(void)snprintf(want, sizeof(want), "%08x\n", crc32c(0, text, (size_t)(last + 1 - text)));
+	return strcmp(last + 1, want) == 0;
+}
+
 /* ERR_ABSENT: there is none, or none that can be read. */
 static enum err read_format(struct log_hub *hub, struct why *why)
 {
-	char text[128] = "";
+	char text[FORMAT_BYTES] = "";
 	char id[64] = "";
 	unsigned version = 0;
 	int fd = openat(hub->dir_fd, FORMAT_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -81,7 +104,7 @@ static enum err read_format(struct log_hub *hub, struct why *why)
 
 	if (fd >= 0)
 		(void)close(fd);
-	if (n <= 0 || sscanf(text, FORMAT_WORD " %u %63s", &version, id) < 1)
+	if (n <= 0 || !is_sound_line(text) || sscanf(text, FORMAT_WORD " %u %63s", &version, id) < 1)
 		return ERR_ABSENT;
 	if (version > LOG_FORMAT_VERSION)
 		return why_set(why, ERR_UNSUPPORTED,
@@ -128,15 +151,13 @@ static void find_id(struct log_hub *hub)
 static bool write_format(struct log_hub *hub)
 {
 	const struct log_io *io = hub->conf.io;
-	char text[128];
-	char id[2 * LOG_ID_BYTES + 1];
-	struct iovec part = { text, 0 };
+	char text[FORMAT_BYTES];
+	struct iovec part = { text, print_format(hub, text) };
 	bool is_written;
 	int fd;
 
-	id_text(hub->id, id);
-	part.iov_len = (size_t)snprintf(text, sizeof(text), FORMAT_WORD " %d %s\n",
-					LOG_FORMAT_VERSION, id);
+	part.iov_len += (size_t)snprintf(text + part.iov_len, sizeof(text) - part.iov_len,
+					 "%08x\n", crc32c(0, text, part.iov_len));
 	fd = io->open(io->ctx, hub->dir_fd, FORMAT_TMP,
 		      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)

@@ -2,7 +2,7 @@
 /*
  * log_format.h - what lies in the directory of a hub.
  *
- *	<dir>/format			"sluice-log 1 <id>", 32 hex digits
+ *	<dir>/format			"sluice-log 1 <id> <CRC32C of what is before>", in hex
  *	<dir>/lock			held by the process that uses it
  *	<dir>/cursors/<sink>		log_cursor.h
  *	<dir>/<worker>/<first LSN>.seg	20 digits
@@ -52,7 +52,7 @@ enum log_hole {
 struct log_segment_head {
 	uint8_t magic[8];
 	uint32_t version;
-	uint32_t crc; /* CRC32C of what follows */
+	uint32_t crc; /* CRC32C of all the rest of this head */
 	uint8_t id[LOG_ID_BYTES];
 	uint64_t first_lsn;
 	uint64_t previous_end; /* one past the last record before it */

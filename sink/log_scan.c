@@ -296,11 +296,13 @@ bool log_scan_resync(struct log_scan *s)
 
 /* --- the segment --- */
 
-static uint32_t head_crc(const struct log_segment_head *h)
+uint32_t log_segment_crc(const struct log_segment_head *head)
 {
-	size_t skipped = offsetof(struct log_segment_head, id);
+	size_t before = offsetof(struct log_segment_head, crc);
+	size_t after = offsetof(struct log_segment_head, id);
+	uint32_t crc = crc32c(0, head, before);
 
-	return crc32c(0, (const uint8_t *)h + skipped, sizeof(*h) - skipped);
+	return crc32c(crc, (const uint8_t *)head + after, sizeof(*head) - after);
 }
 
 /* Frames tell their epoch and LSN themselves: when the first one is sound and is where the file's name
@@ -338,10 +340,10 @@ static enum err read_head(struct log_scan *s, const char *name)
 	if (e != ERR_OK)
 		return e == ERR_TRUNC ? ERR_FORMAT : e;
 	if (memcmp(h->magic, LOG_SEGMENT_MAGIC, sizeof(h->magic)) == 0 &&
-	    h->version > LOG_FORMAT_VERSION && h->crc == head_crc(h))
+	    h->version > LOG_FORMAT_VERSION && h->crc == log_segment_crc(h))
 		return ERR_UNSUPPORTED;
 	if (memcmp(h->magic, LOG_SEGMENT_MAGIC, sizeof(h->magic)) != 0 ||
-	    h->version != LOG_FORMAT_VERSION || h->crc != head_crc(h) ||
+	    h->version != LOG_FORMAT_VERSION || h->crc != log_segment_crc(h) ||
 	    h->hole >= LOG_HOLE_COUNT || h->previous_end > h->first_lsn)
 		return rebuild_head(s, name);
 	return ERR_OK;

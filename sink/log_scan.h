@@ -62,5 +62,7 @@ const struct log_scan_name *log_scan_name(const struct log_scan *s, enum log_nam
 
 /* CRC32C of a frame with this head, and body as stored. */
 uint32_t log_frame_crc(const struct log_frame_head *head, const uint8_t *body);
+/* CRC32C of all of the head but its crc. */
+uint32_t log_segment_crc(const struct log_segment_head *head);
 
 #endif

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/crc32c.h"
 #include "base/must.h"
 #include "sink/log_codec.h"
 #include "sink/log_parts.h"
@@ -308,14 +307,13 @@ static enum err write_head(struct log *log, uint64_t first_lsn)
 	};
 	struct iovec parts[2] = { { &head, sizeof(head) },
 				  { (void *)zeros, LOG_SEGMENT_HEAD_BYTES - sizeof(head) } };
-	size_t skipped = offsetof(struct log_segment_head, id);
 
 	if (getrandom(&w->epoch, sizeof(w->epoch), 0) != (ssize_t)sizeof(w->epoch))
 		return ERR_IO;
 	head.epoch = w->epoch;
 	memcpy(head.magic, LOG_SEGMENT_MAGIC, sizeof(head.magic));
 	memcpy(head.id, log->hub->id, LOG_ID_BYTES);
-	head.crc = crc32c(0, (const uint8_t *)&head + skipped, sizeof(head) - skipped);
+	head.crc = log_segment_crc(&head);
 	return write_parts(log->hub->conf.io, w->fd, parts, 2, 0);
 }
 

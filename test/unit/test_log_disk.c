@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "sink/log_format.h"
 #include "test/unit/log_life.h"
@@ -1054,6 +1055,62 @@ static void names_may_be_lost(void **state)
 	}
 }
 
+static void refuses(const char *what)
+{
+	char dir[128];
+	struct why why = { "" };
+	struct life l = { .number = 60, .payload_most = SMALL };
+
+	(void)snprintf(dir, sizeof(dir), "%s", path_of("image"));
+	(void)snprintf(trial, sizeof(trial), "%s of a later version", what);
+	tree_write(&small, dir);
+	CHECK(life_open(&l, dir, NULL, &why) == ERR_UNSUPPORTED);
+	CHECK(strstr(why.text, "version") != NULL && strstr(why.text, dir) != NULL);
+}
+
+/* All of [0, bytes) of a head but the four octets behind its version, which get the CRC. */
+static void seal_head(uint8_t *head, size_t bytes)
+{
+	uint32_t crc = crc32c(crc32c(0, head, 12), head + 16, bytes - 16);
+
+	memcpy(head + 12, &crc, sizeof(crc));
+}
+
+static void a_later_version_is_refused_by_name(void **state)
+{
+	struct tree_file *format = file_named(&small, "format");
+	struct tree_file was = *format;
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < small.count; i++) {
+		struct tree_file *f = &small.files[i];
+		uint8_t *head = f->octets + (is_cursor(f) ? 65536 : 0);
+		uint32_t text_bytes = 0;
+		size_t bytes = sizeof(struct log_segment_head);
+
+		if (is_cursor(f)) {
+			memcpy(&text_bytes, head + 24, sizeof(text_bytes));
+			bytes = 32 + text_bytes;
+		}
+		if (!is_cursor(f) && !is_segment(f))
+			continue;
+		head[8]++;
+		seal_head(head, bytes);
+		refuses(f->name);
+		head[8]--;
+		seal_head(head, bytes);
+	}
+	(void)snprintf(text, sizeof(text), "sluice-log 2 %.33s", (const char *)was.octets + 13);
+	(void)snprintf(text + strlen(text), 16, "%08x\n", crc32c(0, text, strlen(text)));
+	format->octets = (uint8_t *)text;
+	format->bytes = strlen(text);
+	refuses("format");
+	*format = was;
+	(void)snprintf(trial, sizeof(trial), "all as it was");
+	check_damaged(&small, 0, false, DEEP);
+}
+
 /* --- main --- */
 
 static int set_up(void **state)
@@ -1091,6 +1148,7 @@ int main(void)
 		cmocka_unit_test(segments_may_be_exchanged),
 		cmocka_unit_test(small_files_may_be_lost),
 		cmocka_unit_test(names_may_be_lost),
+		cmocka_unit_test(a_later_version_is_refused_by_name),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
