@@ -15,6 +15,8 @@
 #include "base/must.h"
 #include "sink/log_parts.h"
 
+#define READ_TRIES 10 /* of a sector, before its records are counted as lost */
+
 static uint64_t wanted(const struct log_reader *r)
 {
 	return atomic_load_explicit(&r->next_lsn, memory_order_relaxed);
@@ -99,6 +101,18 @@ static struct log_segment *find_segment(struct log_reader *r)
 	return s;
 }
 
+/* What the disk does not read it may read the next time, but not for ever. */
+static bool may_try_again(struct log_back *b, enum err e)
+{
+	if (e == ERR_NOMEM || (e == ERR_IO && (errno == EMFILE || errno == ENFILE)))
+		return true;
+	if (e != ERR_IO || errno == ENOENT || ++b->failures == READ_TRIES) {
+		b->failures = 0;
+		return false;
+	}
+	return true;
+}
+
 /* ERR_AGAIN: the reader was moved on. */
 static enum err enter(struct log_reader *r)
 {
@@ -122,7 +136,7 @@ static enum err enter(struct log_reader *r)
 		return ERR_OK;
 	}
 	b->scan.fd = -1;
-	if (e != ERR_NOMEM && !(e == ERR_IO && (errno == EMFILE || errno == ENFILE))) {
+	if (!may_try_again(b, e)) {
 		(void)pthread_mutex_lock(&log->lock);
 		if (!b->segment->is_gone)
 			lose(r, wanted(r), b->segment->end_lsn, LOG_LOST_CORRUPT);
@@ -135,7 +149,7 @@ static enum err enter(struct log_reader *r)
 }
 
 /* Nothing sound stands here: on to what does, which may be the next segment. */
-static enum err pass_over(struct log_reader *r)
+static void pass_over(struct log_reader *r)
 {
 	struct log_back *b = r->back;
 	uint64_t from = b->scan.at;
@@ -147,16 +161,15 @@ static enum err pass_over(struct log_reader *r)
 	(void)pthread_mutex_unlock(&r->log->lock);
 	if (!is_found && wanted(r) >= end) {
 		leave(r);
-		return ERR_AGAIN;
+		return;
 	}
 	log_quarantine(r->log, b->scan.fd, b->scan.head.first_lsn, from, b->scan.at);
 	if (is_found)
-		return ERR_OK;
+		return;
 	(void)pthread_mutex_lock(&r->log->lock);
 	lose(r, wanted(r), end, LOG_LOST_CORRUPT);
 	(void)pthread_mutex_unlock(&r->log->lock);
 	leave(r);
-	return ERR_AGAIN;
 }
 
 /* The frame at hand is the wanted one; ERR_AGAIN when the reader was moved on. */
@@ -219,11 +232,14 @@ enum err log_back_next(struct log_reader *r, struct log_frame *out)
 	if (b->segment == NULL)
 		TRY(enter(r));
 	e = look(r);
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
+		b->failures = 0;
 		return give(r, out);
-	if (e == ERR_CLOSED)
-		return pass_over(r) == ERR_OK ? ERR_AGAIN : ERR_AGAIN;
-	/* The disk does not read: it may again. */
+	}
+	if (e == ERR_CLOSED || !may_try_again(b, e)) {
+		pass_over(r);
+		return ERR_AGAIN;
+	}
 	log_every(LOG_LEVEL_ERROR, "log.read_failed sink=%s why=\"%s\"", r->sink, strerror(errno));
 	return ERR_IO;
 }

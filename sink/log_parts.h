@@ -121,6 +121,7 @@ struct log_disk {
 	uint64_t begin_lsn;	/* where this life began, */
 	uint64_t begin_durable; /* and how far the log had been durable before */
 	uint64_t tail_at;	/* where the sound part of the newest segment ended then */
+	bool is_tail_unread;	/* the disk did not read all of it */
 	struct log_writer writer;
 	/* under log->lock */
 	struct log_segment *oldest;
@@ -164,6 +165,7 @@ struct log_back {
 	struct log_segment *segment; /* it is a user of it; NULL: none */
 	struct log_frame frame;	     /* read, and not given yet */
 	bool has_frame;
+	unsigned failures; /* reads one after the other */
 };
 
 struct log_reader {

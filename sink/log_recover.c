@@ -287,6 +287,7 @@ static enum err find_end(struct log *log, struct log_segment *s)
 	/* What the disk does not read today may be sound: it is not cut. */
 	if (!is_readable)
 		log->disk->tail_at = s->bytes;
+	log->disk->is_tail_unread = !is_readable;
 	log_scan_close(&scan);
 	return e == ERR_NOMEM ? e : ERR_OK;
 }
@@ -363,13 +364,17 @@ static void say_lost(const struct log *log, uint64_t first, uint64_t end, const 
 static void set_begin(struct log *log)
 {
 	struct log_disk *disk = log->disk;
-	const struct log_segment *s = disk->newest;
-	uint64_t on_disk = s == NULL ? 0 : s->end_lsn;
+	struct log_segment *s = disk->newest;
 	uint64_t left = log_live_left(log->hub->live, log->worker);
 	uint64_t remembered = 0;
+	uint64_t on_disk;
 	uint64_t wanted;
 
 	ask_cursors(log, &remembered, &wanted);
+	/* Readers try again what could not be read now. */
+	if (s != NULL && disk->is_tail_unread && remembered > s->end_lsn)
+		s->end_lsn = remembered;
+	on_disk = s == NULL ? 0 : s->end_lsn;
 	disk->begin_durable = remembered > on_disk ? remembered : on_disk;
 	disk->begin_lsn = left > disk->begin_durable ? left : disk->begin_durable;
 	/* Its head alone still tells what was lost before it. */
@@ -398,7 +403,9 @@ static enum err drop_empty(struct log *log)
 		char name[LOG_SEGMENT_NAME_BYTES];
 
 		log_segment_name(s->first_lsn, name);
-		if (io->remove(io->ctx, disk->dir_fd, name) != 0)
+		if (disk->is_tail_unread)
+			quarantine_file(log, name, "cannot_be_read");
+		else if (io->remove(io->ctx, disk->dir_fd, name) != 0)
 			return ERR_IO;
 		if (disk->writer.sequence == s->sequence + 1)
 			disk->writer.sequence = s->sequence;

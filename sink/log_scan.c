@@ -14,6 +14,7 @@
 
 #define NAMES_MAX (1u << 20)
 #define RESYNC_STEP (64u << 10)
+#define SECTOR 4096u /* that goes as a whole */
 
 uint32_t log_frame_crc(const struct log_frame_head *head, const uint8_t *body)
 {
@@ -258,7 +259,7 @@ enum err log_scan_next(struct log_scan *s, struct log_frame *out)
 	}
 }
 
-/* The next place from `at` on where a frame's magic stands. */
+/* The next place from `at` on where a frame's magic stands; what the disk does not read is passed over. */
 static uint64_t find_magic(const struct log_scan *s, uint64_t at)
 {
 	uint8_t octets[RESYNC_STEP];
@@ -266,6 +267,12 @@ static uint64_t find_magic(const struct log_scan *s, uint64_t at)
 	while (at + sizeof(struct log_frame_head) <= s->bytes) {
 		ssize_t n = pread(s->fd, octets, sizeof(octets), (off_t)at);
 
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			at = (at / SECTOR + 1) * SECTOR;
+			continue;
+		}
 		if (n < (ssize_t)sizeof(uint32_t))
 			break;
 		for (size_t i = 0; i + sizeof(uint32_t) <= (size_t)n; i += 8) {
@@ -275,7 +282,7 @@ static uint64_t find_magic(const struct log_scan *s, uint64_t at)
 			if (magic == LOG_FRAME_MAGIC)
 				return at + i;
 		}
-		at += sizeof(octets);
+		at += n < 8 ? 8 : (uint64_t)n / 8 * 8;
 	}
 	return s->bytes;
 }
@@ -337,8 +344,10 @@ static enum err read_head(struct log_scan *s, const char *name)
 		return ERR_FORMAT;
 	s->bytes = (uint64_t)st.st_size;
 	e = read_at(s->fd, h, sizeof(*h), 0);
+	if (e == ERR_TRUNC)
+		return ERR_FORMAT;
 	if (e != ERR_OK)
-		return e == ERR_TRUNC ? ERR_FORMAT : e;
+		return rebuild_head(s, name) == ERR_OK ? ERR_OK : e;
 	if (memcmp(h->magic, LOG_SEGMENT_MAGIC, sizeof(h->magic)) == 0 &&
 	    h->version > LOG_FORMAT_VERSION && h->crc == log_segment_crc(h))
 		return ERR_UNSUPPORTED;

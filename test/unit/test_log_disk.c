@@ -1111,6 +1111,98 @@ static void a_later_version_is_refused_by_name(void **state)
 	check_damaged(&small, 0, false, DEEP);
 }
 
+/* --- reads that fail --- */
+
+static struct {
+	ino_t file; /* 0: none */
+	off_t from;
+	off_t to;
+	unsigned failures; /* until it can be read again */
+} bad;
+
+/* The program's own is found before the library's. */
+ssize_t pread(int fd, void *out, size_t bytes, off_t at)
+{
+	struct stat st;
+	bool is_bad = bad.file != 0 && bad.failures > 0 && at < bad.to &&
+		      at + (off_t)bytes > bad.from && fstat(fd, &st) == 0 && st.st_ino == bad.file;
+
+	if (is_bad && at >= bad.from) {
+		bad.failures--;
+		errno = EIO;
+		return -1;
+	}
+	if (is_bad)
+		bytes = (size_t)(bad.from - at);
+	return syscall(SYS_pread64, fd, out, bytes, at);
+}
+
+static void spoil(const struct tree_file *f, off_t from, off_t to, unsigned failures)
+{
+	char path[256];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", path_of("image"), f->name);
+	CHECK(stat(path, &st) == 0);
+	bad.file = st.st_ino;
+	bad.from = from;
+	bad.to = to;
+	bad.failures = failures;
+}
+
+/* Reads on over what cannot be read, which takes some tries. */
+static void drain_over(struct life *l, size_t sink)
+{
+	unsigned tries = 0;
+	enum err e;
+
+	do {
+		e = life_read(l, sink, UINT32_MAX);
+	} while (e == ERR_IO && ++tries < 100);
+	CHECK(e == ERR_AGAIN);
+}
+
+static void try_bad_sector(const struct tree_file *f, off_t from, off_t to, bool is_early,
+			   unsigned failures, uint64_t lost)
+{
+	char dir[128];
+	struct life l;
+
+	(void)snprintf(dir, sizeof(dir), "%s", path_of("image"));
+	(void)snprintf(trial, sizeof(trial), "%s: [%d, %d) cannot be read %s, %u times", f->name,
+		       (int)from, (int)to, is_early ? "at start" : "later", failures);
+	tree_write(&small, dir);
+	if (is_early)
+		spoil(f, from, to, failures);
+	open_dir(&l, dir, 60, SMALL);
+	if (!is_early)
+		spoil(f, from, to, failures);
+	CHECK(log_end_lsn(l.log) == small_end);
+	drain_over(&l, 1);
+	CHECK(life_lost(&l, 1) == lost);
+	CHECK(l.delivered[1] + lost == small_end - far_done);
+	bad.file = 0;
+	goes_on(&l, dir, SMALL);
+}
+
+static void a_sector_may_be_unreadable(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < small.count; i++) {
+		const struct tree_file *f = &small.files[i];
+		uint64_t all = is_segment(f) ? records_in(f, 0, SIZE_MAX) : 0;
+
+		if (!is_segment(f))
+			continue;
+		for (int is_early = 0; is_early < 2; is_early++) {
+			try_bad_sector(f, 4096, 8192, is_early, UINT32_MAX, all);
+			try_bad_sector(f, 4096, 8192, is_early, 2, 0);
+			try_bad_sector(f, 0, 4096, is_early, UINT32_MAX, 0);
+			try_bad_sector(f, 0, 4096, is_early, 2, 0);
+		}
+	}
+}
+
 /* --- main --- */
 
 static int set_up(void **state)
@@ -1148,6 +1240,7 @@ int main(void)
 		cmocka_unit_test(segments_may_be_exchanged),
 		cmocka_unit_test(small_files_may_be_lost),
 		cmocka_unit_test(names_may_be_lost),
+		cmocka_unit_test(a_sector_may_be_unreadable),
 		cmocka_unit_test(a_later_version_is_refused_by_name),
 	};
 
