@@ -109,9 +109,11 @@ static enum err add_name(struct log_scan *s, const struct log_name_head *head, c
 		names->list = list;
 		names->room = room;
 	}
-	name.text = strndup((const char *)text, head->bytes);
+	name.text = malloc((size_t)head->bytes + 1);
 	if (name.text == NULL)
 		return ERR_NOMEM;
+	memcpy(name.text, text, head->bytes);
+	name.text[head->bytes] = '\0';
 	if (s->hub != NULL && log_name_add(s->hub, (enum log_name_kind)head->kind, name.text,
 					   head->bytes, &name.hub_number) != ERR_OK) {
 		free(name.text);
@@ -198,6 +200,18 @@ static uint32_t number_of(const struct log_scan *s, enum log_name_kind kind, uin
 	return name == NULL ? UINT32_MAX : name->hub_number;
 }
 
+/* Its head counts the records that it has, and nothing is behind them. */
+static bool is_whole(const struct log_frame *frame)
+{
+	struct log_record record = { .lsn = 0 };
+	size_t at = 0;
+	uint32_t count = 0;
+
+	while (log_frame_next(frame, &at, &record))
+		count++;
+	return count == frame->head.record_count && at == frame->bytes;
+}
+
 /* Numbers as the hub has them, written into the body, which is ours. */
 static enum err translate(struct log_scan *s, struct log_frame *frame)
 {
@@ -205,7 +219,6 @@ static enum err translate(struct log_scan *s, struct log_frame *frame)
 	uint32_t schema = number_of(s, LOG_NAME_SCHEMA, frame->head.schema);
 	uint8_t *body = frame->body == s->plain ? s->plain : s->stored;
 	size_t at = 0;
-	size_t count = 0;
 
 	if (schema == UINT32_MAX)
 		return ERR_FORMAT;
@@ -219,10 +232,9 @@ static enum err translate(struct log_scan *s, struct log_frame *frame)
 		record.head.exporter = exporter;
 		record.head.event_type = (uint16_t)event_type;
 		memcpy(body + head_at, &record.head, sizeof(record.head));
-		count++;
 	}
 	frame->head.schema = schema;
-	return count == frame->head.record_count && at == frame->bytes ? ERR_OK : ERR_FORMAT;
+	return ERR_OK;
 }
 
 /* A frame that is sound as stored and still makes no sense is passed over like one that is not. */
@@ -246,6 +258,8 @@ enum err log_scan_next(struct log_scan *s, struct log_frame *out)
 				return e;
 			continue;
 		}
+		if (e == ERR_OK && !is_whole(out))
+			e = ERR_FORMAT;
 		if (e == ERR_OK && s->hub != NULL)
 			e = translate(s, out);
 		if (e != ERR_OK || head.record_count == 0)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
-recipes for fuzz_oracle, manifests for fuzz_manifest.
+recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -219,8 +219,8 @@ def crc32c(octets):
 
 
 def manifest(logs, files, version=1, flags=1):
-    out = struct.pack(">4sHHII", b"SLMF", version, flags, len(logs), len(files))
-    out += b"".join(struct.pack(">I5Q", *log) for log in logs)
+    out = struct.pack(">4sHHII16s", b"SLMF", version, flags, len(logs), len(files), bytes(range(16)))
+    out += b"".join(struct.pack(">I10Q", *log, 0, 0, 0, 0, 0) for log in logs)
     out += b"".join(struct.pack(">QQHH", 9, 3, len(tmp), len(name)) + tmp + name for tmp, name in files)
     return out + struct.pack(">I", crc32c(out))
 
@@ -236,7 +236,59 @@ MANIFEST = {
     "many": manifest([], [])[:8] + b"\xff" * 12,
 }
 
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE),
+
+# Segments: fuzz_log puts their checksums right when the first octet says so.
+
+EPOCH, FIRST_LSN, NAMES = 0x1234, 7, 0xFFFFFFFF
+
+
+def padded(octets):
+    return octets + bytes(-len(octets) % 8)
+
+
+def segment_head(version=1, previous_end=5, hole=1):
+    return struct.pack("<8sII16sQQQqIIII", b"SluiceLg", version, 0, bytes(16), FIRST_LSN, previous_end, 3, TIME * 1000, EPOCH, 0, 1, hole)
+
+
+def frame(lsn, count, schema, body, plain=None, codec=0):
+    plain = len(body) if plain is None else plain
+    return padded(struct.pack("<IIQIIQQHHI", 0x52464C53, 0, lsn, count, schema, len(body), plain, codec, 1, EPOCH) + body)
+
+
+def named(kind, number, text):
+    return struct.pack("<IIII", kind, number, len(text), 0) + padded(text)
+
+
+def record(lsn, payload, exporter=4, event_type=0):
+    return struct.pack("<IIqqQQHHI", len(payload), exporter, lsn, lsn, 0, 1, event_type, 0, 0) + padded(payload)
+
+
+def lz4(body):
+    """One run of literals."""
+    return bytes([0xF0]) + b"\xff" * ((len(body) - 15) // 255) + bytes([(len(body) - 15) % 255]) + body
+
+
+def zstd(body):
+    """One raw block."""
+    return struct.pack("<IBI", 0xFD2FB528, 0xA0, len(body)) + (len(body) << 3 | 1).to_bytes(3, "little") + body
+
+
+LOG_NAMES = named(0, 4, b"10.0.0.1:0") + named(1, 0, b"flow") + named(2, 9, b'{"type":"record"}')
+LOG_RECORDS = b"".join(record(FIRST_LSN + i, bytes(range(10 + i))) for i in range(3))
+LOG_START = frame(FIRST_LSN, 0, NAMES, LOG_NAMES) * 2
+LOG = {
+    "records": b"\1" + segment_head() + LOG_START + frame(7, 3, 9, LOG_RECORDS) + frame(10, 1, 9, record(10, b"")),
+    "packed": b"\1" + segment_head() + LOG_START + frame(7, 3, 9, lz4(LOG_RECORDS), len(LOG_RECORDS), 1)
+              + frame(10, 3, 9, zstd(LOG_RECORDS), len(LOG_RECORDS), 2),
+    "headless": b"\3" + segment_head() + LOG_START + frame(7, 3, 9, LOG_RECORDS),
+    "hole": b"\1" + segment_head() + LOG_START + bytes(40) + frame(9, 3, 9, LOG_RECORDS) + frame(9, 3, 8, LOG_RECORDS),
+    "nul_in_name": b"\1" + segment_head() + frame(7, 0, NAMES, named(0, 4, b"a\0" + bytes(40))) + LOG_START,
+    "wrong_count": b"\1" + segment_head() + LOG_START + frame(7, 2, 9, LOG_RECORDS) + frame(7, 4, 9, LOG_RECORDS + bytes(48)),
+    "unsealed": b"\0" + segment_head() + LOG_START,
+    "later": b"\1" + segment_head(version=2),
+}
+
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST)):
     for name, octets in seeds.items():
         write(target, name, octets)
