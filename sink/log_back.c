@@ -182,7 +182,10 @@ static enum err give(struct log_reader *r, struct log_frame *out)
 
 	(void)pthread_mutex_lock(&r->log->lock);
 	if (h->first_lsn > wanted(r))
-		lose(r, wanted(r), h->first_lsn, LOG_LOST_CORRUPT);
+		/* What follows the segment's end is in the next one. */
+		lose(r, wanted(r),
+		     h->first_lsn < b->segment->end_lsn ? h->first_lsn : b->segment->end_lsn,
+		     LOG_LOST_CORRUPT);
 	else if (end > wanted(r) && wanted(r) < b->segment->end_lsn) {
 		atomic_store_explicit(&r->next_lsn, end, memory_order_relaxed);
 		e = ERR_OK;

@@ -43,6 +43,7 @@ static const size_t loss_stats[LOG_LOSS_COUNT] = {
 /* What is being tried, printed when a check fails. */
 static char trial[256];
 static void (*tell_more)(void);
+static uint64_t first_seed;
 
 #define CHECK(condition) check_that((condition), #condition, __FILE__, __LINE__)
 
@@ -50,7 +51,8 @@ static inline void check_that(bool is_so, const char *text, const char *file, in
 {
 	if (is_so)
 		return;
-	(void)fprintf(stderr, "%s:%d: %s: %s\n", file, line, trial, text);
+	(void)fprintf(stderr, "%s:%d: %s: %s (SLUICE_TEST_SEED=%" PRIu64 ")\n", file, line, trial, text,
+		      first_seed);
 	if (tell_more != NULL)
 		tell_more();
 	abort();
