@@ -285,10 +285,28 @@ static void expire(struct log_hub *hub, int64_t now_ms)
 	}
 }
 
+/* Under the lock: the oldest frame leaves memory; when its segment made room before, it is lost to sinks
+ * that are behind.  How many records were lost. */
+static uint64_t trim_oldest(struct log *log, struct log_slab **list)
+{
+	const struct log_segment *s = log->disk->oldest;
+	const struct log_entry *e = log->oldest;
+	uint64_t lost = 0;
+
+	for (struct log_reader *r = log->readers; r != NULL; r = r->next) {
+		if (s == NULL || log_entry_end(e) <= s->first_lsn)
+			lost += log_reader_lose(r, e->head.first_lsn, log_entry_end(e),
+						LOG_LOST_MAX_BYTES);
+	}
+	log_unlink_oldest(log, list);
+	return lost;
+}
+
 /* Frames that are durable leave memory when others need it, read or not. */
 static void trim(struct log *log)
 {
 	struct log_slab *list = NULL;
+	uint64_t lost = 0;
 	const struct log_hub *hub = log->hub;
 	uint64_t over = atomic_load(&hub->bytes);
 	uint64_t freed = 0;
@@ -300,10 +318,11 @@ static void trim(struct log *log)
 	while (freed < over && log->oldest != NULL &&
 	       log_entry_end(log->oldest) <= log_durable(log)) {
 		freed += log->oldest->head.plain_bytes;
-		log_unlink_oldest(log, &list);
+		lost += trim_oldest(log, &list);
 	}
 	(void)pthread_mutex_unlock(&log->lock);
 	log_slab_give(log->hub, list);
+	log_add(log->hub, LOG_STAT_EVICTED, lost);
 }
 
 /* --- the thread --- */

@@ -520,16 +520,17 @@ void log_writer_remove(struct log *log, struct log_segment *segment)
 {
 	const struct log_io *io = log->hub->conf.io;
 	char name[LOG_SEGMENT_NAME_BYTES];
+	uint64_t bytes = segment->bytes;
 	bool is_used;
 
 	log_segment_name(segment->first_lsn, name);
 	(void)pthread_mutex_lock(&log->lock);
-	is_used = segment->users > 0; /* whoever reads it frees it */
+	is_used = segment->users > 0; /* whoever reads it frees it, maybe at once */
 	segment->is_gone = true;
 	(void)pthread_mutex_unlock(&log->lock);
 	if (is_used || !becomes_spare(log, segment, name)) {
 		(void)io->remove(io->ctx, log->disk->dir_fd, name);
-		(void)atomic_fetch_sub(&log->hub->disk_bytes, segment->bytes);
+		(void)atomic_fetch_sub(&log->hub->disk_bytes, bytes);
 	}
 	if (!is_used)
 		free(segment);

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "sink/log_format.h"
 #include "test/unit/log_life.h"
 
@@ -1218,6 +1219,69 @@ static void a_sector_may_be_unreadable(void **state)
 	}
 }
 
+/* --- threads --- */
+
+struct reading {
+	struct life *life;
+	size_t sink;
+	unsigned sleep_us;
+	struct stat_flag is_over; /* nothing more is appended */
+};
+
+static void read_until_over(void *ctx)
+{
+	struct reading *r = ctx;
+	bool is_over;
+
+	do {
+		is_over = stat_flag_get(&r->is_over) != 0;
+		while (life_read(r->life, r->sink, 1) == ERR_OK)
+			(void)usleep(r->sleep_us);
+		(void)usleep(500);
+	} while (!is_over);
+}
+
+/* One sink keeps up, the other reads what memory no longer has, and frees or loses segments. */
+static void try_threads(enum log_policy policy, unsigned sleep_us)
+{
+	struct life l = { .number = 61,
+			  .payload_most = 900,
+			  .memory_bytes = 3 * LOG_FRAME_BYTES,
+			  .policy = policy,
+			  .is_threaded = true };
+	struct reading readings[SINKS] = { { &l, 0, 0, { 0 } }, { &l, 1, sleep_us, { 0 } } };
+	struct thread *threads[SINKS];
+
+	(void)snprintf(trial, sizeof(trial), "threads, policy %d", (int)policy);
+	CHECK(life_open(&l, path_of("threads"), NULL, NULL) == ERR_OK);
+	for (size_t i = 0; i < SINKS; i++)
+		CHECK(thread_start("reader", read_until_over, &readings[i], &threads[i]) == ERR_OK);
+	for (int i = 0; i < 400; i++)
+		life_append(&l, 1 + below(40));
+	life_sync(&l);
+	for (size_t i = 0; i < SINKS; i++) {
+		stat_flag_set(&readings[i].is_over, 1);
+		thread_join(threads[i]);
+	}
+	l.is_threaded = false;
+	for (size_t i = 0; i < SINKS; i++) {
+		life_drain(&l, i);
+		CHECK(l.delivered[i] + life_lost(&l, i) == log_end_lsn(l.log));
+		CHECK(stat_get(l.stats[i], SINK_STAT_EVICTED) == life_lost(&l, i));
+		CHECK(policy != LOG_BLOCK || life_lost(&l, i) == 0);
+	}
+	CHECK(policy != LOG_EVICT_OLDEST || life_lost(&l, 1) > 0);
+	life_close(&l);
+	tree_wipe(path_of("threads"));
+}
+
+static void sinks_read_while_the_log_is_written(void **state)
+{
+	(void)state;
+	try_threads(LOG_BLOCK, 100);
+	try_threads(LOG_EVICT_OLDEST, 3000);
+}
+
 /* --- main --- */
 
 static int set_up(void **state)
@@ -1260,6 +1324,7 @@ int main(void)
 		cmocka_unit_test(small_files_may_be_lost),
 		cmocka_unit_test(names_may_be_lost),
 		cmocka_unit_test(a_sector_may_be_unreadable),
+		cmocka_unit_test(sinks_read_while_the_log_is_written),
 		cmocka_unit_test(a_later_version_is_refused_by_name),
 	};
 
