@@ -225,11 +225,13 @@ static bool has_room(struct log *log, uint64_t bytes, bool is_there)
 	return free_bytes >= conf->min_free_bytes + need;
 }
 
-/* The directory may have been taken away under us. */
+/* The directory may have been taken away under us.  Readers open segments by its descriptor, whose number
+ * stays. */
 static enum err reopen_dir(struct log *log)
 {
 	struct log_disk *disk = log->disk;
 	int hub_fd = open(log->hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc;
 	int fd;
 
 	if (hub_fd < 0)
@@ -238,10 +240,10 @@ static enum err reopen_dir(struct log *log)
 	(void)close(hub_fd);
 	if (fd < 0)
 		return ERR_IO;
-	(void)close(disk->dir_fd);
-	disk->dir_fd = fd;
+	rc = dup3(fd, disk->dir_fd, O_CLOEXEC);
+	(void)close(fd);
 	disk->writer.has_spare = false;
-	return ERR_OK;
+	return rc < 0 ? ERR_IO : ERR_OK;
 }
 
 static int create_spare(struct log *log, uint64_t bytes)

@@ -46,16 +46,7 @@
 static char top[64]; /* where this test keeps its directories */
 static const char *const dir_names[DIRS] = { "", "cursors", "0" };
 
-static const char *path_of(const char *name)
-{
-	static char path[2][128];
-	static unsigned turn;
-
-	turn ^= 1;
-	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", top, name);
-	return path[turn];
-}
-
+static char image[96];
 static bool is_skipped(void)
 {
 	static int is_all = -1;
@@ -87,7 +78,9 @@ struct op {
 	int file;
 	char name[NAME_BYTES];
 	char to[NAME_BYTES];
-	uint64_t at; /* OP_SIZE: the size; OP_SYNC_DIR of the top: the directories that are there */
+	/* OP_SIZE: the size; OP_SYNC_DIR of the top: the directories that are there;
+	 * OP_SYNC_FAILED: nothing at all is written. */
+	uint64_t at;
 	size_t bytes;
 	uint8_t *octets;
 	/* What had been promised when the call was made. */
@@ -121,6 +114,7 @@ static struct {
 	uint64_t durable;
 	uint64_t stored[SINKS];
 	bool is_dead;	      /* the process was killed: nothing happens any more */
+	bool is_stuck;	      /* no sync works, and nothing is written */
 	unsigned syncs_until_failure; /* 0: none fails */
 	char dir[128];
 } tape = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -329,9 +323,10 @@ static int tape_sync(void *ctx, int fd)
 	(void)ctx;
 	if (!enter())
 		return -1;
-	fails = tape.syncs_until_failure > 0 && --tape.syncs_until_failure == 0;
+	fails = tape.is_stuck ||
+		(tape.syncs_until_failure > 0 && --tape.syncs_until_failure == 0);
 	if (file_of(fd) >= 0)
-		note(fails ? OP_SYNC_FAILED : OP_SYNC, 0, file_of(fd), "");
+		note(fails ? OP_SYNC_FAILED : OP_SYNC, 0, file_of(fd), "")->at = tape.is_stuck;
 	errno = EIO;
 	return leave(fails ? -1 : 0);
 }
@@ -456,7 +451,6 @@ static void record_lives(void)
 {
 	struct life l;
 
-	(void)snprintf(tape.dir, sizeof(tape.dir), "%s", path_of("lives"));
 	begin_life(&l, 1);
 	live(&l, 40);
 	end_life(&l, true);
@@ -556,7 +550,9 @@ static void apply_op(const struct op *op)
 		break;
 	case OP_SYNC:
 	case OP_SYNC_FAILED:
-		sync_data(f, op->kind == OP_SYNC ? CHOOSE_ALL : CHOOSE_SOME);
+		sync_data(f, op->kind == OP_SYNC ? CHOOSE_ALL
+			     : op->at == 0	 ? CHOOSE_SOME
+						 : CHOOSE_NONE);
 		break;
 	case OP_CREATE:
 	case OP_RENAME:
@@ -588,14 +584,12 @@ static void make_file(const char *dir, const char *name, int file, enum choice h
 	for (size_t i = 0; i < f->pending_count; i++)
 		apply_data(f->pending[i], octets, &bytes, how);
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	write_file(path_of("image"), path, octets, bytes);
+	write_file(image, path, octets, bytes);
 	free(octets);
 }
 
 static void make_image(enum choice names_how, enum choice data_how)
 {
-	const char *image = path_of("image");
-
 	tree_wipe(image);
 	make_dir(image, "");
 	for (unsigned d = 0; d < DIRS; d++) {
@@ -675,11 +669,9 @@ static uint64_t real_records(uint64_t first, uint64_t end)
 /* What was promised before `op` was called. */
 static void check_image(const struct op *op)
 {
-	char dir[128];
 	struct life l;
 
-	(void)snprintf(dir, sizeof(dir), "%s", path_of("image"));
-	open_dir(&l, dir, 98, 900);
+	open_dir(&l, image, 98, 900);
 	CHECK(log_end_lsn(l.log) >= op->durable);
 	l.mark = op->durable;
 	for (size_t i = 0; i < SINKS; i++) {
@@ -689,7 +681,7 @@ static void check_image(const struct op *op)
 		life_drain(&l, i);
 		CHECK(l.below_mark[i] == real_records(done, l.mark));
 	}
-	goes_on(&l, dir, 900);
+	goes_on(&l, image, 900);
 }
 
 /* Threads are not timed alike twice: the calls themselves are what can be looked at. */
@@ -720,6 +712,25 @@ static void try_image(size_t k, enum choice names_how, enum choice data_how)
 	check_image(op);
 }
 
+/* For other lives. */
+static void rewind_tape(void)
+{
+	for (size_t i = 0; i < FILES_MOST; i++)
+		free(disk.files[i].safe);
+	for (size_t k = 0; k < tape.count; k++)
+		free(tape.ops[k].octets);
+	memset(&disk, 0, sizeof(disk));
+	memset(tape.names, 0, sizeof(tape.names));
+	tape.count = 0;
+	tape.file_count = 0;
+	tape.begin = 0;
+	tape.hole_count = 0;
+	tape.durable = 0;
+	memset(tape.stored, 0, sizeof(tape.stored));
+	tape.syncs_until_failure = 0;
+	tell_more = NULL;
+}
+
 static void power_loss_takes_nothing_that_was_durable(void **state)
 {
 	size_t tried = 0;
@@ -739,13 +750,60 @@ static void power_loss_takes_nothing_that_was_durable(void **state)
 		}
 		apply_op(&tape.ops[k]);
 	}
-	for (size_t i = 0; i < FILES_MOST; i++)
-		free(disk.files[i].safe);
-	for (size_t k = 0; k < tape.count; k++)
-		free(tape.ops[k].octets);
-	tell_more = NULL;
+	rewind_tape();
 	assert_true(tried > 200);
-	tree_wipe(path_of("image"));
+	tree_wipe(image);
+}
+
+/* While nothing can be written, what every sink has got by then needs no disk.  A power loss before
+ * that is remembered makes them lose it again, as what was never durable. */
+static void what_every_sink_has_need_not_be_written(void **state)
+{
+	size_t last = 0;
+	struct life l;
+
+	(void)state;
+	(void)snprintf(trial, sizeof(trial), "a disk that does not sync for a while");
+	begin_life(&l, 1);
+	life_append(&l, 20);
+	for (size_t i = 0; i < SINKS; i++)
+		life_drain(&l, i);
+	life_sync(&l);
+	while (log_reader_stored_lsn(l.readers[0]) < 20 || log_reader_stored_lsn(l.readers[1]) < 20)
+		(void)usleep(1000);
+	tape.is_stuck = true;
+	life_append(&l, 10);
+	for (size_t i = 0; i < SINKS; i++)
+		life_drain(&l, i);
+	life_sync(&l);
+	tape.is_stuck = false;
+	life_append(&l, 5);
+	life_sync(&l);
+	end_life(&l, true);
+	tree_wipe(tape.dir);
+	for (size_t k = 0; k < tape.count; k++) {
+		bool is_segments = tape.ops[k].kind == OP_SYNC_DIR && tape.ops[k].dir == 2;
+
+		last = is_segments ? k : last;
+	}
+	for (size_t k = 0; k <= last; k++)
+		apply_op(&tape.ops[k]);
+	make_image(CHOOSE_NONE, CHOOSE_NONE);
+	tell_more = tell_calls;
+	tried_call = last;
+	open_dir(&l, image, 98, 900);
+	CHECK(log_end_lsn(l.log) == 35);
+	for (size_t i = 0; i < SINKS; i++) {
+		uint64_t done = l.opened[i];
+
+		CHECK(done == 20 || done == 30);
+		life_drain(&l, i);
+		CHECK(l.delivered[i] == 5);
+		CHECK(stat_get(l.stats[i], SINK_STAT_LOST_UNSYNCED) == 30 - done);
+		CHECK(life_lost(&l, i) == 30 - done);
+	}
+	goes_on(&l, image, 900);
+	rewind_tape();
 }
 
 /* --- what a disk does later --- */
@@ -761,13 +819,10 @@ static uint64_t far_done;
 /* Three lives, each with a segment; one sink has everything, the other hardly anything. */
 static void make_small(struct tree *t)
 {
-	char dir[128];
-
-	(void)snprintf(dir, sizeof(dir), "%s", path_of("small"));
 	for (unsigned number = 3; number <= 9; number += 3) {
 		struct life l;
 
-		open_dir(&l, dir, number, SMALL);
+		open_dir(&l, image, number, SMALL);
 		for (int i = 0; i < 3; i++)
 			life_append(&l, SMALL_FRAME);
 		life_drain(&l, 0);
@@ -778,8 +833,8 @@ static void make_small(struct tree *t)
 		far_done = log_reader_done_lsn(l.readers[1]);
 		life_close(&l);
 	}
-	tree_load(t, dir);
-	tree_wipe(dir);
+	tree_load(t, image);
+	tree_wipe(image);
 }
 
 static bool is_segment(const struct tree_file *f)
@@ -852,12 +907,10 @@ enum { SHALLOW, DEEP };
 /* Opens the tree: `far` misses exactly `lost` records, and `near`, which had all, none. */
 static void check_damaged(const struct tree *t, uint64_t lost, bool is_put_aside, int depth)
 {
-	char dir[128];
 	struct life l;
 
-	(void)snprintf(dir, sizeof(dir), "%s", path_of("image"));
-	tree_write(t, dir);
-	open_dir(&l, dir, 60, SMALL);
+	tree_write(t, image);
+	open_dir(&l, image, 60, SMALL);
 	CHECK(log_end_lsn(l.log) == small_end);
 	for (size_t i = 0; i < SINKS; i++) {
 		uint64_t before = life_lost(&l, i);
@@ -868,9 +921,9 @@ static void check_damaged(const struct tree *t, uint64_t lost, bool is_put_aside
 			CHECK(life_lost(&l, i) == lost);
 	}
 	CHECK(stat_get(log_hub_stat(l.hub), LOG_STAT_CORRUPT) >= lost);
-	CHECK(!is_put_aside || has_quarantined(dir));
+	CHECK(!is_put_aside || has_quarantined(image));
 	if (depth == DEEP)
-		goes_on(&l, dir, SMALL);
+		goes_on(&l, image, SMALL);
 	else
 		life_close(&l);
 }
@@ -1073,15 +1126,13 @@ static void names_may_be_lost(void **state)
 
 static void refuses(const char *what)
 {
-	char dir[128];
 	struct why why = { "" };
 	struct life l = { .number = 60, .payload_most = SMALL };
 
-	(void)snprintf(dir, sizeof(dir), "%s", path_of("image"));
 	(void)snprintf(trial, sizeof(trial), "%s of a later version", what);
-	tree_write(&small, dir);
-	CHECK(life_open(&l, dir, NULL, &why) == ERR_UNSUPPORTED);
-	CHECK(strstr(why.text, "version") != NULL && strstr(why.text, dir) != NULL);
+	tree_write(&small, image);
+	CHECK(life_open(&l, image, NULL, &why) == ERR_UNSUPPORTED);
+	CHECK(strstr(why.text, "version") != NULL && strstr(why.text, image) != NULL);
 }
 
 /* All of [0, bytes) of a head but the four octets behind its version, which get the CRC. */
@@ -1158,7 +1209,7 @@ static void spoil(const struct tree_file *f, off_t from, off_t to, unsigned fail
 	char path[256];
 	struct stat st;
 
-	(void)snprintf(path, sizeof(path), "%s/%s", path_of("image"), f->name);
+	(void)snprintf(path, sizeof(path), "%s/%s", image, f->name);
 	CHECK(stat(path, &st) == 0);
 	bad.file = st.st_ino;
 	bad.from = from;
@@ -1181,16 +1232,14 @@ static void drain_over(struct life *l, size_t sink)
 static void try_bad_sector(const struct tree_file *f, off_t from, off_t to, bool is_early,
 			   unsigned failures, uint64_t lost)
 {
-	char dir[128];
 	struct life l;
 
-	(void)snprintf(dir, sizeof(dir), "%s", path_of("image"));
 	(void)snprintf(trial, sizeof(trial), "%s: [%d, %d) cannot be read %s, %u times", f->name,
 		       (int)from, (int)to, is_early ? "at start" : "later", failures);
-	tree_write(&small, dir);
+	tree_write(&small, image);
 	if (is_early)
 		spoil(f, from, to, failures);
-	open_dir(&l, dir, 60, SMALL);
+	open_dir(&l, image, 60, SMALL);
 	if (!is_early)
 		spoil(f, from, to, failures);
 	CHECK(log_end_lsn(l.log) == small_end);
@@ -1198,7 +1247,7 @@ static void try_bad_sector(const struct tree_file *f, off_t from, off_t to, bool
 	CHECK(life_lost(&l, 1) == lost);
 	CHECK(l.delivered[1] + lost == small_end - far_done);
 	bad.file = 0;
-	goes_on(&l, dir, SMALL);
+	goes_on(&l, image, SMALL);
 }
 
 static void a_sector_may_be_unreadable(void **state)
@@ -1217,6 +1266,27 @@ static void a_sector_may_be_unreadable(void **state)
 			try_bad_sector(f, 0, 4096, is_early, 2, 0);
 		}
 	}
+}
+
+/* Somebody removes the directory of a worker, as a whole. */
+static void a_directory_may_be_taken_away(void **state)
+{
+	char path[160];
+	struct life l;
+
+	(void)state;
+	(void)snprintf(trial, sizeof(trial), "a directory that is taken away");
+	open_dir(&l, image, 60, 900);
+	life_append(&l, 20);
+	life_sync(&l);
+	life_drain(&l, 0);
+	(void)snprintf(path, sizeof(path), "%s/0", image);
+	tree_wipe(path);
+	while (log_end_lsn(l.log) < 400)
+		life_append(&l, 20);
+	life_sync(&l);
+	goes_on(&l, image, 900);
+	tree_wipe(image);
 }
 
 /* --- threads --- */
@@ -1253,7 +1323,7 @@ static void try_threads(enum log_policy policy, unsigned sleep_us)
 	struct thread *threads[SINKS];
 
 	(void)snprintf(trial, sizeof(trial), "threads, policy %d", (int)policy);
-	CHECK(life_open(&l, path_of("threads"), NULL, NULL) == ERR_OK);
+	CHECK(life_open(&l, image, NULL, NULL) == ERR_OK);
 	for (size_t i = 0; i < SINKS; i++)
 		CHECK(thread_start("reader", read_until_over, &readings[i], &threads[i]) == ERR_OK);
 	for (int i = 0; i < 400; i++)
@@ -1272,7 +1342,7 @@ static void try_threads(enum log_policy policy, unsigned sleep_us)
 	}
 	CHECK(policy != LOG_EVICT_OLDEST || life_lost(&l, 1) > 0);
 	life_close(&l);
-	tree_wipe(path_of("threads"));
+	tree_wipe(image);
 }
 
 static void sinks_read_while_the_log_is_written(void **state)
@@ -1296,6 +1366,8 @@ static int set_up(void **state)
 		(void)snprintf(top, sizeof(top), "/tmp/sluice-log-XXXXXX");
 		CHECK(mkdtemp(top) != NULL);
 	}
+	(void)snprintf(tape.dir, sizeof(tape.dir), "%.60s/lives", top);
+	(void)snprintf(image, sizeof(image), "%.60s/image", top);
 	make_small(&small);
 	make_small(&foreign);
 	trim(&small);
@@ -1316,6 +1388,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(power_loss_takes_nothing_that_was_durable),
+		cmocka_unit_test(what_every_sink_has_need_not_be_written),
 		cmocka_unit_test(each_octet_of_a_segment_may_be_wrong),
 		cmocka_unit_test(each_octet_of_a_cursor_may_be_wrong),
 		cmocka_unit_test(each_octet_of_the_format_may_be_wrong),
@@ -1324,6 +1397,7 @@ int main(void)
 		cmocka_unit_test(small_files_may_be_lost),
 		cmocka_unit_test(names_may_be_lost),
 		cmocka_unit_test(a_sector_may_be_unreadable),
+		cmocka_unit_test(a_directory_may_be_taken_away),
 		cmocka_unit_test(sinks_read_while_the_log_is_written),
 		cmocka_unit_test(a_later_version_is_refused_by_name),
 	};
