@@ -114,6 +114,7 @@ static struct {
 	uint64_t durable;
 	uint64_t stored[SINKS];
 	bool is_dead;	      /* the process was killed: nothing happens any more */
+	bool is_dying;	      /* it will be, when it has written a cursor and not synced it */
 	bool is_stuck;	      /* no sync works, and nothing is written */
 	unsigned syncs_until_failure; /* 0: none fails */
 	char dir[128];
@@ -209,6 +210,14 @@ static int file_of(int fd)
 	return i < 0 ? -1 : tape.names[dir].list[i].file;
 }
 
+static bool is_cursor_fd(int fd)
+{
+	char text[256];
+	const char *path = below_top(fd, text);
+
+	return path != NULL && strncmp(path, "cursors/", 8) == 0;
+}
+
 static struct op *note(enum op_kind kind, int dir, int file, const char *name)
 {
 	struct op *op = &tape.ops[tape.count++];
@@ -294,6 +303,7 @@ static ssize_t tape_writev(void *ctx, int fd, const struct iovec *parts, int cou
 			memcpy(op->octets + done, parts[i].iov_base, m);
 			done += m;
 		}
+		tape.is_dead = tape.is_dying && is_cursor_fd(fd);
 	}
 	(void)leave(0);
 	return n;
@@ -432,19 +442,23 @@ static void live(struct life *l, unsigned steps)
 	}
 }
 
-static void end_life(struct life *l, bool is_killed)
+enum ending { IN_ORDER, KILLED, KILLED_AT_CURSOR };
+
+static void end_life(struct life *l, enum ending how)
 {
 	(void)pthread_mutex_lock(&tape.lock);
-	tape.is_dead = is_killed;
+	tape.is_dead = how == KILLED;
+	tape.is_dying = how == KILLED_AT_CURSOR;
 	(void)pthread_mutex_unlock(&tape.lock);
 	log_hub_stop(l->hub);
 	(void)pthread_mutex_lock(&tape.lock);
-	if (!is_killed)
+	if (how == IN_ORDER)
 		note(OP_END, 0, -1, "");
 	tape.life = NULL;
 	(void)pthread_mutex_unlock(&tape.lock);
 	life_close(l);
 	tape.is_dead = false;
+	tape.is_dying = false;
 }
 
 static void record_lives(void)
@@ -453,7 +467,8 @@ static void record_lives(void)
 
 	begin_life(&l, 1);
 	live(&l, 40);
-	end_life(&l, true);
+	(void)life_read(&l, 1, 3);
+	end_life(&l, KILLED_AT_CURSOR);
 	begin_life(&l, 2);
 	live(&l, 20);
 	tape.syncs_until_failure = 3;
@@ -461,14 +476,14 @@ static void record_lives(void)
 	tape.syncs_until_failure = 0;
 	life_sync(&l);
 	live(&l, 10);
-	end_life(&l, true);
+	end_life(&l, KILLED);
 	begin_life(&l, 3);
 	live(&l, 20);
 	life_drain(&l, 1);
-	end_life(&l, false);
+	end_life(&l, IN_ORDER);
 	begin_life(&l, 4);
 	live(&l, 8);
-	end_life(&l, false);
+	end_life(&l, IN_ORDER);
 	tree_wipe(tape.dir);
 }
 
@@ -779,7 +794,7 @@ static void what_every_sink_has_need_not_be_written(void **state)
 	tape.is_stuck = false;
 	life_append(&l, 5);
 	life_sync(&l);
-	end_life(&l, true);
+	end_life(&l, KILLED);
 	tree_wipe(tape.dir);
 	for (size_t k = 0; k < tape.count; k++) {
 		bool is_segments = tape.ops[k].kind == OP_SYNC_DIR && tape.ops[k].dir == 2;
