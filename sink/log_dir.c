@@ -104,7 +104,8 @@ static enum err read_format(struct log_hub *hub, struct why *why)
 
 	if (fd >= 0)
 		(void)close(fd);
-	if (n <= 0 || !is_sound_line(text) || sscanf(text, FORMAT_WORD " %u %63s", &version, id) < 1)
+	if (n <= 0 || !is_sound_line(text) ||
+	    sscanf(text, FORMAT_WORD " %u %63s", &version, id) < 1)
 		return ERR_ABSENT;
 	if (version > LOG_FORMAT_VERSION)
 		return why_set(why, ERR_UNSUPPORTED,
@@ -156,8 +157,8 @@ static bool write_format(struct log_hub *hub)
 	bool is_written;
 	int fd;
 
-	part.iov_len += (size_t)snprintf(text + part.iov_len, sizeof(text) - part.iov_len,
-					 "%08x\n", crc32c(0, text, part.iov_len));
+	part.iov_len += (size_t)snprintf(text + part.iov_len, sizeof(text) - part.iov_len, "%08x\n",
+					 crc32c(0, text, part.iov_len));
 	fd = io->open(io->ctx, hub->dir_fd, FORMAT_TMP,
 		      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)

@@ -51,8 +51,8 @@ static inline void check_that(bool is_so, const char *text, const char *file, in
 {
 	if (is_so)
 		return;
-	(void)fprintf(stderr, "%s:%d: %s: %s (SLUICE_TEST_SEED=%" PRIu64 ")\n", file, line, trial, text,
-		      first_seed);
+	(void)fprintf(stderr, "%s:%d: %s: %s (SLUICE_TEST_SEED=%" PRIu64 ")\n", file, line, trial,
+		      text, first_seed);
 	if (tell_more != NULL)
 		tell_more();
 	abort();
@@ -78,7 +78,7 @@ struct life {
 	size_t payload_most;
 	uint64_t memory_bytes; /* 0: as many as on disk */
 	enum log_policy policy;
-	bool is_threaded; /* sinks read while others append: accounts hold afterwards */
+	bool is_threaded;	   /* sinks read while others append: accounts hold afterwards */
 	uint64_t opened[SINKS];	   /* done when the life began */
 	uint64_t delivered[SINKS]; /* in this life */
 	uint64_t first_given[SINKS];
