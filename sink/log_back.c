@@ -55,8 +55,8 @@ static void lose(struct log_reader *r, uint64_t first, uint64_t end, enum log_lo
 {
 	uint64_t lost = log_reader_lose(r, first, end, why);
 
-	log_add(r->log->hub, why == LOG_LOST_CORRUPT ? LOG_STAT_CORRUPT : LOG_STAT_UNSYNCED, lost);
-	if (lost > 0)
+	log_add_lost(r->log->hub, why, lost);
+	if (lost > 0 && (why == LOG_LOST_CORRUPT || why == LOG_LOST_UNSYNCED))
 		log_every(LOG_LEVEL_ERROR,
 			  "log.lost sink=%s dir=%s/%s first=%llu records=%llu why=%s", r->sink,
 			  r->log->hub->dir, r->log->disk->name, (unsigned long long)first,
@@ -84,6 +84,12 @@ static struct log_segment *find_segment(struct log_reader *r)
 	struct log_segment *s = disk->oldest;
 	uint64_t memory = log->oldest == NULL ? log->sealed_lsn : log->oldest->head.first_lsn;
 
+	/* It made room on disk, and then in memory. */
+	if (wanted(r) < disk->gone_lsn) {
+		lose(r, wanted(r), disk->gone_lsn < memory ? disk->gone_lsn : memory,
+		     disk->gone_why);
+		return NULL;
+	}
 	while (s != NULL && s->end_lsn <= wanted(r))
 		s = s->next;
 	if (s == NULL) {

@@ -167,6 +167,8 @@ static bool commit_log(struct log *log, int64_t now_ms, bool is_forced, bool is_
 		w->has_trouble = false;
 		return true;
 	}
+	if (e == ERR_FULL || errno == ENOSPC || errno == EDQUOT)
+		log->hub->may_not_grow = true;
 	say_trouble(log->hub, e, "write");
 	log_writer_abandon(log);
 	w->has_trouble = true;
@@ -203,6 +205,20 @@ static struct log_segment *take_oldest(struct log *log, uint64_t lsn)
 	return s;
 }
 
+/* A segment that cannot be removed stays where it was, to be tried again. */
+static bool give_back(struct log *log, struct log_segment *s)
+{
+	if (log_writer_remove(log, s))
+		return true;
+	(void)pthread_mutex_lock(&log->lock);
+	log_segment_add_oldest(log->disk, s);
+	(void)pthread_mutex_unlock(&log->lock);
+	log_every(LOG_LEVEL_ERROR, "log.remove_failed dir=%s/%s first=%llu why=\"%s\"",
+		  log->hub->dir, log->disk->name, (unsigned long long)s->first_lsn,
+		  strerror(errno));
+	return false;
+}
+
 static void free_segments(struct log *log)
 {
 	struct log_segment *s;
@@ -211,36 +227,52 @@ static void free_segments(struct log *log)
 		(void)pthread_mutex_lock(&log->lock);
 		s = take_oldest(log, needed_from(log));
 		(void)pthread_mutex_unlock(&log->lock);
-		if (s != NULL)
-			log_writer_remove(log, s);
-	} while (s != NULL);
+	} while (s != NULL && give_back(log, s));
+}
+
+/* Under the lock: what only the memory has of a segment that is gone is still there, but when it is too
+ * old.  Records lost, of all readers. */
+static uint64_t lose_segment(struct log *log, const struct log_segment *s, enum log_loss why,
+			     struct log_slab **list)
+{
+	uint64_t end = s->end_lsn;
+	uint64_t lost = 0;
+
+	while (why == LOG_LOST_MAX_AGE && log->oldest != NULL && log_entry_end(log->oldest) <= end)
+		log_unlink_oldest(log, list);
+	if (log->oldest != NULL && log->oldest->head.first_lsn < end)
+		end = log->oldest->head.first_lsn;
+	for (struct log_reader *r = log->readers; r != NULL; r = r->next)
+		lost += log_reader_lose(r, s->first_lsn, end, why);
+	log->disk->gone_lsn = s->end_lsn;
+	log->disk->gone_why = why;
+	return lost;
 }
 
 /* The oldest segment goes unread: what of it is not in memory is lost to sinks that are behind. */
 static bool evict(struct log *log, enum log_loss why)
 {
+	static const char *const whys[LOG_LOSS_COUNT] = { "max_bytes", "max_age", "removed",
+							  "not_durable" };
+	struct log_slab *list = NULL;
 	struct log_segment *s;
 	uint64_t lost = 0;
 
 	(void)pthread_mutex_lock(&log->lock);
 	s = take_oldest(log, UINT64_MAX);
-	if (s != NULL) {
-		uint64_t memory =
-			log->oldest == NULL ? log->sealed_lsn : log->oldest->head.first_lsn;
-		uint64_t end = s->end_lsn < memory ? s->end_lsn : memory;
-
-		for (struct log_reader *r = log->readers; r != NULL; r = r->next)
-			lost += log_reader_lose(r, s->first_lsn, end, why);
-	}
+	if (s != NULL)
+		lost = lose_segment(log, s, why, &list);
 	(void)pthread_mutex_unlock(&log->lock);
+	log_slab_give(log->hub, list);
 	if (s == NULL)
 		return false;
-	log_add(log->hub, why == LOG_LOST_MAX_AGE ? LOG_STAT_EVICTED_AGE : LOG_STAT_EVICTED, lost);
-	log_every(LOG_LEVEL_WARN, "log.evicted dir=%s/%s first=%llu records_lost=%llu why=%s",
-		  log->hub->dir, log->disk->name, (unsigned long long)s->first_lsn,
-		  (unsigned long long)lost, why == LOG_LOST_MAX_AGE ? "max_age" : "max_bytes");
-	log_writer_remove(log, s);
-	return true;
+	log_add_lost(log->hub, why, lost);
+	if (lost > 0)
+		log_every(LOG_LEVEL_WARN,
+			  "log.evicted dir=%s/%s first=%llu records_lost=%llu why=%s",
+			  log->hub->dir, log->disk->name, (unsigned long long)s->first_lsn,
+			  (unsigned long long)lost, whys[why]);
+	return give_back(log, s);
 }
 
 static int64_t oldest_ms(struct log *log)
@@ -270,8 +302,49 @@ static void make_room(struct log_hub *hub)
 			found_ms = ms;
 		}
 	}
-	if (found != NULL)
-		(void)evict(found, LOG_LOST_MAX_BYTES);
+	if (found == NULL || !evict(found, LOG_LOST_MAX_BYTES))
+		return;
+	for (size_t i = 0; i < hub->log_count; i++)
+		hub->logs[i]->disk->writer.retry_ms = 0;
+}
+
+/* Somebody may have taken the directory away: what was in it is lost to those that are behind, and what
+ * is in memory goes into a new one. */
+static void look(struct log_hub *hub)
+{
+	bool is_gone = !log_dir_is_there(hub);
+
+	if (is_gone && log_dir_again(hub) != ERR_OK)
+		say_trouble(hub, ERR_IO, "directory");
+	for (size_t i = 0; i < hub->log_count; i++) {
+		struct log *log = hub->logs[i];
+
+		if (!is_gone && log_disk_is_there(log) && log_writer_is_there(log))
+			continue;
+		log_error("log.removed dir=%s/%s: somebody took it, or what is in it, away",
+			  hub->dir, log->disk->name);
+		log_writer_abandon(log);
+		if (!is_gone && log_disk_is_there(log))
+			continue;
+		log_writer_forget_spare(log);
+		while (evict(log, LOG_LOST_CORRUPT))
+			continue;
+		if (log_disk_again(log) != ERR_OK)
+			say_trouble(hub, ERR_IO, "directory");
+	}
+	log_cursors_look(hub);
+}
+
+/* A segment that nothing was added to for so long is complete. */
+static void close_old(struct log *log, int64_t before_ms)
+{
+	bool is_old;
+
+	(void)pthread_mutex_lock(&log->lock);
+	is_old = log->disk->newest != NULL && log->disk->newest->newest_ms < before_ms;
+	(void)pthread_mutex_unlock(&log->lock);
+	if (is_old && log->disk->writer.unsynced_octets == 0)
+		log_writer_close(log);
 }
 
 static void expire(struct log_hub *hub, int64_t now_ms)
@@ -279,6 +352,7 @@ static void expire(struct log_hub *hub, int64_t now_ms)
 	if (hub->conf.max_age_ms == 0)
 		return;
 	for (size_t i = 0; i < hub->log_count; i++) {
+		close_old(hub->logs[i], now_ms - hub->conf.max_age_ms);
 		while (oldest_ms(hub->logs[i]) < now_ms - hub->conf.max_age_ms &&
 		       evict(hub->logs[i], LOG_LOST_MAX_AGE))
 			continue;
@@ -327,11 +401,6 @@ static void trim(struct log *log)
 
 /* --- the thread --- */
 
-static bool is_full(const struct log_hub *hub)
-{
-	return strncmp(hub->trouble, "write: no room", strlen("write: no room")) == 0;
-}
-
 static bool commit_all(struct log_hub *hub, int64_t now_ms, bool is_forced, bool is_last)
 {
 	bool is_well = true;
@@ -339,6 +408,15 @@ static bool commit_all(struct log_hub *hub, int64_t now_ms, bool is_forced, bool
 	for (size_t i = 0; i < hub->log_count; i++)
 		is_well = commit_log(hub->logs[i], now_ms, is_forced, is_last) && is_well;
 	return is_well;
+}
+
+/* Full: the room comes from what is stored soon, or from the oldest. */
+static void find_room(struct log_hub *hub, int64_t now_ms)
+{
+	if (hub->conf.policy == LOG_EVICT_OLDEST)
+		make_room(hub);
+	if (hub->next_store_ms > now_ms + LOG_COMMIT_MS)
+		hub->next_store_ms = now_ms + LOG_COMMIT_MS;
 }
 
 /* True when everything is durable and every cursor stored. */
@@ -349,7 +427,9 @@ static bool cycle(struct log_hub *hub, bool is_last)
 	bool is_due = is_forced || now_ms >= hub->next_store_ms;
 	bool is_well;
 
-	stat_flag_set(&hub->wants_commit, 0);
+	if (is_forced)
+		stat_flag_set(&hub->wants_commit, 0);
+	hub->may_not_grow = false;
 	if (is_due)
 		log_cursors_take(hub);
 	is_well = commit_all(hub, now_ms, is_due, is_last);
@@ -365,12 +445,16 @@ static bool cycle(struct log_hub *hub, bool is_last)
 	for (size_t i = 0; i < hub->log_count; i++) {
 		free_segments(hub->logs[i]);
 		trim(hub->logs[i]);
-		log_writer_spare(hub->logs[i]);
+		if (hub->may_not_grow)
+			log_writer_drop_spare(hub->logs[i]);
+		else
+			log_writer_spare(hub->logs[i]);
 	}
-	if (hub->conf.policy == LOG_EVICT_OLDEST && is_full(hub))
-		make_room(hub);
+	if (hub->may_not_grow)
+		find_room(hub, now_ms);
 	if (now_ms >= hub->next_look_ms) {
 		hub->next_look_ms = now_ms + LOOK_MS;
+		look(hub);
 		expire(hub, now_ms);
 	}
 	(void)pthread_mutex_lock(&hub->lock);
@@ -433,12 +517,13 @@ enum err log_reader_sync(struct log_reader *r, uint64_t lsn, int timeout_ms)
 
 	if (log->disk == NULL || log_durable(log) >= lsn)
 		return ERR_OK;
+	/* Once: a disk that fails is tried again without being asked. */
+	stat_flag_set(&hub->wants_commit, 1);
+	log_hub_wake(hub);
 	while (log_durable(log) < lsn) {
 		struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
 		int rc;
 
-		stat_flag_set(&hub->wants_commit, 1);
-		log_hub_wake(hub);
 		(void)pthread_mutex_lock(&hub->lock);
 		rc = log_durable(log) >= lsn
 			     ? 0

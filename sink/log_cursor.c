@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
@@ -462,14 +463,11 @@ static void take_ends(struct log_hub *hub, struct log_snapshot *s)
 	}
 }
 
-/* What could not be stored yet stays until it can be: it is the first to be safe. */
 void log_cursors_take(struct log_hub *hub)
 {
 	for (struct log_cursor *c = hub->cursors; c != NULL; c = c->next) {
 		struct log_snapshot *to = &c->taken;
 
-		if (!is_same(to, &c->stored))
-			continue;
 		if (c->sink[0] == '\0') {
 			copy(to, &c->published);
 			take_ends(hub, to);
@@ -538,8 +536,7 @@ static enum err store_one(struct log_cursor *c, struct log_octets *text)
 	memcpy(h.magic, SLOT_MAGIC, sizeof(h.magic));
 	h.crc = slot_crc(&h, (const char *)text->octets);
 	parts[1].iov_len = h.bytes;
-	if (io->writev(io->ctx, c->fd, parts, 2, (off_t)slot * SLOT_BYTES) !=
-		    (ssize_t)(sizeof(h) + h.bytes) ||
+	if (log_io_write(io, c->fd, parts, 2, (uint64_t)slot * SLOT_BYTES) != ERR_OK ||
 	    (c->hub->conf.sync != LOG_SYNC_OS && io->sync(io->ctx, c->fd) != 0)) {
 		int error = errno;
 
@@ -554,6 +551,19 @@ static enum err store_one(struct log_cursor *c, struct log_octets *text)
 	return ERR_OK;
 }
 
+void log_cursors_look(struct log_hub *hub)
+{
+	for (struct log_cursor *c = hub->cursors; c != NULL; c = c->next) {
+		struct stat st;
+
+		if (c->fd < 0 || fstat(c->fd, &st) != 0 || st.st_nlink > 0)
+			continue;
+		(void)hub->conf.io->close(hub->conf.io->ctx, c->fd);
+		c->fd = -1;
+		memset(&c->stored, 0, sizeof(c->stored));
+	}
+}
+
 static void mark_stored(const struct log_cursor *c)
 {
 	for (size_t i = 0; i < c->reader_count; i++) {
@@ -566,7 +576,14 @@ static void mark_stored(const struct log_cursor *c)
 	}
 }
 
-/* Never beyond what is durable. */
+/* Not beyond what is durable; but a log that may not grow waits for room that only stored cursors give. */
+static bool is_safe(const struct log *log, const struct log_place *p)
+{
+	if (p->end > log_durable(log))
+		return false;
+	return p->done <= log_durable(log) || log->disk->writer.has_trouble;
+}
+
 static bool may_store(const struct log_cursor *c)
 {
 	const struct log_hub *hub = c->hub;
@@ -577,8 +594,7 @@ static bool may_store(const struct log_cursor *c)
 		for (size_t k = 0; k < c->taken.place_count; k++) {
 			const struct log_place *p = &c->taken.places[k];
 
-			if (p->worker == log->worker &&
-			    (p->done > log_durable(log) || p->end > log_durable(log)))
+			if (p->worker == log->worker && !is_safe(log, p))
 				return false;
 		}
 	}

@@ -163,8 +163,7 @@ static bool write_format(struct log_hub *hub)
 		      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)
 		return false;
-	is_written = io->writev(io->ctx, fd, &part, 1, 0) == (ssize_t)part.iov_len &&
-		     io->sync(io->ctx, fd) == 0;
+	is_written = log_io_write(io, fd, &part, 1, 0) == ERR_OK && io->sync(io->ctx, fd) == 0;
 	is_written = io->close(io->ctx, fd) == 0 && is_written;
 	return is_written && io->rename(io->ctx, hub->dir_fd, FORMAT_TMP, FORMAT_NAME) == 0 &&
 	       io->sync_dir(io->ctx, hub->dir_fd) == 0;
@@ -186,15 +185,28 @@ static enum err open_format(struct log_hub *hub, struct why *why)
 	return write_format(hub) ? ERR_OK : why_errno(why, ERR_IO, hub->dir);
 }
 
-/* Two hubs on one directory would write over each other. */
+/* Two hubs on one directory would write over each other.  -1 with EWOULDBLOCK: there is another. */
+static int open_lock(const struct log_hub *hub)
+{
+	int fd = openat(hub->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	int error;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	error = errno;
+	(void)close(fd);
+	errno = error;
+	return -1;
+}
+
 static enum err lock_dir(struct log_hub *hub, struct why *why)
 {
-	hub->lock_fd = openat(hub->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (hub->lock_fd < 0)
-		return why_errno(why, ERR_IO, hub->dir);
-	if (flock(hub->lock_fd, LOCK_EX | LOCK_NB) != 0)
+	hub->lock_fd = open_lock(hub);
+	if (hub->lock_fd >= 0)
+		return ERR_OK;
+	if (errno == EWOULDBLOCK)
 		return why_set(why, ERR_IO, "log %s: another process uses it", hub->dir);
-	return ERR_OK;
+	return why_errno(why, ERR_IO, hub->dir);
 }
 
 static void open_live(struct log_hub *hub)
@@ -232,6 +244,71 @@ enum err log_dir_open(struct log_hub *hub, struct why *why)
 	TRY(open_format(hub, why));
 	open_live(hub);
 	return log_cursors_load(hub, why);
+}
+
+/* --- taken away under a running log --- */
+
+static bool is_same(int fd, int dir_fd, const char *name)
+{
+	struct stat a;
+	struct stat b;
+
+	return fstat(fd, &a) == 0 && fstatat(dir_fd, name, &b, 0) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+bool log_dir_is_there(const struct log_hub *hub)
+{
+	return is_same(hub->dir_fd, AT_FDCWD, hub->dir);
+}
+
+bool log_disk_is_there(const struct log *log)
+{
+	return is_same(log->disk->dir_fd, log->hub->dir_fd, log->disk->name);
+}
+
+static enum err replace_fd(int with, int *fd)
+{
+	int rc = with < 0 ? -1 : dup3(with, *fd, O_CLOEXEC);
+	int error = errno;
+
+	if (with >= 0)
+		(void)close(with);
+	errno = error;
+	return rc < 0 ? ERR_IO : ERR_OK;
+}
+
+enum err log_dir_again(struct log_hub *hub)
+{
+	uint8_t id[LOG_ID_BYTES];
+	enum err e;
+	int lock_fd;
+
+	if (mkdir(hub->dir, DIRS_MODE) != 0 && errno != EEXIST)
+		return ERR_IO;
+	TRY(replace_fd(open(hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), &hub->dir_fd));
+	lock_fd = open_lock(hub);
+	if (lock_fd < 0)
+		return ERR_IO;
+	(void)close(hub->lock_fd);
+	hub->lock_fd = lock_fd;
+	memcpy(id, hub->id, sizeof(id));
+	e = read_format(hub, NULL);
+	if (e == ERR_ABSENT)
+		return write_format(hub) ? ERR_OK : ERR_IO;
+	/* Another log was put there. */
+	if (e != ERR_OK || memcmp(id, hub->id, sizeof(id)) != 0) {
+		memcpy(hub->id, id, sizeof(id));
+		errno = ESTALE;
+		return ERR_IO;
+	}
+	return ERR_OK;
+}
+
+enum err log_disk_again(struct log *log)
+{
+	return replace_fd(log_dir_make(log->hub->conf.io, log->hub->dir_fd, log->disk->name),
+			  &log->disk->dir_fd);
 }
 
 void log_dir_close(struct log_hub *hub)

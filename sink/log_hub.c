@@ -165,6 +165,18 @@ const uint8_t *log_hub_id(const struct log_hub *hub)
 	return hub->id;
 }
 
+void log_add_lost(struct log_hub *hub, enum log_loss why, uint64_t n)
+{
+	static const enum log_stat stats[LOG_LOSS_COUNT] = {
+		[LOG_LOST_MAX_BYTES] = LOG_STAT_EVICTED,
+		[LOG_LOST_MAX_AGE] = LOG_STAT_EVICTED_AGE,
+		[LOG_LOST_CORRUPT] = LOG_STAT_CORRUPT,
+		[LOG_LOST_UNSYNCED] = LOG_STAT_UNSYNCED,
+	};
+
+	log_add(hub, stats[why], n);
+}
+
 bool log_hub_is_durable(const struct log_hub *hub)
 {
 	return hub->dir_fd >= 0;

@@ -88,3 +88,28 @@ const struct log_io log_io_system = {
 	.free_bytes = io_free_bytes,
 	.close = io_close,
 };
+
+enum err log_io_write(const struct log_io *io, int fd, struct iovec *parts, int count, uint64_t at)
+{
+	while (count > 0) {
+		ssize_t n = io->writev(io->ctx, fd, parts, count, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n == 0 ? ENOSPC : errno;
+			return ERR_IO;
+		}
+		at += (uint64_t)n;
+		while (count > 0 && (size_t)n >= parts->iov_len) {
+			n -= (ssize_t)parts->iov_len;
+			parts++;
+			count--;
+		}
+		if (count > 0) {
+			parts->iov_base = (uint8_t *)parts->iov_base + n;
+			parts->iov_len -= (size_t)n;
+		}
+	}
+	return ERR_OK;
+}

@@ -17,6 +17,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "base/err.h"
+
 struct log_io {
 	int (*open)(void *ctx, int dir_fd, const char *name, int flags, mode_t mode);
 	ssize_t (*writev)(void *ctx, int fd, const struct iovec *parts, int count, off_t at);
@@ -32,5 +34,8 @@ struct log_io {
 };
 
 extern const struct log_io log_io_system;
+
+/* Writes all parts, which it changes; a short write goes on where it ended.  ERR_IO: errno says why. */
+enum err log_io_write(const struct log_io *io, int fd, struct iovec *parts, int count, uint64_t at);
 
 #endif

@@ -127,6 +127,8 @@ struct log_disk {
 	struct log_segment *oldest;
 	struct log_segment *newest;
 	size_t segment_count;
+	uint64_t gone_lsn; /* what lies below is on disk no more, */
+	enum log_loss gone_why;
 };
 
 struct log {
@@ -260,7 +262,7 @@ struct log_hub {
 	/* the commit thread's own */
 	int64_t next_store_ms;
 	int64_t next_look_ms;
-	bool may_not_grow; /* full, for the file system or for max_bytes */
+	bool may_not_grow; /* in this cycle: full, for the file system or for max_bytes */
 	/* under lock */
 	pthread_cond_t synced;
 	uint64_t commits;		 /* cycles of the commit thread that are over */
@@ -299,6 +301,7 @@ uint64_t log_done_by_all(const struct log *log);
 /* The first that a reader could still read; under log->lock. */
 uint64_t log_oldest_lsn(const struct log *log);
 void log_add(struct log_hub *hub, enum log_stat stat, uint64_t n);
+void log_add_lost(struct log_hub *hub, enum log_loss why, uint64_t n);
 static inline uint64_t log_durable(const struct log *log)
 {
 	return atomic_load_explicit(&log->durable_lsn, memory_order_acquire);
@@ -309,6 +312,7 @@ enum err log_recover(struct log *log, struct why *why);
 void log_disk_close(struct log *log);
 /* Under log->lock. */
 void log_segment_add(struct log_disk *disk, struct log_segment *segment);
+void log_segment_add_oldest(struct log_disk *disk, struct log_segment *segment);
 void log_segment_del(struct log_disk *disk, struct log_segment *segment);
 void log_segment_name(uint64_t first_lsn, char out[LOG_SEGMENT_NAME_BYTES]);
 /* A piece of a segment that could not be read is put aside, once. */
@@ -319,8 +323,16 @@ enum err log_writer_put(struct log *log, const struct log_entry *e);
 enum err log_writer_sync(struct log *log);
 void log_writer_abandon(struct log *log);
 void log_writer_spare(struct log *log);
-/* Takes away the segment, which is in the list no more. */
-void log_writer_remove(struct log *log, struct log_segment *segment);
+/* It is not there any more, or nobody knows. */
+void log_writer_forget_spare(struct log *log);
+/* Others need its room. */
+void log_writer_drop_spare(struct log *log);
+/* Is what is written still under its name? */
+bool log_writer_is_there(const struct log *log);
+/* What comes next goes into another segment; all of this one is durable. */
+void log_writer_close(struct log *log);
+/* Takes away the segment, which is in the list no more; false: it cannot, and it stays the caller's. */
+bool log_writer_remove(struct log *log, struct log_segment *segment);
 void log_writer_fini(struct log *log);
 
 /* log_back.c: the next frame at or above next_lsn from disk; ERR_AGAIN: look in memory again. */
@@ -336,11 +348,19 @@ void log_cursors_free(struct log_hub *hub);
 const struct log_place *log_cursor_place(const struct log_cursor *c, unsigned worker);
 void log_cursor_detach(struct log_cursor *c, const struct log_reader *r);
 
+void log_cursors_look(struct log_hub *hub); /* stored again where the file is gone */
+
 /* log_dir.c */
 enum err log_dir_open(struct log_hub *hub, struct why *why);
 void log_dir_close(struct log_hub *hub);
 /* Makes it when it is not there; its name is safe then.  Open, or -1 with errno. */
 int log_dir_make(const struct log_io *io, int dir_fd, const char *name);
+/* Is the directory still what stands under its name? */
+bool log_dir_is_there(const struct log_hub *hub);
+bool log_disk_is_there(const struct log *log);
+/* Makes it again under the same descriptor, which readers use. */
+enum err log_dir_again(struct log_hub *hub);
+enum err log_disk_again(struct log *log);
 
 void log_names_fini(struct log_names *names);
 

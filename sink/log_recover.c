@@ -53,6 +53,18 @@ void log_segment_add(struct log_disk *disk, struct log_segment *segment)
 	disk->segment_count++;
 }
 
+void log_segment_add_oldest(struct log_disk *disk, struct log_segment *segment)
+{
+	segment->prev = NULL;
+	segment->next = disk->oldest;
+	if (disk->oldest == NULL)
+		disk->newest = segment;
+	else
+		disk->oldest->prev = segment;
+	disk->oldest = segment;
+	disk->segment_count++;
+}
+
 void log_segment_del(struct log_disk *disk, struct log_segment *segment)
 {
 	if (segment->prev == NULL)
@@ -334,8 +346,9 @@ static enum err find_ends(struct log *log)
 	return ERR_OK;
 }
 
-/* How far the log is known to have been durable, and from where on a sink still wants it. */
-static void ask_cursors(const struct log *log, uint64_t *durable, uint64_t *wanted)
+/* How far the log is known to have been durable, how far sinks had it, which is more when the disk would not
+ * take it, and from where on a sink still wants it. */
+static void ask_cursors(const struct log *log, uint64_t *durable, uint64_t *had, uint64_t *wanted)
 {
 	*wanted = UINT64_MAX;
 	for (const struct log_cursor *c = log->hub->cursors; c != NULL; c = c->next) {
@@ -345,8 +358,8 @@ static void ask_cursors(const struct log *log, uint64_t *durable, uint64_t *want
 			continue;
 		if (p->end > *durable)
 			*durable = p->end;
-		if (p->done > *durable)
-			*durable = p->done;
+		if (p->done > *had)
+			*had = p->done;
 		if (c->sink[0] != '\0' && p->done < *wanted)
 			*wanted = p->done;
 	}
@@ -370,7 +383,7 @@ static void set_begin(struct log *log)
 	uint64_t on_disk;
 	uint64_t wanted;
 
-	ask_cursors(log, &remembered, &wanted);
+	ask_cursors(log, &remembered, &left, &wanted);
 	/* Readers try again what could not be read now. */
 	if (s != NULL && disk->is_tail_unread && remembered > s->end_lsn)
 		s->end_lsn = remembered;

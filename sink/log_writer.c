@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,33 +23,6 @@
 #define NAMES_TWICE 2
 
 static const uint8_t zeros[LOG_SEGMENT_HEAD_BYTES];
-
-/* Writes all parts, which it changes; a short write goes on where it ended. */
-static enum err write_parts(const struct log_io *io, int fd, struct iovec *parts, int count,
-			    uint64_t at)
-{
-	while (count > 0) {
-		ssize_t n = io->writev(io->ctx, fd, parts, count, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			errno = n == 0 ? ENOSPC : errno;
-			return ERR_IO;
-		}
-		at += (uint64_t)n;
-		while (count > 0 && (size_t)n >= parts->iov_len) {
-			n -= (ssize_t)parts->iov_len;
-			parts++;
-			count--;
-		}
-		if (count > 0) {
-			parts->iov_base = (uint8_t *)parts->iov_base + n;
-			parts->iov_len -= (size_t)n;
-		}
-	}
-	return ERR_OK;
-}
 
 static enum err octets_room(struct log_octets *o, size_t need)
 {
@@ -166,7 +140,7 @@ static enum err write_frame(struct log *log, struct log_frame_head *head, const 
 	head->version = LOG_FRAME_VERSION;
 	head->epoch = w->epoch;
 	head->crc = log_frame_crc(head, body);
-	TRY(write_parts(log->hub->conf.io, w->fd, parts, padding == 0 ? 2 : 3, w->at));
+	TRY(log_io_write(log->hub->conf.io, w->fd, parts, padding == 0 ? 2 : 3, w->at));
 	w->at += bytes;
 	w->unsynced_octets += bytes;
 	return ERR_OK;
@@ -214,36 +188,25 @@ static bool has_room(struct log *log, uint64_t bytes, bool is_there)
 {
 	const struct log_conf *conf = &log->hub->conf;
 	uint64_t free_bytes = UINT64_MAX;
-	uint64_t need = is_there ? 0 : bytes;
 
+	/* It is taken already, from all who count. */
+	if (is_there)
+		return true;
 	if (log->disk->segment_count > 0 &&
-	    atomic_load(&log->hub->disk_bytes) + need > conf->max_bytes)
+	    atomic_load(&log->hub->disk_bytes) + bytes > conf->max_bytes)
 		return false;
 	if (conf->min_free_bytes > 0 &&
 	    conf->io->free_bytes(conf->io->ctx, log->disk->dir_fd, &free_bytes) != 0)
 		return false;
-	return free_bytes >= conf->min_free_bytes + need;
+	return free_bytes >= conf->min_free_bytes + bytes;
 }
 
-/* The directory may have been taken away under us.  Readers open segments by its descriptor, whose number
- * stays. */
-static enum err reopen_dir(struct log *log)
+void log_writer_forget_spare(struct log *log)
 {
-	struct log_disk *disk = log->disk;
-	int hub_fd = open(log->hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc;
-	int fd;
-
-	if (hub_fd < 0)
-		return ERR_IO;
-	fd = log_dir_make(log->hub->conf.io, hub_fd, disk->name);
-	(void)close(hub_fd);
-	if (fd < 0)
-		return ERR_IO;
-	rc = dup3(fd, disk->dir_fd, O_CLOEXEC);
-	(void)close(fd);
-	disk->writer.has_spare = false;
-	return rc < 0 ? ERR_IO : ERR_OK;
+	if (!log->disk->writer.has_spare)
+		return;
+	log->disk->writer.has_spare = false;
+	(void)atomic_fetch_sub(&log->hub->disk_bytes, log->hub->segment_bytes);
 }
 
 static int create_spare(struct log *log, uint64_t bytes)
@@ -281,13 +244,8 @@ static enum err take_spare(struct log *log, uint64_t bytes)
 			return ERR_OK;
 		}
 	}
-	if (w->has_spare) {
-		w->has_spare = false;
-		(void)atomic_fetch_sub(&log->hub->disk_bytes, log->hub->segment_bytes);
-	}
+	log_writer_forget_spare(log);
 	w->fd = create_spare(log, bytes);
-	if (w->fd < 0 && errno == ENOENT && reopen_dir(log) == ERR_OK)
-		w->fd = create_spare(log, bytes);
 	if (w->fd < 0)
 		return ERR_IO;
 	(void)atomic_fetch_add(&log->hub->disk_bytes, bytes);
@@ -316,7 +274,7 @@ static enum err write_head(struct log *log, uint64_t first_lsn)
 	memcpy(head.magic, LOG_SEGMENT_MAGIC, sizeof(head.magic));
 	memcpy(head.id, log->hub->id, LOG_ID_BYTES);
 	head.crc = log_segment_crc(&head);
-	return write_parts(log->hub->conf.io, w->fd, parts, 2, 0);
+	return log_io_write(log->hub->conf.io, w->fd, parts, 2, 0);
 }
 
 /* The new segment stands in the list before anything of it can be read. */
@@ -469,10 +427,10 @@ void log_writer_abandon(struct log *log)
 	w->unsynced_octets = 0;
 	w->unsynced_ms = 0;
 	w->written_lsn = log_durable(log);
-	w->previous_end = w->written_lsn;
 	/* Without a durable record it goes: the next one has its name. */
 	(void)pthread_mutex_lock(&log->lock);
 	s = log->disk->newest;
+	w->previous_end = s->end_lsn;
 	if (s->end_lsn == s->first_lsn)
 		log_segment_del(log->disk, s);
 	else
@@ -481,8 +439,34 @@ void log_writer_abandon(struct log *log)
 	if (s != NULL) {
 		w->previous_end = s->previous_end;
 		w->hole = s->hole;
-		log_writer_remove(log, s);
+		if (!log_writer_remove(log, s)) {
+			(void)atomic_fetch_sub(&log->hub->disk_bytes, s->bytes);
+			free(s);
+		}
 	}
+}
+
+bool log_writer_is_there(const struct log *log)
+{
+	int fd = log->disk->writer.fd;
+	struct stat st;
+
+	return fd < 0 || fstat(fd, &st) != 0 || st.st_nlink > 0;
+}
+
+void log_writer_close(struct log *log)
+{
+	must(log->disk->writer.unsynced_octets == 0);
+	close_segment(log);
+}
+
+void log_writer_drop_spare(struct log *log)
+{
+	const struct log_io *io = log->hub->conf.io;
+
+	if (log->disk->writer.has_spare &&
+	    (io->remove(io->ctx, log->disk->dir_fd, LOG_SPARE_NAME) == 0 || errno == ENOENT))
+		log_writer_forget_spare(log);
 }
 
 void log_writer_spare(struct log *log)
@@ -518,24 +502,30 @@ static bool becomes_spare(struct log *log, const struct log_segment *s, const ch
 	return w->has_spare;
 }
 
-void log_writer_remove(struct log *log, struct log_segment *segment)
+/* Out of the list, nobody begins to read it; who reads it already may go on, and frees it. */
+bool log_writer_remove(struct log *log, struct log_segment *segment)
 {
 	const struct log_io *io = log->hub->conf.io;
-	char name[LOG_SEGMENT_NAME_BYTES];
 	uint64_t bytes = segment->bytes;
+	char name[LOG_SEGMENT_NAME_BYTES];
 	bool is_used;
 
 	log_segment_name(segment->first_lsn, name);
 	(void)pthread_mutex_lock(&log->lock);
-	is_used = segment->users > 0; /* whoever reads it frees it, maybe at once */
-	segment->is_gone = true;
+	is_used = segment->users > 0;
 	(void)pthread_mutex_unlock(&log->lock);
 	if (is_used || !becomes_spare(log, segment, name)) {
-		(void)io->remove(io->ctx, log->disk->dir_fd, name);
+		if (io->remove(io->ctx, log->disk->dir_fd, name) != 0 && errno != ENOENT)
+			return false;
 		(void)atomic_fetch_sub(&log->hub->disk_bytes, bytes);
 	}
+	(void)pthread_mutex_lock(&log->lock);
+	is_used = segment->users > 0;
+	segment->is_gone = true;
+	(void)pthread_mutex_unlock(&log->lock);
 	if (!is_used)
 		free(segment);
+	return true;
 }
 
 void log_writer_fini(struct log *log)

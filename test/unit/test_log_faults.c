@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: whatever the disk does under a running log, workers do not wait, sinks go on from memory, and as
+ * soon as it works again everything is durable, counted once and in order; every limit holds, and none of
+ * them is a trap.
+ * Method: the log's table of system calls fails with each error, a number of times or until released, in
+ * each call; the accounts of two sinks are kept beside it, over restarts.  Where time matters it is the
+ * test that lets the disk go on, never the clock.
+ */
+#include "log_rig.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/must.h"
+#include "base/thread.h"
+
+#define SMALL (1u << 20) /* max_bytes that make segments of 64 KiB */
+#define EVER UINT32_MAX
+
+/* --- faults of the disk --- */
+
+static const struct disk_fault {
+	const char *name;
+	unsigned ops;
+	int error;
+	unsigned times;
+} disk_faults[] = {
+	{ "write, once", OPS(OP_WRITEV), EIO, 1 },
+	{ "write, thrice", OPS(OP_WRITEV), EIO, 3 },
+	{ "write, ever", OPS(OP_WRITEV), EIO, EVER },
+	{ "write: full", OPS(OP_WRITEV), ENOSPC, EVER },
+	{ "write: quota", OPS(OP_WRITEV), EDQUOT, EVER },
+	{ "sync, once", OPS(OP_SYNC), EIO, 1 },
+	{ "sync, thrice", OPS(OP_SYNC), EIO, 3 },
+	{ "sync, ever", OPS(OP_SYNC), EIO, EVER },
+	{ "sync_dir, once", OPS(OP_SYNC_DIR), EIO, 1 },
+	{ "sync_dir, ever", OPS(OP_SYNC_DIR), EIO, EVER },
+	{ "open, once", OPS(OP_OPEN), EIO, 1 },
+	{ "open, ever", OPS(OP_OPEN), EMFILE, EVER },
+	{ "rename, once", OPS(OP_RENAME), EIO, 1 },
+	{ "rename, ever", OPS(OP_RENAME), EIO, EVER },
+	{ "allocate, once", OPS(OP_ALLOCATE), ENOSPC, 1 },
+	{ "allocate, ever", OPS(OP_ALLOCATE), ENOSPC, EVER },
+	{ "remove, once", OPS(OP_REMOVE), EIO, 1 },
+	{ "remove, ever", OPS(OP_REMOVE), EIO, EVER },
+	{ "truncate, ever", OPS(OP_TRUNCATE), EIO, EVER },
+	{ "free_bytes, ever", OPS(OP_FREE_BYTES), EIO, EVER },
+	{ "all, once", OPS_ALL, EIO, 1 },
+	{ "all, ever", OPS_ALL, EIO, EVER },
+	{ "read-only", OPS_ALL & ~OPS(OP_FREE_BYTES), EROFS, EVER },
+};
+#define FAULTS (sizeof(disk_faults) / sizeof(disk_faults[0]))
+
+static void append_frames(struct rig *g, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(rig_append(g, i % g->conf.worker_count, 10, 800), ERR_OK);
+}
+
+/* Everything is delivered to both sinks, durable, stored; nothing was lost. */
+static void settle(struct rig *g, const char *what)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct seat *s = &g->seats[i];
+
+		RIG_UNTIL(rig_read(g, s, SIZE_MAX) == 0 && seat_pending(g, s) == 0);
+		rig_check(g, s);
+		if (seat_lost(s) != 0)
+			fail_msg("%s: sink %s lost %llu", what, s->name,
+				 (unsigned long long)seat_lost(s));
+	}
+	RIG_UNTIL(rig_is_durable(g));
+	RIG_UNTIL(rig_is_stored(g, &g->seats[0]) && rig_is_stored(g, &g->seats[1]));
+}
+
+/* All rigs go through each phase together: what one waits out, all wait out. */
+static void what_the_disk_refuses_is_written_when_it_works_again(void **state)
+{
+	static struct rig rigs[FAULTS];
+
+	(void)state;
+	for (size_t i = 0; i < FAULTS; i++) {
+		struct rig *g = &rigs[i];
+
+		rig_init(g, SMALL);
+		g->conf.min_free_bytes = 1;
+		rig_open(g);
+		append_frames(g, 12);
+		(void)rig_read(g, &g->seats[0], SIZE_MAX);
+		(void)rig_read(g, &g->seats[1], 5);
+	}
+	for (size_t i = 0; i < FAULTS; i++) {
+		RIG_UNTIL(rig_is_durable(&rigs[i]));
+		faults_set(&rigs[i].faults, disk_faults[i].ops, disk_faults[i].error,
+			   disk_faults[i].times);
+		append_frames(&rigs[i], 20);
+	}
+	for (size_t i = 0; i < FAULTS; i++) {
+		struct rig *g = &rigs[i];
+
+		/* From memory, whatever the disk does. */
+		(void)rig_read(g, &g->seats[0], SIZE_MAX);
+		assert_true(seat_pending(g, &g->seats[0]) == 0);
+		rig_check(g, &g->seats[0]);
+		rig_check(g, &g->seats[1]);
+		append_frames(g, 20);
+		(void)rig_read(g, &g->seats[0], SIZE_MAX);
+		if (disk_faults[i].ops != OPS(OP_TRUNCATE) && disk_faults[i].ops != OPS(OP_REMOVE))
+			RIG_UNTIL(faults_hits(&g->faults, OPS_ALL) >=
+				  (disk_faults[i].times == EVER ? 1 : disk_faults[i].times));
+		faults_release(&g->faults);
+	}
+	for (size_t i = 0; i < FAULTS; i++) {
+		RIG_UNTIL(rig_is_durable(&rigs[i]));
+		(void)rig_read(&rigs[i], &rigs[i].seats[1], 9);
+		rig_check(&rigs[i], &rigs[i].seats[1]);
+	}
+	for (size_t i = 0; i < FAULTS; i++) {
+		struct rig *g = &rigs[i];
+		uint64_t end = log_end_lsn(g->logs[0]);
+		uint64_t delivered[2] = { seat_get(&g->seats[0], SEAT_DELIVERED),
+					  seat_get(&g->seats[1], SEAT_DELIVERED) };
+
+		rig_close(g);
+		rig_open(g);
+		assert_true(log_end_lsn(g->logs[0]) == end);
+		for (size_t k = 0; k < 2; k++) {
+			if (seat_get(&g->seats[k], SEAT_DELIVERED) != delivered[k])
+				fail_msg("%s: sink %zu: %llu, not %llu delivered",
+					 disk_faults[i].name, k,
+					 (unsigned long long)seat_get(&g->seats[k], SEAT_DELIVERED),
+					 (unsigned long long)delivered[k]);
+		}
+		append_frames(g, 10);
+	}
+	for (size_t i = 0; i < FAULTS; i++)
+		settle(&rigs[i], disk_faults[i].name);
+	for (size_t i = 0; i < FAULTS; i++) {
+		RIG_UNTIL(rig_is_disk_exact(&rigs[i]));
+		rig_fini(&rigs[i]);
+	}
+}
+
+/* A kill while the disk fails costs what was not durable, and that alone; here the page of shared memory
+ * stays, since the stop is none in good order. */
+static void what_was_not_durable_when_the_disk_failed_is_counted(void **state)
+{
+	static struct rig g;
+	uint64_t durable;
+	uint64_t end;
+
+	(void)state;
+	rig_init(&g, SMALL);
+	rig_open(&g);
+	append_frames(&g, 20);
+	RIG_UNTIL(rig_is_durable(&g));
+	(void)rig_read(&g, &g.seats[0], 10);
+	(void)rig_read(&g, &g.seats[1], 5);
+	RIG_UNTIL(rig_is_stored(&g, &g.seats[0]) && rig_is_stored(&g, &g.seats[1]));
+	durable = log_durable_lsn(g.logs[0]);
+	faults_set(&g.faults, OPS_ALL, EIO, EVER);
+	append_frames(&g, 20);
+	end = log_end_lsn(g.logs[0]);
+	rig_close(&g);
+	faults_release(&g.faults);
+	rig_open(&g);
+	assert_true(log_end_lsn(g.logs[0]) == end);
+	for (size_t i = 0; i < 2; i++) {
+		RIG_UNTIL(rig_read(&g, &g.seats[i], SIZE_MAX) == 0 &&
+			  seat_pending(&g, &g.seats[i]) == 0);
+		rig_check(&g, &g.seats[i]);
+		assert_true(seat_get(&g.seats[i], SEAT_DELIVERED) == durable);
+		assert_true(seat_get(&g.seats[i], SEAT_UNSYNCED) == end - durable);
+		assert_true(seat_lost(&g.seats[i]) == end - durable);
+	}
+	rig_fini(&g);
+}
+
+/* fsync(2) may forget what it could not write: the frames go into another segment. */
+static void pages_of_a_failed_sync_are_never_trusted(void **state)
+{
+	static struct rig g;
+	size_t before;
+	size_t after;
+
+	(void)state;
+	rig_init(&g, 64u << 20);
+	rig_open(&g);
+	append_frames(&g, 3);
+	RIG_UNTIL(rig_is_durable(&g));
+	(void)rig_disk_bytes(&g, &before);
+	for (unsigned i = 1; i <= 2; i++) {
+		faults_set(&g.faults, OPS(OP_SYNC), EIO, 1);
+		append_frames(&g, 1);
+		RIG_UNTIL(faults_hits(&g.faults, OPS(OP_SYNC)) == i);
+		RIG_UNTIL(rig_is_durable(&g));
+		(void)rig_disk_bytes(&g, &after);
+		assert_int_equal(after, before + i);
+	}
+	RIG_UNTIL(rig_is_disk_exact(&g));
+	rig_close(&g);
+	rig_open(&g);
+	settle(&g, "failed sync");
+	assert_true(seat_get(&g.seats[0], SEAT_DELIVERED) == 50);
+	rig_fini(&g);
+}
+
+static void short_writes_are_carried_on(void **state)
+{
+	static const size_t most[] = { 1, 7, 32, 48, 49, 4096, 65536 };
+	static struct rig rigs[sizeof(most) / sizeof(most[0])];
+	size_t count = sizeof(most) / sizeof(most[0]);
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		struct rig *g = &rigs[i];
+
+		rig_init(g, SMALL);
+		g->faults.write_max = most[i];
+		rig_open(g);
+		append_frames(g, 15);
+		(void)rig_read(g, &g->seats[0], SIZE_MAX);
+		(void)rig_read(g, &g->seats[1], 7);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct rig *g = &rigs[i];
+
+		RIG_UNTIL(rig_is_durable(g));
+		RIG_UNTIL(rig_is_stored(g, &g->seats[0]) && rig_is_stored(g, &g->seats[1]));
+		rig_close(g);
+		rig_open(g);
+		assert_true(seat_get(&g->seats[0], SEAT_DELIVERED) == 150);
+		assert_true(seat_get(&g->seats[1], SEAT_DELIVERED) == 70);
+		settle(g, "short writes");
+		assert_true(seat_get(&g->seats[1], SEAT_DELIVERED) == 150);
+		rig_fini(g);
+	}
+}
+
+/* The commit thread may stand still; workers and sinks do not, until memory is used up. */
+static void nobody_waits_for_a_sync_that_stands_still(void **state)
+{
+	static struct rig g;
+	unsigned taken = 0;
+	enum err e;
+
+	(void)state;
+	rig_init(&g, 64u << 20);
+	g.conf.memory_bytes = 2u << 20;
+	g.seats[0].from = LOG_FROM_OLDEST;
+	rig_open(&g);
+	append_frames(&g, 1);
+	faults_stand(&g.faults, true);
+	while ((e = rig_append(&g, 0, 20, 1000)) == ERR_OK) {
+		taken++;
+		(void)rig_read(&g, &g.seats[0], SIZE_MAX);
+		assert_true(seat_pending(&g, &g.seats[0]) == 0);
+	}
+	assert_int_equal(e, ERR_FULL);
+	/* All but what a slab's end is too short for. */
+	assert_true(taken * 20u * 1000 > (2u << 20) / 10 * 8);
+	assert_int_equal(log_reader_sync(g.seats[0].readers[0], log_sealed_lsn(g.logs[0]), 20),
+			 ERR_AGAIN);
+	assert_true(log_durable_lsn(g.logs[0]) < log_sealed_lsn(g.logs[0]));
+	assert_true(log_reader_stored_lsn(g.seats[0].readers[0]) <= log_durable_lsn(g.logs[0]));
+	faults_stand(&g.faults, false);
+	assert_int_equal(log_reader_sync(g.seats[0].readers[0], log_sealed_lsn(g.logs[0]), 20000),
+			 ERR_OK);
+	RIG_UNTIL(rig_append(&g, 0, 20, 1000) == ERR_OK);
+	settle(&g, "standing");
+	rig_fini(&g);
+}
+
+/* Who waits for a disk that fails asks once, and not again and again. */
+static void waiting_for_a_disk_that_fails_costs_nothing(void **state)
+{
+	static struct rig g;
+	struct timespec from;
+	struct timespec to;
+
+	(void)state;
+	rig_init(&g, 64u << 20);
+	rig_open(&g);
+	faults_set(&g.faults, OPS_ALL, EIO, EVER);
+	append_frames(&g, 2);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	assert_int_equal(log_reader_sync(g.seats[0].readers[0], 20, 800), ERR_AGAIN);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	assert_true((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000 < 200);
+	faults_release(&g.faults);
+	assert_int_equal(log_reader_sync(g.seats[0].readers[0], 20, 20000), ERR_OK);
+	settle(&g, "waiting");
+	rig_fini(&g);
+}
+
+static int unlink_all(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+/* What was on disk is gone, and counted where a sink wanted it; what was in memory is not. */
+static void a_directory_that_is_removed_is_made_again(void **state)
+{
+	static struct rig g;
+	uint64_t delivered;
+
+	(void)state;
+	rig_init(&g, SMALL);
+	g.conf.io = NULL;
+	rig_open(&g);
+	append_frames(&g, 20);
+	(void)rig_read(&g, &g.seats[0], SIZE_MAX);
+	RIG_UNTIL(rig_is_durable(&g));
+	RIG_UNTIL(rig_is_stored(&g, &g.seats[0]));
+	assert_int_equal(nftw(g.dir, unlink_all, 16, FTW_DEPTH | FTW_PHYS), 0);
+	append_frames(&g, 40);
+	(void)rig_read(&g, &g.seats[0], SIZE_MAX);
+	RIG_UNTIL(rig_is_durable(&g));
+	RIG_UNTIL(rig_is_stored(&g, &g.seats[0]));
+	/* It is noticed without a new segment, too. */
+	RIG_UNTIL(access(g.dir, F_OK) == 0);
+	append_frames(&g, 4);
+	RIG_UNTIL(rig_is_durable(&g));
+	(void)rig_read(&g, &g.seats[0], SIZE_MAX);
+	(void)rig_read(&g, &g.seats[1], SIZE_MAX);
+	rig_check(&g, &g.seats[0]);
+	rig_check(&g, &g.seats[1]);
+	assert_true(seat_lost(&g.seats[0]) == 0);
+	append_frames(&g, 4);
+	RIG_UNTIL(rig_is_durable(&g));
+	RIG_UNTIL(rig_is_disk_exact(&g));
+	delivered = seat_get(&g.seats[0], SEAT_DELIVERED);
+	rig_close(&g);
+	rig_open(&g);
+	assert_true(seat_get(&g.seats[0], SEAT_DELIVERED) == delivered);
+	settle(&g, "removed");
+	assert_true(seat_get(&g.seats[0], SEAT_DELIVERED) == delivered + 40);
+	rig_fini(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_the_disk_refuses_is_written_when_it_works_again),
+		cmocka_unit_test(what_was_not_durable_when_the_disk_failed_is_counted),
+		cmocka_unit_test(pages_of_a_failed_sync_are_never_trusted),
+		cmocka_unit_test(short_writes_are_carried_on),
+		cmocka_unit_test(nobody_waits_for_a_sync_that_stands_still),
+		cmocka_unit_test(waiting_for_a_disk_that_fails_costs_nothing),
+		cmocka_unit_test(a_directory_that_is_removed_is_made_again),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
