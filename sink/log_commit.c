@@ -172,6 +172,7 @@ static bool commit_log(struct log *log, int64_t now_ms, bool is_forced, bool is_
 	say_trouble(log->hub, e, "write");
 	log_writer_abandon(log);
 	w->has_trouble = true;
+	w->is_full = e == ERR_FULL;
 	w->retry_ms = now_ms + (e == ERR_FULL ? LOG_COMMIT_MS : RETRY_MS);
 	return false;
 }
@@ -304,8 +305,12 @@ static void make_room(struct log_hub *hub)
 	}
 	if (found == NULL || !evict(found, LOG_LOST_MAX_BYTES))
 		return;
-	for (size_t i = 0; i < hub->log_count; i++)
-		hub->logs[i]->disk->writer.retry_ms = 0;
+	/* A file system that is full for others, too, is not asked again at once. */
+	for (size_t i = 0; i < hub->log_count; i++) {
+		struct log_writer *w = &hub->logs[i]->disk->writer;
+
+		w->retry_ms = w->is_full ? 0 : w->retry_ms;
+	}
 }
 
 /* Somebody may have taken the directory away: what was in it is lost to those that are behind, and what

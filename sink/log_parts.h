@@ -107,6 +107,7 @@ struct log_writer {
 	bool is_dir_dirty;
 	bool has_spare;
 	bool has_trouble;
+	bool is_full; /* which is the trouble: of max_bytes or min_free */
 	int64_t retry_ms;
 	struct log_known known[LOG_NAME_KINDS];
 	struct log_octets names;
