@@ -115,29 +115,6 @@ static bool is_sync_due(const struct log *log, int64_t now_ms, bool is_forced)
 	       w->unsynced_octets >= SYNC_OCTETS || now_ms - w->unsynced_ms >= LOG_COMMIT_MS;
 }
 
-static void count_sync(struct log_hub *hub, int64_t ns, uint64_t octets)
-{
-	uint64_t us = (uint64_t)ns / 1000;
-
-	(void)pthread_mutex_lock(&hub->lock);
-	stat_inc(hub->stat, LOG_STAT_SYNCS);
-	stat_add(hub->stat, LOG_STAT_WRITTEN_OCTETS, octets);
-	hub->sync_us_last = us;
-	if (us > hub->sync_us_most)
-		hub->sync_us_most = us;
-	(void)pthread_mutex_unlock(&hub->lock);
-}
-
-static enum err sync_log(struct log *log)
-{
-	uint64_t octets = log->disk->writer.unsynced_octets;
-	int64_t from_ns = clock_mono_ns();
-
-	TRY(log_writer_sync(log));
-	count_sync(log->hub, clock_mono_ns() - from_ns, octets);
-	return ERR_OK;
-}
-
 static enum err write_sealed(struct log *log, bool is_forced)
 {
 	const struct log_entry *frames[FRAMES];
@@ -147,10 +124,10 @@ static enum err write_sealed(struct log *log, bool is_forced)
 		for (size_t i = 0; i < n; i++) {
 			TRY(log_writer_put(log, frames[i]));
 			if (is_sync_due(log, clock_mono_ms(), false))
-				TRY(sync_log(log));
+				TRY(log_writer_sync(log));
 		}
 	}
-	return is_sync_due(log, clock_mono_ms(), is_forced) ? sync_log(log) : ERR_OK;
+	return is_sync_due(log, clock_mono_ms(), is_forced) ? log_writer_sync(log) : ERR_OK;
 }
 
 /* True when everything that was sealed is durable, or will be soon. */

@@ -332,6 +332,7 @@ static enum err open_segment(struct log *log, uint64_t first_lsn, uint64_t frame
 	w->at = LOG_SEGMENT_HEAD_BYTES;
 	w->bytes = bytes;
 	w->is_dir_dirty = true;
+	log_add(log->hub, LOG_STAT_SEGMENTS, 1);
 	w->sequence++;
 	w->previous_end = first_lsn;
 	w->hole = LOG_HOLE_NONE;
@@ -395,14 +396,29 @@ static enum err sync_file(struct log *log)
 	return ERR_OK;
 }
 
+static void count_sync(struct log_hub *hub, int64_t ns, uint64_t octets)
+{
+	uint64_t us = (uint64_t)ns / 1000;
+
+	(void)pthread_mutex_lock(&hub->lock);
+	stat_inc(hub->stat, LOG_STAT_SYNCS);
+	stat_add(hub->stat, LOG_STAT_WRITTEN_OCTETS, octets);
+	hub->sync_us_last = us;
+	if (us > hub->sync_us_most)
+		hub->sync_us_most = us;
+	(void)pthread_mutex_unlock(&hub->lock);
+}
+
 enum err log_writer_sync(struct log *log)
 {
 	struct log_writer *w = &log->disk->writer;
 	struct log_slab *list = NULL;
+	int64_t from_ns = clock_mono_ns();
 
 	if (w->fd < 0 || w->unsynced_octets == 0)
 		return ERR_OK;
 	TRY(sync_file(log));
+	count_sync(log->hub, clock_mono_ns() - from_ns, w->unsynced_octets);
 	w->unsynced_octets = 0;
 	w->unsynced_ms = 0;
 	w->previous_end = w->written_lsn;

@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@
 #define RIG_SINKS 3
 #define RIG_WAIT_MS 20000
 #define RIG_RECORDS 20000 /* LSNs of each log that are remembered */
+#define RIG_SHARED_BYTES ((1 + RIG_LOGS * RIG_RECORDS) * sizeof(uint64_t))
 
 /* --- faults --- */
 
@@ -275,10 +277,15 @@ struct rig {
 	size_t log_count;
 	struct log_batch batch;
 	struct seat seats[RIG_SINKS];
-	uint64_t serial;
-	/* by log and LSN: the serial number of what was appended there, in whatever life */
+	/* A child that is killed has them, too. */
+	uint64_t *serial;
+	/* by worker and LSN: the serial number of what was appended there, in whatever life */
 	uint64_t *given[RIG_LOGS];
-	bool keeps_frames; /* rig_append() does not seal */
+	unsigned name_count; /* exporters that records come from; schemas change, too.  0: one */
+	bool is_noise;	     /* payloads that no codec makes smaller */
+	uint64_t barrier;    /* serial: nothing above is delivered before all below is; 0: none */
+	uint64_t passed;     /* the greatest serial number that was delivered behind it */
+	bool keeps_frames;   /* rig_append() does not seal */
 };
 
 static inline void rig_init(struct rig *g, uint64_t max_bytes)
@@ -300,10 +307,11 @@ static inline void rig_init(struct rig *g, uint64_t max_bytes)
 	assert_int_equal(log_batch_init(&g->batch, 1u << 16), ERR_OK);
 	g->seats[0].name = "one";
 	g->seats[1].name = "two";
-	for (size_t i = 0; i < RIG_LOGS; i++) {
-		g->given[i] = calloc(RIG_RECORDS, sizeof(uint64_t));
-		assert_non_null(g->given[i]);
-	}
+	g->serial = mmap(NULL, RIG_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			 -1, 0);
+	assert_true(g->serial != MAP_FAILED);
+	for (size_t i = 0; i < RIG_LOGS; i++)
+		g->given[i] = g->serial + 1 + i * RIG_RECORDS;
 }
 
 static inline void seat_open(struct rig *g, struct seat *s)
@@ -394,35 +402,75 @@ static inline void rig_fini(struct rig *g)
 	if (g->hub != NULL)
 		rig_close(g);
 	log_batch_fini(&g->batch);
-	for (size_t i = 0; i < RIG_LOGS; i++)
-		free(g->given[i]);
+	(void)munmap(g->serial, RIG_SHARED_BYTES);
 	(void)nftw(g->dir, rig_unlink, 16, FTW_DEPTH | FTW_PHYS);
 	(void)pthread_cond_destroy(&g->faults.moved);
 	(void)pthread_mutex_destroy(&g->faults.lock);
 }
 
-static inline uint8_t rig_octet(uint64_t serial, size_t i)
+static inline uint8_t rig_octet(const struct rig *g, uint64_t serial, size_t i)
 {
+	uint64_t x = serial * 0x9e3779b97f4a7c15 + i * 0xbf58476d1ce4e5b9;
+
+	if (g->is_noise)
+		return (uint8_t)((x ^ x >> 31) * 0x94d049bb133111eb >> 56);
 	return (uint8_t)(serial * 31 + i / 16);
+}
+
+#define RIG_SCHEMA_RECORDS 100
+
+static inline void rig_name(char out[32], const char *what, uint64_t number)
+{
+	(void)snprintf(out, 32, "%s-%llu", what, (unsigned long long)number);
+}
+
+static inline uint32_t rig_number(struct rig *g, enum log_name_kind kind, const char *what,
+				  uint64_t n)
+{
+	uint32_t number;
+	char name[32];
+
+	if (g->name_count == 0)
+		return 0;
+	rig_name(name, what, n);
+	assert_int_equal(log_name_add(g->hub, kind, name, strlen(name), &number), ERR_OK);
+	return number;
+}
+
+static inline void rig_check_name(struct rig *g, enum log_name_kind kind, uint32_t number,
+				  const char *what, uint64_t n)
+{
+	char name[32];
+	size_t bytes;
+
+	if (g->name_count == 0)
+		return;
+	rig_name(name, what, n);
+	assert_string_equal(log_name(g->hub, kind, number, &bytes), name);
 }
 
 /* `count` records of `bytes` octets each, in a frame of their own: all, or none. */
 static inline enum err rig_append(struct rig *g, size_t log, uint32_t count, size_t bytes)
 {
 	uint64_t lsn = log_end_lsn(g->logs[log]);
+	unsigned worker = log_worker(g->logs[log]);
 	uint64_t first = 0;
 	enum err e;
 
 	log_batch_clear(&g->batch);
+	g->batch.schema = rig_number(g, LOG_NAME_SCHEMA, "schema", *g->serial / RIG_SCHEMA_RECORDS);
 	for (uint32_t i = 0; i < count; i++) {
 		struct log_head head = { .bytes = (uint32_t)bytes,
-					 .event_ms = (int64_t)(g->serial + i + 1),
+					 .event_ms = (int64_t)(*g->serial + i + 1),
 					 .ingest_ms = (int64_t)(lsn + i) };
 		uint8_t *payload = log_batch_reserve(&g->batch, bytes);
 
 		assert_non_null(payload);
+		if (g->name_count > 0)
+			head.exporter = rig_number(g, LOG_NAME_EXPORTER, "exporter",
+						   (*g->serial + i + 1) % g->name_count);
 		for (size_t k = 0; k < bytes; k++)
-			payload[k] = rig_octet(g->serial + i + 1, k);
+			payload[k] = rig_octet(g, *g->serial + i + 1, k);
 		log_batch_commit(&g->batch, &head);
 	}
 	e = log_append(g->logs[log], &g->batch, &first);
@@ -432,8 +480,8 @@ static inline enum err rig_append(struct rig *g, size_t log, uint32_t count, siz
 	assert_true(lsn + count <= RIG_RECORDS);
 	for (uint32_t i = 0; i < count; i++) {
 		/* No LSN is given twice, in whatever life. */
-		assert_true(g->given[log][lsn + i] == 0);
-		g->given[log][lsn + i] = ++g->serial;
+		assert_true(g->given[worker][lsn + i] == 0);
+		g->given[worker][lsn + i] = ++*g->serial;
 	}
 	if (!g->keeps_frames)
 		log_flush(g->logs[log]);
@@ -441,15 +489,21 @@ static inline enum err rig_append(struct rig *g, size_t log, uint32_t count, siz
 }
 
 /* It is what was appended there. */
-static inline void rig_check_record(const struct rig *g, size_t log, const struct log_record *r)
+static inline void rig_check_record(struct rig *g, size_t log, const struct log_record *r)
 {
 	uint64_t serial = (uint64_t)r->head.event_ms;
 
 	assert_true(r->lsn < RIG_RECORDS);
 	assert_true((uint64_t)r->head.ingest_ms == r->lsn);
-	assert_true(g->given[log][r->lsn] == serial);
+	assert_true(g->given[log_worker(g->logs[log])][r->lsn] == serial);
+	rig_check_name(g, LOG_NAME_EXPORTER, r->head.exporter, "exporter",
+		       g->name_count == 0 ? 0 : serial % g->name_count);
+	if (serial > g->barrier)
+		g->passed = serial;
+	else
+		assert_true(g->barrier == 0 || g->passed == 0);
 	for (size_t k = 0; k < r->head.bytes; k++) {
-		if (r->payload[k] != rig_octet(serial, k))
+		if (r->payload[k] != rig_octet(g, serial, k))
 			fail_msg("record %llu: octet %zu is another", (unsigned long long)r->lsn,
 				 k);
 	}
@@ -472,6 +526,9 @@ static inline size_t rig_read(struct rig *g, struct seat *s, size_t most)
 			assert_true(frame.head.first_lsn >= lsn);
 			while (log_frame_next(&frame, &at, &record)) {
 				rig_check_record(g, k, &record);
+				rig_check_name(g, LOG_NAME_SCHEMA, frame.head.schema, "schema",
+					       ((uint64_t)record.head.event_ms - 1) /
+						       RIG_SCHEMA_RECORDS);
 				lsn = record.lsn + 1;
 				stat_inc(s->stat, SEAT_DELIVERED);
 			}
@@ -501,7 +558,7 @@ static inline uint64_t seat_pending(const struct rig *g, const struct seat *s)
 /* What began is delivered, lost or pending. */
 static inline void rig_check(const struct rig *g, struct seat *s)
 {
-	uint64_t span = 0;
+	uint64_t span = log_cursor_gone(s->cursor);
 	uint64_t sum = seat_pending(g, s);
 
 	log_cursor_publish(s->cursor, s->stat, seat_losses);
