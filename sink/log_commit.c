@@ -464,6 +464,7 @@ enum err log_hub_start(struct log_hub *hub, struct why *why)
 	if (hub->dir_fd < 0)
 		return ERR_OK;
 	log_cursors_drop(hub);
+	log_dir_tidy(hub);
 	if (thread_start("log-commit", run, hub, &hub->committer) != ERR_OK)
 		return why_set(why, ERR_NOMEM, "log: no thread");
 	return ERR_OK;

@@ -342,6 +342,17 @@ static bool has_segments(int dir_fd, const char *name)
 	return has;
 }
 
+/* Directories of workers that are no more and left nothing. */
+void log_dir_tidy(const struct log_hub *hub)
+{
+	for (unsigned w = hub->conf.worker_count; w < LOG_LOGS_MAX; w++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "%u", w);
+		(void)unlinkat(hub->dir_fd, name, AT_REMOVEDIR);
+	}
+}
+
 size_t log_hub_old(const struct log_hub *hub, unsigned *workers, size_t max)
 {
 	size_t count = 0;

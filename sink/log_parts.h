@@ -359,6 +359,7 @@ int log_dir_make(const struct log_io *io, int dir_fd, const char *name);
 /* Is the directory still what stands under its name? */
 bool log_dir_is_there(const struct log_hub *hub);
 bool log_disk_is_there(const struct log *log);
+void log_dir_tidy(const struct log_hub *hub);
 /* Makes it again under the same descriptor, which readers use. */
 enum err log_dir_again(struct log_hub *hub);
 enum err log_disk_again(struct log *log);

@@ -853,6 +853,28 @@ static void workers_change(void **state)
 	rig_fini(&g);
 }
 
+static void workers_that_left_nothing_leave_no_directory(void **state)
+{
+	static struct rig g;
+
+	(void)state;
+	rig_init(&g, SMALL);
+	g.conf.worker_count = 3;
+	rig_open(&g);
+	assert_int_equal(rig_append(&g, 1, 10, 800), ERR_OK);
+	(void)rig_read(&g, &g.seats[0], SIZE_MAX);
+	rig_close(&g);
+	assert_true(has_dir(&g, 2));
+	g.conf.worker_count = 1;
+	rig_open(&g);
+	assert_false(has_dir(&g, 2));
+	assert_true(has_dir(&g, 1));
+	settle(&g, "idle");
+	rig_close(&g);
+	assert_false(has_dir(&g, 1));
+	rig_fini(&g);
+}
+
 /* A sink that knows better than its cursor. */
 static void what_a_sink_knows_to_be_delivered_is_not_read_again(void **state)
 {
@@ -1087,6 +1109,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(two_hubs_on_one_directory_are_refused),
 		cmocka_unit_test(sinks_come_and_go),
 		cmocka_unit_test(workers_change),
+		cmocka_unit_test(workers_that_left_nothing_leave_no_directory),
 		cmocka_unit_test(what_a_sink_knows_to_be_delivered_is_not_read_again),
 		cmocka_unit_test(a_kill_costs_what_was_not_durable_and_says_so),
 		cmocka_unit_test(a_restart_of_the_machine_goes_on_where_the_disk_ends),
