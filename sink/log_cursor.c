@@ -11,7 +11,6 @@
  * The slots are written in turn, so that a write that is cut short costs the newer one only.  `_log` is the
  * hub's own: it has the ends of the logs when there is no sink.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
@@ -28,11 +26,9 @@
 #include "sink/log_parts.h"
 
 #define CURSORS_DIR "cursors"
-#define OWN_NAME "_log"
 #define SLOT_BYTES (64u << 10)
 #define SLOTS 2
 #define CURSORS_MAX 256
-#define FILE_NAME_BYTES (3 * LOG_SINK_BYTES + 1)
 #define LINE_BYTES 200
 
 struct slot_head {
@@ -46,51 +42,6 @@ struct slot_head {
 _Static_assert(sizeof(struct slot_head) == 32, "the slot head is a format");
 #define SLOT_MAGIC "SluiceCu"
 #define TEXT_MAX_BYTES (SLOT_BYTES - sizeof(struct slot_head))
-
-/* --- names of files --- */
-
-/* What is not a letter, digit or dash stands as %XX. */
-static void file_name(const char *sink, char out[FILE_NAME_BYTES])
-{
-	size_t n = 0;
-
-	if (sink[0] == '\0') {
-		(void)snprintf(out, FILE_NAME_BYTES, OWN_NAME);
-		return;
-	}
-	for (const char *p = sink; *p != '\0'; p++) {
-		if (isalnum((unsigned char)*p) || *p == '-')
-			out[n++] = *p;
-		else
-			n += (size_t)snprintf(out + n, 4, "%%%02X", (unsigned char)*p);
-	}
-	out[n] = '\0';
-}
-
-static bool sink_name(const char *file, char out[LOG_SINK_BYTES])
-{
-	size_t n = 0;
-
-	if (strcmp(file, OWN_NAME) == 0) {
-		out[0] = '\0';
-		return true;
-	}
-	for (const char *p = file; *p != '\0' && n + 1 < LOG_SINK_BYTES; p++) {
-		unsigned v = 0;
-
-		if (isalnum((unsigned char)*p) || *p == '-') {
-			out[n++] = *p;
-		} else if (*p == '%' && sscanf(p, "%%%2X", &v) == 1 && v != 0 && p[1] != '\0' &&
-			   p[2] != '\0') {
-			out[n++] = (char)v;
-			p += 2;
-		} else {
-			return false;
-		}
-	}
-	out[n] = '\0';
-	return n > 0;
-}
 
 /* --- reading --- */
 
@@ -258,7 +209,7 @@ static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, stru
 	enum err e;
 	int fd;
 
-	if (!sink_name(name, sink))
+	if (!log_cursor_sink(name, sink))
 		return ERR_OK;
 	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
@@ -506,12 +457,12 @@ static size_t print(const struct log_cursor *c, char *out)
 static enum err open_file(struct log_cursor *c)
 {
 	const struct log_io *io = c->hub->conf.io;
-	char name[FILE_NAME_BYTES];
+	char name[LOG_CURSOR_FILE_BYTES];
 	int dir_fd;
 
 	if (c->fd >= 0)
 		return ERR_OK;
-	file_name(c->sink, name);
+	log_cursor_file(c->sink, name);
 	dir_fd = log_dir_make(io, c->hub->dir_fd, CURSORS_DIR);
 	if (dir_fd < 0)
 		return ERR_IO;
@@ -549,19 +500,6 @@ static enum err store_one(struct log_cursor *c, struct log_octets *text)
 	c->sequence = h.sequence;
 	copy(&c->stored, &c->taken);
 	return ERR_OK;
-}
-
-void log_cursors_look(struct log_hub *hub)
-{
-	for (struct log_cursor *c = hub->cursors; c != NULL; c = c->next) {
-		struct stat st;
-
-		if (c->fd < 0 || fstat(c->fd, &st) != 0 || st.st_nlink > 0)
-			continue;
-		(void)hub->conf.io->close(hub->conf.io->ctx, c->fd);
-		c->fd = -1;
-		memset(&c->stored, 0, sizeof(c->stored));
-	}
 }
 
 static void mark_stored(const struct log_cursor *c)
@@ -631,13 +569,13 @@ void log_cursors_drop(struct log_hub *hub)
 
 	while (*p != NULL) {
 		struct log_cursor *c = *p;
-		char name[sizeof(CURSORS_DIR) + FILE_NAME_BYTES + 1] = CURSORS_DIR "/";
+		char name[sizeof(CURSORS_DIR) + LOG_CURSOR_FILE_BYTES + 1] = CURSORS_DIR "/";
 
 		if (c->is_used || c->sink[0] == '\0') {
 			p = &c->next;
 			continue;
 		}
-		file_name(c->sink, name + sizeof(CURSORS_DIR));
+		log_cursor_file(c->sink, name + sizeof(CURSORS_DIR));
 		log_info("log.cursor_removed dir=%s file=%s why=no_such_sink", hub->dir, name);
 		(void)hub->conf.io->remove(hub->conf.io->ctx, hub->dir_fd, name);
 		*p = c->next;

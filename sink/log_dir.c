@@ -267,6 +267,19 @@ bool log_disk_is_there(const struct log *log)
 	return is_same(log->disk->dir_fd, log->hub->dir_fd, log->disk->name);
 }
 
+void log_cursors_look(struct log_hub *hub)
+{
+	for (struct log_cursor *c = hub->cursors; c != NULL; c = c->next) {
+		struct stat st;
+
+		if (c->fd < 0 || fstat(c->fd, &st) != 0 || st.st_nlink > 0)
+			continue;
+		(void)hub->conf.io->close(hub->conf.io->ctx, c->fd);
+		c->fd = -1;
+		memset(&c->stored, 0, sizeof(c->stored));
+	}
+}
+
 static enum err replace_fd(int with, int *fd)
 {
 	int rc = with < 0 ? -1 : dup3(with, *fd, O_CLOEXEC);

@@ -340,6 +340,11 @@ void log_writer_fini(struct log *log);
 enum err log_back_next(struct log_reader *r, struct log_frame *out);
 void log_back_close(struct log_reader *r);
 
+/* log_cursor_name.c */
+#define LOG_CURSOR_FILE_BYTES (3 * LOG_SINK_BYTES + 1)
+void log_cursor_file(const char *sink, char out[LOG_CURSOR_FILE_BYTES]);
+bool log_cursor_sink(const char *file, char out[LOG_SINK_BYTES]); /* false: it is none */
+
 /* log_cursor.c */
 enum err log_cursors_load(struct log_hub *hub, struct why *why);
 void log_cursors_drop(struct log_hub *hub); /* of sinks that are no more */
@@ -348,8 +353,6 @@ enum err log_cursors_store(struct log_hub *hub);
 void log_cursors_free(struct log_hub *hub);
 const struct log_place *log_cursor_place(const struct log_cursor *c, unsigned worker);
 void log_cursor_detach(struct log_cursor *c, const struct log_reader *r);
-
-void log_cursors_look(struct log_hub *hub); /* stored again where the file is gone */
 
 /* log_dir.c */
 enum err log_dir_open(struct log_hub *hub, struct why *why);
@@ -360,6 +363,7 @@ int log_dir_make(const struct log_io *io, int dir_fd, const char *name);
 bool log_dir_is_there(const struct log_hub *hub);
 bool log_disk_is_there(const struct log *log);
 void log_dir_tidy(const struct log_hub *hub);
+void log_cursors_look(struct log_hub *hub); /* stored again where the file is gone */
 /* Makes it again under the same descriptor, which readers use. */
 enum err log_dir_again(struct log_hub *hub);
 enum err log_disk_again(struct log *log);
