@@ -21,7 +21,7 @@
 
 #define WAIT_MS 20
 #define SYNC_OCTETS (1u << 20)
-#define STORE_MS 1000
+#define STORE_MS 250
 #define LOOK_MS 1000
 #define RETRY_MS 1000
 #define FRAMES 64
@@ -162,10 +162,11 @@ static uint64_t needed_from(const struct log *log)
 	uint64_t least = UINT64_MAX;
 
 	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
-		uint64_t stored = log_reader_stored_lsn(r);
+		uint64_t lsn =
+			r->cursor == NULL ? log_reader_done_lsn(r) : atomic_load(&r->older_lsn);
 
-		if (stored < least)
-			least = stored;
+		if (lsn < least)
+			least = lsn;
 	}
 	return log->readers == NULL ? 0 : least;
 }

@@ -508,8 +508,10 @@ static void mark_stored(const struct log_cursor *c)
 		struct log_reader *r = c->readers[i];
 
 		for (size_t k = 0; k < c->stored.place_count; k++) {
-			if (c->stored.places[k].worker == r->log->worker)
-				atomic_store(&r->stored_lsn, c->stored.places[k].done);
+			if (c->stored.places[k].worker != r->log->worker)
+				continue;
+			atomic_store(&r->older_lsn, atomic_load(&r->stored_lsn));
+			atomic_store(&r->stored_lsn, c->stored.places[k].done);
 		}
 	}
 }
@@ -545,11 +547,15 @@ enum err log_cursors_store(struct log_hub *hub)
 	enum err e = text.octets == NULL ? ERR_NOMEM : ERR_OK;
 
 	for (struct log_cursor *c = hub->cursors; e == ERR_OK && c != NULL; c = c->next) {
-		if (is_same(&c->taken, &c->stored) || !may_store(c))
+		bool is_again = is_same(&c->taken, &c->stored);
+
+		if ((is_again && c->is_twice) || !may_store(c))
 			continue;
 		e = store_one(c, &text);
-		if (e == ERR_OK)
+		if (e == ERR_OK) {
 			mark_stored(c);
+			c->is_twice = is_again;
+		}
 	}
 	free(text.octets);
 	return e;

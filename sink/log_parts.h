@@ -184,6 +184,7 @@ struct log_reader {
 	size_t gap_room;
 	struct log_cursor *cursor; /* NULL: nobody remembers this reader */
 	_Atomic uint64_t stored_lsn;
+	_Atomic uint64_t older_lsn; /* in the slot before: it must do when the newer one is lost */
 	struct log_back *back;
 	char sink[LOG_SINK_BYTES];
 };
@@ -225,6 +226,7 @@ struct log_cursor {
 	/* the commit thread's own */
 	struct log_snapshot taken;
 	struct log_snapshot stored;
+	bool is_twice; /* both slots say so */
 	uint64_t sequence;
 	int slot;
 	int fd; /* -1: not open */

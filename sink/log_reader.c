@@ -46,6 +46,7 @@ static void go_on(struct log_reader *r, enum log_start from)
 	set(&r->done_lsn, p == NULL ? r->start_lsn : p->done);
 	set(&r->next_lsn, get(&r->done_lsn));
 	set(&r->stored_lsn, get(&r->done_lsn));
+	set(&r->older_lsn, get(&r->done_lsn));
 	/* What made room before it was read; the rest that is missing is found where it should be. */
 	if (p != NULL && p->done < p->oldest && p->done < oldest)
 		(void)log_reader_lose(r, p->done, p->oldest < oldest ? p->oldest : oldest,
