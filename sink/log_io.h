@@ -7,8 +7,8 @@
  * still.  Each function answers as the system call it is named for: -1 with errno on failure.  Reading
  * goes to the system directly.
  *
- * Owner: the caller; it outlives the hub.  Called from the commit thread, and from the thread that opens
- * and closes the hub.
+ * Owner: the caller; it outlives the hub.  Called from the commit thread, from the thread that opens
+ * and closes the hub, and (sync_dir) from a sink's that puts a damaged piece aside.
  */
 #ifndef SINK_LOG_IO_H
 #define SINK_LOG_IO_H

@@ -130,6 +130,7 @@ void log_quarantine(struct log *log, int fd, uint64_t first_lsn, uint64_t from, 
 	out = dir_fd < 0 ? -1 : openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (out >= 0) {
 		copy_piece(fd, from, to, out);
+		(void)fdatasync(out); /* it may be cut where it was */
 		(void)close(out);
 		log_add(log->hub, LOG_STAT_QUARANTINED, 1);
 		log_error(

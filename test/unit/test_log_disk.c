@@ -53,7 +53,7 @@ static bool is_skipped(void)
 
 	if (is_all < 0)
 		is_all = getenv("SLUICE_TEST_ALL") != NULL;
-	return !is_all && below(4) != 0;
+	return !is_all && below(8) != 0;
 }
 
 /* --- what is written down --- */
