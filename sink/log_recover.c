@@ -424,6 +424,7 @@ static enum err drop_empty(struct log *log)
 		if (disk->writer.sequence == s->sequence + 1)
 			disk->writer.sequence = s->sequence;
 		(void)atomic_fetch_sub(&log->hub->disk_bytes, s->bytes);
+		must(s->next == NULL);
 		log_segment_del(disk, s);
 		free(s);
 	}
@@ -499,6 +500,7 @@ void log_disk_close(struct log *log)
 	while (disk->oldest != NULL) {
 		struct log_segment *s = disk->oldest;
 
+		must(s->prev == NULL);
 		log_segment_del(disk, s);
 		free(s);
 	}

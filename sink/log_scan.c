@@ -119,6 +119,7 @@ static enum err add_name(struct log_scan *s, const struct log_name_head *head, c
 		free(name.text);
 		return ERR_LIMIT;
 	}
+	/* The list owns the text from here on. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	memmove(&names->list[i + 1], &names->list[i], (names->count - i) * sizeof(name));
 	names->list[i] = name;
 	names->count++;

@@ -567,7 +567,7 @@ static void sync_data(struct disk_file *f, enum choice how)
 
 static void apply_op(const struct op *op)
 {
-	struct disk_file *f = op->file < 0 ? NULL : &disk.files[op->file];
+	struct disk_file *f = &disk.files[op->file < 0 ? 0 : op->file];
 
 	switch (op->kind) {
 	case OP_WRITE:
