@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "base/clock.h"
@@ -783,6 +784,26 @@ static void power_loss_takes_nothing_that_was_durable(void **state)
 	tree_wipe(image);
 }
 
+/* A life that did not end in good order left a page of shared memory; nobody comes back to this directory. */
+static void forget_live_page(const char *dir)
+{
+	char path[160];
+	char text[128] = "";
+	char id[40] = "";
+	struct stat st;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/format", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && stat(dir, &st) == 0);
+	CHECK(read(fd, text, sizeof(text) - 1) > 0);
+	(void)close(fd);
+	CHECK(sscanf(text, "sluice-log %*u %32s", id) == 1);
+	(void)snprintf(path, sizeof(path), "/sluice-%s-%llx-%llx", id,
+		       (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	(void)shm_unlink(path);
+}
+
 /* While nothing can be written, what every sink has got by then needs no disk.  A power loss before
  * that is remembered makes them lose it again, as what was never durable. */
 static void what_every_sink_has_need_not_be_written(void **state)
@@ -808,6 +829,7 @@ static void what_every_sink_has_need_not_be_written(void **state)
 	life_append(&l, 5);
 	life_sync(&l);
 	end_life(&l, KILLED);
+	forget_live_page(tape.dir);
 	tree_wipe(tape.dir);
 	for (size_t k = 0; k < tape.count; k++) {
 		bool is_segments = tape.ops[k].kind == OP_SYNC_DIR && tape.ops[k].dir == 2;
@@ -1161,6 +1183,7 @@ static void refuses(const char *what)
 	tree_write(&small, image);
 	CHECK(life_open(&l, image, NULL, &why) == ERR_UNSUPPORTED);
 	CHECK(strstr(why.text, "version") != NULL && strstr(why.text, image) != NULL);
+	forget_live_page(image);
 }
 
 /* All of [0, bytes) of a head but the four octets behind its version, which get the CRC. */
