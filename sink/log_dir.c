@@ -280,9 +280,9 @@ void log_cursors_look(struct log_hub *hub)
 	}
 }
 
-static enum err replace_fd(int with, int *fd)
+static enum err replace_fd(int with, int fd)
 {
-	int rc = with < 0 ? -1 : dup3(with, *fd, O_CLOEXEC);
+	int rc = with < 0 ? -1 : dup3(with, fd, O_CLOEXEC);
 	int error = errno;
 
 	if (with >= 0)
@@ -299,7 +299,7 @@ enum err log_dir_again(struct log_hub *hub)
 
 	if (mkdir(hub->dir, DIRS_MODE) != 0 && errno != EEXIST)
 		return ERR_IO;
-	TRY(replace_fd(open(hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), &hub->dir_fd));
+	TRY(replace_fd(open(hub->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), hub->dir_fd));
 	lock_fd = open_lock(hub);
 	if (lock_fd < 0)
 		return ERR_IO;
@@ -321,7 +321,7 @@ enum err log_dir_again(struct log_hub *hub)
 enum err log_disk_again(struct log *log)
 {
 	return replace_fd(log_dir_make(log->hub->conf.io, log->hub->dir_fd, log->disk->name),
-			  &log->disk->dir_fd);
+			  log->disk->dir_fd);
 }
 
 void log_dir_close(struct log_hub *hub)

@@ -518,30 +518,33 @@ static bool becomes_spare(struct log *log, const struct log_segment *s, const ch
 	return w->has_spare;
 }
 
-/* Out of the list, nobody begins to read it; who reads it already may go on, and frees it. */
+/* A reader that has it open may go on, and whoever leaves it last frees it. */
 bool log_writer_remove(struct log *log, struct log_segment *segment)
 {
 	const struct log_io *io = log->hub->conf.io;
 	uint64_t bytes = segment->bytes;
 	char name[LOG_SEGMENT_NAME_BYTES];
+	bool is_removed = true;
 	bool is_used;
 
 	log_segment_name(segment->first_lsn, name);
 	(void)pthread_mutex_lock(&log->lock);
 	is_used = segment->users > 0;
-	(void)pthread_mutex_unlock(&log->lock);
-	if (is_used || !becomes_spare(log, segment, name)) {
-		if (io->remove(io->ctx, log->disk->dir_fd, name) != 0 && errno != ENOENT)
-			return false;
-		(void)atomic_fetch_sub(&log->hub->disk_bytes, bytes);
-	}
-	(void)pthread_mutex_lock(&log->lock);
-	is_used = segment->users > 0;
+	segment->users++;
 	segment->is_gone = true;
 	(void)pthread_mutex_unlock(&log->lock);
-	if (!is_used)
+	if (is_used || !becomes_spare(log, segment, name)) {
+		is_removed = io->remove(io->ctx, log->disk->dir_fd, name) == 0 || errno == ENOENT;
+		(void)atomic_fetch_sub(&log->hub->disk_bytes, is_removed ? bytes : 0);
+	}
+	(void)pthread_mutex_lock(&log->lock);
+	segment->users--;
+	segment->is_gone = is_removed;
+	is_used = segment->users > 0;
+	(void)pthread_mutex_unlock(&log->lock);
+	if (is_removed && !is_used)
 		free(segment);
-	return true;
+	return is_removed;
 }
 
 void log_writer_fini(struct log *log)
