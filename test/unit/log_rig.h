@@ -36,6 +36,9 @@
 #include "sink/log.h"
 #include "sink/log_io.h"
 
+#define SMALL (1u << 20) /* max_bytes that make segments of 64 KiB */
+#define EVER UINT32_MAX
+
 #define RIG_LOGS 4
 #define RIG_SINKS 3
 #define RIG_WAIT_MS 20000
@@ -649,6 +652,42 @@ static inline bool rig_is_disk_exact(const struct rig *g)
 	size_t segments;
 
 	return rig_disk_bytes(g, &segments) == log_hub_bytes(g->hub);
+}
+
+static inline void rig_append_frames(struct rig *g, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(rig_append(g, i % g->conf.worker_count, 10, 800), ERR_OK);
+}
+
+static inline void rig_append_one(struct rig *g, size_t log)
+{
+	RIG_UNTIL(rig_append(g, log, 10, 800) == ERR_OK);
+}
+
+/* Everything is delivered to both sinks; nothing was lost. */
+static inline void rig_drain(struct rig *g, const char *what)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct seat *s = &g->seats[i];
+
+		RIG_UNTIL(rig_read(g, s, SIZE_MAX) == 0 && seat_pending(g, s) == 0);
+		rig_check(g, s);
+		if (seat_lost(s) != 0)
+			fail_msg("%s: sink %s lost %llu", what, s->name,
+				 (unsigned long long)seat_lost(s));
+	}
+}
+
+/* And all of that is durable, and stored. */
+static inline void rig_settle(struct rig *g, const char *what)
+{
+	rig_drain(g, what);
+	for (size_t i = 0; i < g->log_count; i++)
+		assert_int_equal(log_reader_sync(g->seats[0].readers[i], log_sealed_lsn(g->logs[i]),
+						 RIG_WAIT_MS),
+				 ERR_OK);
+	RIG_UNTIL(rig_is_stored(g, &g->seats[0]) && rig_is_stored(g, &g->seats[1]));
 }
 
 #endif
