@@ -177,8 +177,9 @@ uint32_t log_name_count(const struct log_hub *hub, enum log_name_kind kind); /* 
 enum err log_open(struct log_hub *hub, unsigned worker, struct why *why, struct log **out);
 void log_close(struct log *log);
 
-/* Appends all records of the batch, or none: ERR_FULL (max_bytes reached under LOG_BLOCK), ERR_NOMEM
- * or ERR_IO.  *first_lsn gets the first record's LSN. */
+/* Appends all records of the batch, or none: ERR_FULL (max_bytes reached under LOG_BLOCK, or memory_bytes
+ * while the disk takes nothing) or ERR_NOMEM; never waits for the disk.  *first_lsn gets the first record's
+ * LSN. */
 enum err log_append(struct log *log, const struct log_batch *b, uint64_t *first_lsn);
 /* Seals the open frame when it is old enough; the worker calls it at least every LOG_COMMIT_MS. */
 void log_tick(struct log *log, int64_t mono_ms);

@@ -15,7 +15,7 @@ static unsigned fill(struct rig *g)
 	struct timespec nap = { 0, 5000000 };
 
 	/* Room comes by and by while memory goes to disk: refused for so long, it is full. */
-	while (refused < 60) {
+	while (refused < 120) {
 		if (rig_append(g, 0, 10, 800) == ERR_OK) {
 			count++;
 			refused = 0;
@@ -199,7 +199,7 @@ static void records_that_are_too_old_go(void **state)
 
 	(void)state;
 	rig_init(&g, SMALL);
-	g.conf.max_age_ms = 1500;
+	g.conf.max_age_ms = 3000;
 	rig_open(&g);
 	rig_append_frames(&g, 20);
 	(void)rig_read(&g, &g.seats[0], SIZE_MAX);
