@@ -251,6 +251,7 @@ static void workers_that_left_nothing_leave_no_directory(void **state)
 /* A sink that knows better than its cursor. */
 static void what_a_sink_knows_to_be_delivered_is_not_read_again(void **state)
 {
+	static const uint64_t none[LOG_LOSS_COUNT];
 	static struct rig g;
 
 	(void)state;
@@ -262,11 +263,11 @@ static void what_a_sink_knows_to_be_delivered_is_not_read_again(void **state)
 	rig_close(&g);
 
 	assert_int_equal(rig_prepare(&g, NULL), ERR_OK);
-	log_reader_committed(g.seats[0].readers[0], 55);
+	log_reader_committed(g.seats[0].readers[0], 55, none);
 	stat_add(g.seats[0].stat, SEAT_DELIVERED, 35);
-	log_reader_committed(g.seats[0].readers[0], 40);
+	log_reader_committed(g.seats[0].readers[0], 40, none);
 	/* A crash took records that the sink had. */
-	log_reader_committed(g.seats[1].readers[0], 130);
+	log_reader_committed(g.seats[1].readers[0], 130, none);
 	stat_add(g.seats[1].stat, SEAT_DELIVERED, 120);
 	assert_int_equal(log_hub_start(g.hub, NULL), ERR_OK);
 	assert_true(log_end_lsn(g.logs[0]) == 130);
