@@ -105,6 +105,8 @@ $(BUILD)/fault.so: test/chaos/fault.c
 $(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat2,--wrap=unlinkat \
 	-Wl,--wrap=clock_mono_ms,--wrap=nanosleep,--wrap=log_hub_is_durable,--wrap=log_reader_sync \
 	-Wl,--wrap=log_reader_stored_lsn,--wrap=log_reader_committed
+# A disk that does not read.
+$(BUILD)/test/test_log_disk: private WRAP := -Wl,--wrap=pread
 $(TESTS): $(BUILD)/test/%: $(BUILD)/test/unit/%.o $(BUILD)/libsluice.a
 	$(call say,LD,$@)
 	@mkdir -p $(@D)

@@ -145,3 +145,24 @@ uint8_t *text_put_hex(uint8_t *out, const uint8_t *octets, size_t bytes)
 		memcpy(out + 2 * i, text_hex[octets[i]], 2);
 	return out + 2 * bytes;
 }
+
+bool text_take_u64(const char **at, uint64_t *out)
+{
+	const char *p = *at;
+	uint64_t v = 0;
+
+	while (*p == ' ')
+		p++;
+	if (*p < '0' || *p > '9')
+		return false;
+	for (; *p >= '0' && *p <= '9'; p++) {
+		uint64_t digit = (uint64_t)(*p - '0');
+
+		if (v > (UINT64_MAX - digit) / 10)
+			return false;
+		v = 10 * v + digit;
+	}
+	*at = p;
+	*out = v;
+	return true;
+}

@@ -8,6 +8,7 @@
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -46,6 +47,8 @@ static inline uint8_t *text_put_mac(uint8_t *out, const uint8_t octets[6])
 }
 
 uint8_t *text_put_ipv6(uint8_t *out, const uint8_t octets[16]);
+/* The other way: blanks, then decimal digits that fit; *at is moved behind them.  False: there are none. */
+bool text_take_u64(const char **at, uint64_t *out);
 uint8_t *text_put_u64(uint8_t *out, uint64_t v);
 uint8_t *text_put_i64(uint8_t *out, int64_t v);
 /* The fewest digits that read back to the same value; nan, inf, -inf. */

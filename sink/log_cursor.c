@@ -3,10 +3,11 @@
  * Where each sink is, on disk.
  *
  *	cursors/<sink>	| slot 0, 64 KiB | slot 1 |
- *	slot		| struct slot_head | text |
+ *	slot		| struct log_slot_head | text |
  *	text		log <worker> <start> <done> <oldest> <end>	a line for each log
- *			count <name> <reason or -> <value>		a line for each counter
  *			route <number>
+ *			counters
+ *			<name> <reason or -> <value>			a line for each (base/stat_text.h)
  *
  * The slots are written in turn, so that a write that is cut short costs the newer one only.  `_log` is the
  * hub's own: it has the ends of the logs when there is no sink.
@@ -23,29 +24,18 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/stat_text.h"
+#include "base/text.h"
+#include "base/wr.h"
+#include "sink/log_cursor_slot.h"
 #include "sink/log_parts.h"
 
 #define CURSORS_DIR "cursors"
-#define SLOT_BYTES (64u << 10)
-#define SLOTS 2
 #define CURSORS_MAX 256
-#define LINE_BYTES 200
-
-struct slot_head {
-	uint8_t magic[8];
-	uint32_t version;
-	uint32_t crc; /* CRC32C of all the rest, text included */
-	uint64_t sequence;
-	uint32_t bytes; /* of the text */
-	uint32_t reserved;
-};
-_Static_assert(sizeof(struct slot_head) == 32, "the slot head is a format");
-#define SLOT_MAGIC "SluiceCu"
-#define TEXT_MAX_BYTES (SLOT_BYTES - sizeof(struct slot_head))
 
 /* --- reading --- */
 
-static struct log_place *place_of(struct log_snapshot *s, unsigned worker)
+struct log_place *log_snapshot_place(struct log_snapshot *s, unsigned worker)
 {
 	for (size_t i = 0; i < s->place_count; i++) {
 		if (s->places[i].worker == worker)
@@ -64,110 +54,6 @@ const struct log_place *log_cursor_place(const struct log_cursor *c, unsigned wo
 			return &c->published.places[i];
 	}
 	return NULL;
-}
-
-static void take_place(struct log_cursor *c, const char *line)
-{
-	struct log_place p = { 0 };
-	struct log_place *place;
-
-	if (sscanf(line, "log %u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &p.worker, &p.start,
-		   &p.done, &p.oldest, &p.end) != 5 ||
-	    p.worker >= LOG_LOGS_MAX || p.start > p.done)
-		return;
-	place = place_of(&c->published, p.worker);
-	if (place != NULL)
-		*place = p;
-}
-
-static void take_count(struct log_cursor *c, const char *line)
-{
-	char name[64];
-	char reason[64];
-	uint64_t value;
-
-	if (sscanf(line, "count %63s %63s %" SCNu64, name, reason, &value) != 3)
-		return;
-	for (size_t i = 0; i < c->count; i++) {
-		const char *want = c->descs[i].reason[0] == '\0' ? "-" : c->descs[i].reason;
-
-		if (strcmp(c->descs[i].name, name) == 0 && strcmp(want, reason) == 0)
-			c->published.counts[i] = value;
-	}
-}
-
-static void each_line(struct log_cursor *c, const char *text,
-		      void (*take)(struct log_cursor *c, const char *line))
-{
-	char line[LINE_BYTES];
-
-	while (*text != '\0') {
-		size_t bytes = strcspn(text, "\n");
-
-		(void)snprintf(line, sizeof(line), "%.*s", (int)bytes, text);
-		take(c, line);
-		text += bytes + (text[bytes] == '\n' ? 1 : 0);
-	}
-}
-
-static uint32_t slot_crc(const struct slot_head *h, const char *text)
-{
-	size_t before = offsetof(struct slot_head, crc);
-	size_t after = offsetof(struct slot_head, sequence);
-	uint32_t crc = crc32c(0, h, before);
-
-	crc = crc32c(crc, (const uint8_t *)h + after, sizeof(*h) - after);
-	return crc32c(crc, text, h->bytes);
-}
-
-static void take_route(struct log_cursor *c, const char *line)
-{
-	unsigned route;
-
-	if (sscanf(line, "route %u", &route) == 1 && route < LOG_ROUTES)
-		c->route = (int)route;
-}
-
-/* ERR_FORMAT: the slot is none, or not whole. */
-static enum err read_slot(int fd, int slot, struct slot_head *h, char *text)
-{
-	off_t at = (off_t)slot * SLOT_BYTES;
-
-	if (pread(fd, h, sizeof(*h), at) != (ssize_t)sizeof(*h) ||
-	    memcmp(h->magic, SLOT_MAGIC, sizeof(h->magic)) != 0 || h->bytes > TEXT_MAX_BYTES)
-		return ERR_FORMAT;
-	if (pread(fd, text, h->bytes, at + (off_t)sizeof(*h)) != (ssize_t)h->bytes)
-		return ERR_FORMAT;
-	text[h->bytes] = '\0';
-	if (slot_crc(h, text) != h->crc)
-		return ERR_FORMAT;
-	return h->version > LOG_FORMAT_VERSION ? ERR_UNSUPPORTED : ERR_OK;
-}
-
-/* The newer sound slot, its text in c->text. */
-static enum err read_slots(struct log_cursor *c, int fd)
-{
-	char *text = malloc(TEXT_MAX_BYTES + 1);
-	struct slot_head h;
-	enum err e = text == NULL ? ERR_NOMEM : ERR_OK;
-	bool is_found = false;
-	bool is_empty = lseek(fd, 0, SEEK_END) == 0;
-
-	for (int slot = 0; e == ERR_OK && slot < SLOTS; slot++) {
-		e = read_slot(fd, slot, &h, text);
-		if (e == ERR_OK && (!is_found || h.sequence > c->sequence)) {
-			free(c->text);
-			c->text = strdup(text);
-			c->sequence = h.sequence;
-			c->slot = slot;
-			is_found = true;
-			e = c->text == NULL ? ERR_NOMEM : ERR_OK;
-		}
-		e = e == ERR_FORMAT ? ERR_OK : e;
-	}
-	c->is_damaged = e == ERR_OK && !is_found && !is_empty;
-	free(text);
-	return e;
 }
 
 static struct log_cursor *find_cursor(struct log_hub *hub, const char *sink)
@@ -215,7 +101,7 @@ static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, stru
 	if (fd < 0)
 		return why_errno(why, ERR_IO, name);
 	c = cursor_new(hub, sink);
-	e = c == NULL ? ERR_NOMEM : read_slots(c, fd);
+	e = c == NULL ? ERR_NOMEM : log_slots_read(c, fd);
 	if (e == ERR_OK && sync_loaded(hub, fd) != ERR_OK)
 		e = why_errno(why, ERR_IO, name);
 	(void)close(fd);
@@ -231,10 +117,8 @@ static enum err load_one(struct log_hub *hub, int dir_fd, const char *name, stru
 	if (c->is_damaged)
 		log_error("log.cursor_damaged dir=%s sink=%s: it goes on from the oldest record",
 			  hub->dir, name);
-	if (c->text != NULL) {
-		each_line(c, c->text, take_place);
-		each_line(c, c->text, take_route);
-	}
+	if (c->text != NULL)
+		log_slot_take(c);
 	return ERR_OK;
 }
 
@@ -295,6 +179,13 @@ unsigned log_cursor_route(const struct log_cursor *c)
 	return (unsigned)c->route;
 }
 
+static bool take_counters(struct log_cursor *c)
+{
+	struct stat_table table = { c->descs, c->published.counts, c->count };
+
+	return stat_text_read(c->counters, strlen(c->counters), &table, 1, NULL, NULL) == ERR_OK;
+}
+
 enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct stat_desc *descs,
 			 size_t count, struct why *why, struct log_cursor **out)
 {
@@ -310,8 +201,8 @@ enum err log_cursor_open(struct log_hub *hub, const char *sink, const struct sta
 	c->is_used = true;
 	if (c->route < 0)
 		c->route = free_route(hub);
-	if (c->text != NULL)
-		each_line(c, c->text, take_count);
+	if (c->text != NULL && !take_counters(c))
+		log_error("log.cursor_counters_wrong sink=%s: they begin at 0", sink);
 	free(c->text);
 	c->text = NULL;
 	copy(&c->draft, &c->published);
@@ -374,7 +265,7 @@ void log_cursor_publish(struct log_cursor *c, struct stat_set *stat,
 	struct log_snapshot *draft = &c->draft;
 
 	for (size_t i = 0; i < c->reader_count; i++) {
-		struct log_place *p = place_of(draft, c->readers[i]->log->worker);
+		struct log_place *p = log_snapshot_place(draft, c->readers[i]->log->worker);
 
 		must(p != NULL);
 		look_at(c->readers[i], p, lost, ahead);
@@ -401,7 +292,7 @@ static void take_ends(struct log_hub *hub, struct log_snapshot *s)
 {
 	for (size_t i = 0; i < hub->log_count; i++) {
 		struct log *log = hub->logs[i];
-		struct log_place *p = place_of(s, log->worker);
+		struct log_place *p = log_snapshot_place(s, log->worker);
 
 		if (p == NULL)
 			continue;
@@ -434,24 +325,28 @@ void log_cursors_take(struct log_hub *hub)
 static size_t print(const struct log_cursor *c, char *out)
 {
 	const struct log_snapshot *s = &c->taken;
+	const struct stat_table table = { c->descs, (uint64_t *)s->counts,
+					  c->count }; /* read only */
 	size_t n = 0;
+	struct wr w;
 
-	for (size_t i = 0; i < s->place_count && n + LINE_BYTES < TEXT_MAX_BYTES; i++) {
+	for (size_t i = 0; i < s->place_count && n + LOG_SLOT_LINE_BYTES < LOG_SLOT_PLACES_MAX;
+	     i++) {
 		const struct log_place *p = &s->places[i];
 
-		n += (size_t)snprintf(out + n, LINE_BYTES,
-				      "log %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+		n += (size_t)snprintf(out + n, LOG_SLOT_LINE_BYTES,
+				      LOG_SLOT_PLACE " %u %" PRIu64 " %" PRIu64 " %" PRIu64
+						     " %" PRIu64 "\n",
 				      p->worker, p->start, p->done, p->oldest, p->end);
 	}
 	if (c->route >= 0)
-		n += (size_t)snprintf(out + n, LINE_BYTES, "route %d\n", c->route);
-	for (size_t i = 0; i < c->count && n + LINE_BYTES < TEXT_MAX_BYTES; i++) {
-		const struct stat_desc *d = &c->descs[i];
-
-		n += (size_t)snprintf(out + n, LINE_BYTES, "count %s %s %" PRIu64 "\n", d->name,
-				      d->reason[0] == '\0' ? "-" : d->reason, s->counts[i]);
-	}
-	return n;
+		n += (size_t)snprintf(out + n, LOG_SLOT_LINE_BYTES, LOG_SLOT_ROUTE " %d\n",
+				      c->route);
+	n += (size_t)snprintf(out + n, LOG_SLOT_LINE_BYTES, LOG_SLOT_COUNTERS "\n");
+	w = wr_of(out + n, LOG_SLOT_TEXT_MAX - n);
+	stat_text_write(&table, &w);
+	must(!w.is_full);
+	return n + wr_used(&w);
 }
 
 static enum err open_file(struct log_cursor *c)
@@ -478,16 +373,16 @@ static enum err open_file(struct log_cursor *c)
 static enum err store_one(struct log_cursor *c, struct log_octets *text)
 {
 	const struct log_io *io = c->hub->conf.io;
-	struct slot_head h = { .version = LOG_FORMAT_VERSION, .sequence = c->sequence + 1 };
-	int slot = (c->slot + 1) % SLOTS;
+	struct log_slot_head h = { .version = LOG_FORMAT_VERSION, .sequence = c->sequence + 1 };
+	int slot = (c->slot + 1) % LOG_SLOTS;
 	struct iovec parts[2] = { { &h, sizeof(h) }, { text->octets, 0 } };
 
 	TRY(open_file(c));
 	h.bytes = (uint32_t)print(c, (char *)text->octets);
-	memcpy(h.magic, SLOT_MAGIC, sizeof(h.magic));
-	h.crc = slot_crc(&h, (const char *)text->octets);
+	memcpy(h.magic, LOG_SLOT_MAGIC, sizeof(h.magic));
+	h.crc = log_slot_crc(&h, (const char *)text->octets);
 	parts[1].iov_len = h.bytes;
-	if (log_io_write(io, c->fd, parts, 2, (uint64_t)slot * SLOT_BYTES) != ERR_OK ||
+	if (log_io_write(io, c->fd, parts, 2, (uint64_t)slot * LOG_SLOT_BYTES) != ERR_OK ||
 	    (c->hub->conf.sync != LOG_SYNC_OS && io->sync(io->ctx, c->fd) != 0)) {
 		int error = errno;
 
@@ -543,7 +438,7 @@ static bool may_store(const struct log_cursor *c)
 
 enum err log_cursors_store(struct log_hub *hub)
 {
-	struct log_octets text = { malloc(TEXT_MAX_BYTES), 0, TEXT_MAX_BYTES };
+	struct log_octets text = { malloc(LOG_SLOT_TEXT_MAX), 0, LOG_SLOT_TEXT_MAX };
 	enum err e = text.octets == NULL ? ERR_NOMEM : ERR_OK;
 
 	for (struct log_cursor *c = hub->cursors; e == ERR_OK && c != NULL; c = c->next) {

@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sink/log_parts.h"
@@ -37,17 +38,19 @@ bool log_cursor_sink(const char *file, char out[LOG_SINK_BYTES])
 		return true;
 	}
 	for (const char *p = file; *p != '\0' && n + 1 < LOG_SINK_BYTES; p++) {
-		unsigned v = 0;
+		char two[3] = "";
 
 		if (isalnum((unsigned char)*p) || *p == '-') {
 			out[n++] = *p;
-		} else if (*p == '%' && sscanf(p, "%%%2X", &v) == 1 && v != 0 && p[1] != '\0' &&
-			   p[2] != '\0') {
-			out[n++] = (char)v;
-			p += 2;
-		} else {
-			return false;
+			continue;
 		}
+		if (*p != '%' || !isxdigit((unsigned char)p[1]) || !isxdigit((unsigned char)p[2]))
+			return false;
+		memcpy(two, p + 1, 2);
+		out[n] = (char)strtoul(two, NULL, 16);
+		if (out[n++] == '\0')
+			return false;
+		p += 2;
 	}
 	out[n] = '\0';
 	return n > 0;

@@ -13,6 +13,7 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "sink/log_parts.h"
 
 #define FORMAT_NAME "format"
@@ -97,22 +98,23 @@ static bool is_sound_line(const char *text)
 static enum err read_format(struct log_hub *hub, struct why *why)
 {
 	char text[FORMAT_BYTES] = "";
-	char id[64] = "";
-	unsigned version = 0;
+	const char *at = text + strlen(FORMAT_WORD);
+	uint64_t version;
 	int fd = openat(hub->dir_fd, FORMAT_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
 	if (fd >= 0)
 		(void)close(fd);
 	if (n <= 0 || !is_sound_line(text) ||
-	    sscanf(text, FORMAT_WORD " %u %63s", &version, id) < 1)
+	    strncmp(text, FORMAT_WORD, strlen(FORMAT_WORD)) != 0 || !text_take_u64(&at, &version))
 		return ERR_ABSENT;
 	if (version > LOG_FORMAT_VERSION)
-		return why_set(why, ERR_UNSUPPORTED,
-			       "log %s: it has format %u, and this version knows %d: a log is not "
-			       "read by an older version than wrote it",
-			       hub->dir, version, LOG_FORMAT_VERSION);
-	return strlen(id) == 2 * LOG_ID_BYTES && id_parse(id, hub->id) ? ERR_OK : ERR_ABSENT;
+		return why_set(
+			why, ERR_UNSUPPORTED,
+			"log %s: it has format %llu, and this version knows %d: a log is not "
+			"read by an older version than wrote it",
+			hub->dir, (unsigned long long)version, LOG_FORMAT_VERSION);
+	return *at == ' ' && id_parse(at + 1, hub->id) ? ERR_OK : ERR_ABSENT;
 }
 
 /* An id whose file was lost is still in the segments. */

@@ -212,10 +212,11 @@ struct log_cursor {
 	char sink[LOG_SINK_BYTES];
 	const struct stat_desc *descs;
 	size_t count;
-	bool is_used;	 /* a sink of that name is there */
-	bool is_damaged; /* neither slot could be read */
-	int route;	 /* its number, -1: none */
-	char *text;	 /* as loaded, until it is known what the counters are */
+	bool is_used;	      /* a sink of that name is there */
+	bool is_damaged;      /* neither slot could be read */
+	int route;	      /* its number, -1: none */
+	char *text;	      /* as loaded, until it is known what the counters are */
+	const char *counters; /* their part of it */
 	struct log_reader *readers[LOG_LOGS_MAX];
 	size_t reader_count;
 	/* the sink's thread's own */

@@ -24,7 +24,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "base/crc32c.h"
@@ -1238,8 +1237,11 @@ static struct {
 	unsigned failures; /* until it can be read again */
 } bad;
 
-/* The program's own is found before the library's. */
-ssize_t pread(int fd, void *out, size_t bytes, off_t at)
+ssize_t __real_pread(int fd, void *out, size_t bytes, off_t at);
+ssize_t __wrap_pread(int fd, void *out, size_t bytes, off_t at);
+
+/* The log's own reads come here: see the Makefile. */
+ssize_t __wrap_pread(int fd, void *out, size_t bytes, off_t at)
 {
 	struct stat st;
 	bool is_bad = bad.file != 0 && bad.failures > 0 && at < bad.to &&
@@ -1252,7 +1254,7 @@ ssize_t pread(int fd, void *out, size_t bytes, off_t at)
 	}
 	if (is_bad)
 		bytes = (size_t)(bad.from - at);
-	return syscall(SYS_pread64, fd, out, bytes, at);
+	return __real_pread(fd, out, bytes, at);
 }
 
 static void spoil(const struct tree_file *f, off_t from, off_t to, unsigned failures)

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/stat_text.h"
+#include "base/text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -172,9 +173,41 @@ static void cuts(void **state)
 	}
 }
 
+static void numbers(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_number;
+		uint64_t value;
+		size_t taken;
+	} cases[] = {
+		{ "0", true, 0, 1 },
+		{ "  17 4", true, 17, 4 },
+		{ "18446744073709551615", true, UINT64_MAX, 20 },
+		{ "18446744073709551616", false, 0, 0 },
+		{ "99999999999999999999", false, 0, 0 },
+		{ "-1", false, 0, 0 },
+		{ "+1", false, 0, 0 },
+		{ "", false, 0, 0 },
+		{ " x", false, 0, 0 },
+		{ "7x", true, 7, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *at = cases[i].text;
+		uint64_t v = 0;
+
+		assert_int_equal(text_take_u64(&at, &v), cases[i].is_number);
+		assert_true(v == cases[i].value);
+		assert_int_equal(at - cases[i].text, cases[i].taken);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers),
 		cmocka_unit_test(as_written), cmocka_unit_test(no_room),
 		cmocka_unit_test(other_rows), cmocka_unit_test(nothing_else),
 		cmocka_unit_test(cuts),
