@@ -144,6 +144,15 @@ def refused(folder, *within):
     return done.returncode, done.stderr
 
 
+def crc32c(octets):
+    crc = 0xFFFFFFFF
+    for octet in octets:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
 def test_later_version(start, folder):
     """A log that a later version wrote is left alone, and the reason is said."""
     s = life(start, folder, AWAY)
@@ -153,7 +162,8 @@ def test_later_version(start, folder):
     with open(path, encoding="ascii") as f:
         text = f.read()
     with open(path, "w", encoding="ascii") as f:
-        f.write(text.replace("sluice-log 1 ", "sluice-log 2 "))
+        later = text.replace("sluice-log 1 ", "sluice-log 2 ").rpartition(" ")[0] + " "
+        f.write(f"{later}{crc32c(later.encode()):08x}\n")
     code, said = refused(folder)
     assert code == 1 and f"{folder}/state/log" in said and "format 2" in said and "older version" in said
     with open(path, "w", encoding="ascii") as f:
