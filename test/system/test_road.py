@@ -267,18 +267,19 @@ def test_state_folder_is_for_one(start, folder):
     start(Sluiced, files_sink(folder)).stop()
 
 
-def test_stop_is_answered(start, folder):
-    """While a stop waits for a sink, the control socket says so."""
+@pytest.mark.parametrize("sync, left", [("group", "pending"), ("off", "abandoned")])
+def test_stop_is_answered(start, folder, sync, left):
+    """While a stop waits for a sink, the control socket says so; what it has not by then stays in a log on disk."""
     broker, registry = start(MockBroker, "flows:1"), start(Registry)
     broker.say("down 0")
-    s = start(Sluiced, f"({kafka_sink(broker, registry)})", ["shutdown_s=3"])
+    s = start(Sluiced, f"({kafka_sink(broker, registry)})", ["shutdown_s=3", f"log.sync={sync}"])
     sluicegen("-P", "ipfix", "-n", 100, "-r", 10000, "-d", f"127.0.0.1:{s.port}")
     assert s.settle() == 100
     s.process.send_signal(signal.SIGTERM)
     assert wait_for(lambda: s.ctl("status")["stopping"], 2)
     assert "stopping" in s.ctl("reload")["error"]
     assert s.process.wait(timeout=20) == 0
-    assert "abandoned 100" in s.log()
+    assert f"{left} 100" in s.log()
 
 
 def test_ledger_balances_under_load(start, folder):
