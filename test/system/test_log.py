@@ -5,6 +5,7 @@ Method: lives of sluiced on one state directory; the ledger of each is balanced 
 delivered files are read back.
 """
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -213,3 +214,54 @@ def test_permission(start, folder):
         assert code == 77 and "ermission denied" in said and f"{state}/log" in said, (name, code, said)
         os.chown(path, 65534, 65534)
         os.chmod(path, mode)
+
+
+def dump(folder, *words):
+    done = subprocess.run([f"{BUILD}/sluicectl", "log", "dump", os.path.join(folder, "state", "log"), *words], capture_output=True,
+                          text=True, timeout=60, check=False)
+    return done.returncode, [json.loads(row) for row in done.stdout.splitlines()]
+
+
+def test_log_is_shown(start, folder):
+    """How far a sink is behind, and what stands in the segments, with the service and without it."""
+    s = life(start, folder, AWAY)
+    sent = send(s, 3000)
+    assert wait_for(lambda: s.ctl("log")["logs"][0]["durable_lsn"] == sent)
+    said = s.ctl("log")
+    reader, = said["readers"]
+    assert (said["state"], said["sync"], said["directory"]) == ("running", "group", f"{folder}/state/log")
+    assert (reader["sink"], reader["done_lsn"], reader["lag_records"]) == ("files", 0, sent)
+    assert reader["lag_octets"] >= 400 * sent and reader["lag_ms"] > 0 and said["sync_most_us"] >= said["sync_last_us"] > 0
+    assert [(x["first_lsn"], x["end_lsn"], x["missing_before"]) for x in said["segments"]] == [(0, sent, 0)]
+    text = subprocess.run([f"{BUILD}/sluicectl", "-s", s.socket, "log"], capture_output=True, text=True, timeout=20, check=True).stdout
+    assert "lag_records" in text and f" {sent} " in text
+    s.stop()
+
+    code, rows = dump(folder, "--records")
+    records = [r for r in rows if r["what"] == "record"]
+    frames = [r for r in rows if r["what"] == "frame"]
+    assert code == 0 and rows[0]["what"] == "segment" and rows[0]["first_lsn"] == 0
+    assert [r["lsn"] for r in records] == list(range(sent)) and sum(f["records"] for f in frames) == sent
+    s = life(start, folder)
+    s.drain()
+    delivered = {bytes(f["record_id"]).hex() for f in read_flows(folder)}
+    assert {r["record"]["record_id"] for r in records} == delivered and len(delivered) == sent
+    s.stop()
+
+
+def test_a_damaged_segment_is_shown(start, folder):
+    s = life(start, folder, AWAY)
+    sent = send(s, 3000)
+    s.stop()
+    code, rows = dump(folder)
+    frames = [r for r in rows if r["what"] == "frame"]
+    assert code == 0 and len(frames) > 2
+    with open(rows[0]["path"], "r+b") as f:
+        f.seek(frames[1]["at"] + 200)
+        was = f.read(1)
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([was[0] ^ 1]))
+    code, rows = dump(folder)
+    assert code == 1 and [r for r in rows if r["what"] == "not_sound"] == [{"what": "not_sound", "at": frames[1]["at"], "octets": frames[1]["octets"]}]
+    assert sum(r["records"] for r in rows if r["what"] == "frame") == sent - frames[1]["records"]
+    assert subprocess.run([f"{BUILD}/sluicectl", "log", "dump", "/nowhere"], capture_output=True, timeout=20, check=False).returncode == 2
