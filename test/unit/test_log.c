@@ -293,6 +293,27 @@ static void full_then_room_again(void **state)
 }
 
 /* However small the limit, each log may have one frame at a time. */
+/* Whoever can wait is told at four fifths, and told again that there is room. */
+static void more_than_four_fifths(void **state)
+{
+	struct log_hub *hub = hub_of(20 * LOG_FRAME_BYTES, LOG_BLOCK);
+	struct log *log = log_of(hub, 0);
+	struct log_reader *r = reader_of(log, LOG_FROM_OLDEST);
+
+	(void)state;
+	assert_false(log_hub_is_high(hub));
+	while (append(log, &batch, 20, 700) == ERR_OK) {
+		bool is_high = log_hub_bytes(hub) > log_hub_max_bytes(hub) / 5 * 4;
+
+		assert_int_equal(log_hub_is_high(hub), is_high);
+	}
+	assert_true(log_hub_is_high(hub));
+	log_flush(log);
+	(void)read_all(r, 0, true);
+	assert_false(log_hub_is_high(hub));
+	close_all(hub, log, r, NULL);
+}
+
 static void a_limit_below_one_frame(void **state)
 {
 	static const enum log_policy policies[] = { LOG_BLOCK, LOG_EVICT_OLDEST };
@@ -696,6 +717,7 @@ int main(void)
 		cmocka_unit_test(a_reader_from_the_end),
 		cmocka_unit_test(schemas_and_large_batches_have_frames_of_their_own),
 		cmocka_unit_test(full_then_room_again),
+		cmocka_unit_test(more_than_four_fifths),
 		cmocka_unit_test(a_limit_below_one_frame),
 		cmocka_unit_test(the_oldest_make_room),
 		cmocka_unit_test(evicted_to_the_end),
