@@ -139,6 +139,9 @@ static uint64_t flows_due(const struct run *r)
 
 	if (rate == 0)
 		return left < BURST_UNPACED ? left : BURST_UNPACED;
+	/* Who lags behind the rate has an end, too: what was due when the time was over. */
+	if (r->opt.duration_ns > 0 && r->elapsed_ns > r->opt.duration_ns)
+		elapsed_ns = (uint64_t)r->opt.duration_ns;
 	due = elapsed_ns / NS_PER_S * rate + elapsed_ns % NS_PER_S * rate / NS_PER_S + 1;
 	if (burst > left)
 		burst = left;
