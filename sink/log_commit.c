@@ -60,8 +60,8 @@ static void say_well(struct log_hub *hub)
 
 /* --- writing --- */
 
-/* Frames that are sealed and not written, oldest first. */
-static size_t gather(struct log *log, const struct log_entry *out[FRAMES])
+/* Frames below `end` that are sealed and not written, oldest first. */
+static size_t gather(struct log *log, uint64_t end, const struct log_entry *out[FRAMES])
 {
 	uint64_t written = log->disk->writer.written_lsn;
 	const struct log_entry *e;
@@ -73,7 +73,7 @@ static size_t gather(struct log *log, const struct log_entry *out[FRAMES])
 		e = e->prev;
 	while (e != NULL && e->head.first_lsn < written)
 		e = e->next;
-	for (; e != NULL && n < FRAMES; e = e->next)
+	for (; e != NULL && n < FRAMES && e->head.first_lsn < end; e = e->next)
 		out[n++] = e;
 	(void)pthread_mutex_unlock(&log->lock);
 	return n;
@@ -115,15 +115,17 @@ static bool is_sync_due(const struct log *log, int64_t now_ms, bool is_forced)
 	       w->unsynced_octets >= SYNC_OCTETS || now_ms - w->unsynced_ms >= LOG_COMMIT_MS;
 }
 
+/* What is sealed now, and no more: however much comes meanwhile, the rest of the cycle has its turn. */
 static enum err write_sealed(struct log *log, bool is_forced)
 {
 	const struct log_entry *frames[FRAMES];
+	uint64_t end = log_sealed_lsn(log);
 	size_t n;
 
-	while ((n = gather(log, frames)) > 0) {
+	while ((n = gather(log, end, frames)) > 0) {
 		for (size_t i = 0; i < n; i++) {
 			TRY(log_writer_put(log, frames[i]));
-			if (is_sync_due(log, clock_mono_ms(), false))
+			if (log->disk->writer.unsynced_octets >= SYNC_OCTETS)
 				TRY(log_writer_sync(log));
 		}
 	}
