@@ -209,6 +209,8 @@ static enum err look(struct log_reader *r)
 	struct log_back *b = r->back;
 	enum err e = ERR_OK;
 
+	if (b->has_frame && b->scan.lsn <= wanted(r))
+		b->has_frame = false;
 	while (!b->has_frame) {
 		e = log_scan_next(&b->scan, &b->frame);
 		if (e != ERR_OK)

@@ -243,8 +243,10 @@ enum err log_reader_next(struct log_reader *r, struct log_frame *out)
 		if (is_held_back(r))
 			return ERR_AGAIN;
 		e = next_in_memory(r, out);
+		/* Whoever is about to catch up may be sent back to the disk, and goes on there where it was. */
 		if (e != ERR_ABSENT) {
-			log_back_close(r);
+			if (e != ERR_OK)
+				log_back_close(r);
 			return e;
 		}
 		lsn = get(&r->next_lsn);
