@@ -326,7 +326,9 @@ struct feed {
 static void one_more_each_sync(void *ctx)
 {
 	struct feed *f = ctx;
+	struct timespec nap = { 0, 1000000 }; /* all of them take longer than a cursor waits */
 
+	(void)nanosleep(&nap, NULL);
 	if (f->left > 0 && rig_append(f->g, 0, 10, 800) == ERR_OK)
 		f->left--;
 }
