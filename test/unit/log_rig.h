@@ -74,8 +74,6 @@ struct faults {
 	bool is_standing;    /* it does */
 	size_t write_max;    /* octets that one call writes; 0: all */
 	uint64_t free_bytes; /* UINT64_MAX: as the system says */
-	void (*on_sync)(void *ctx); /* in the commit thread, before each */
-	void *on_sync_ctx;
 };
 
 static inline void faults_init(struct faults *f)
@@ -195,10 +193,6 @@ static inline int fault_truncate(void *ctx, int fd, off_t bytes)
 
 static inline int fault_sync(void *ctx, int fd)
 {
-	struct faults *hooked = ctx;
-
-	if (hooked->on_sync != NULL)
-		hooked->on_sync(hooked->on_sync_ctx);
 	(void)fd;
 	return fault_meets(ctx, OP_SYNC) ? -1 : 0;
 }

@@ -315,52 +315,6 @@ static void a_directory_that_is_removed_is_made_again(void **state)
 	rig_fini(&g);
 }
 
-#define MORE 1500
-
-struct feed {
-	struct rig *g;
-	_Atomic unsigned left;
-};
-
-/* It is the worker now: nobody else appends. */
-static void one_more_each_sync(void *ctx)
-{
-	struct feed *f = ctx;
-	struct timespec nap = { 0, 1000000 }; /* all of them take longer than a cursor waits */
-
-	(void)nanosleep(&nap, NULL);
-	if (f->left > 0 && rig_append(f->g, 0, 10, 800) == ERR_OK)
-		f->left--;
-}
-
-/* A frame comes with each sync, as at a high rate: cursors are stored all the same, and room comes back. */
-static void more_comes_than_is_synced(void **state)
-{
-	static struct rig g;
-	static struct feed f;
-
-	(void)state;
-	rig_init(&g, 1u << 20);
-	g.conf.sync = LOG_SYNC_EACH;
-	f.g = &g;
-	g.faults.on_sync_ctx = &f;
-	g.faults.on_sync = one_more_each_sync;
-	rig_open(&g);
-	rig_append_one(&g, 0);
-	f.left = MORE;
-	for (unsigned previous = MORE; f.left > 0; previous = f.left) {
-		(void)rig_read(&g, &g.seats[0], SIZE_MAX);
-		(void)rig_read(&g, &g.seats[1], SIZE_MAX);
-		if (log_reader_stored_lsn(g.seats[0].readers[0]) > 0)
-			break;
-		assert_true(previous >= f.left);
-	}
-	assert_true(f.left > 0);
-	f.left = 0;
-	rig_settle(&g, "more");
-	rig_fini(&g);
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,7 +323,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pages_of_a_failed_sync_are_never_trusted),
 		cmocka_unit_test(short_writes_are_carried_on),
 		cmocka_unit_test(nobody_waits_for_a_sync_that_stands_still),
-		cmocka_unit_test(more_comes_than_is_synced),
 		cmocka_unit_test(waiting_for_a_disk_that_fails_costs_nothing),
 		cmocka_unit_test(a_directory_that_is_removed_is_made_again),
 	};
