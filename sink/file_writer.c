@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "base/room.h"
 
 enum err file_writer_init(struct file_writer *w, enum file_format format, enum file_codec_kind kind,
 			  int level, size_t block_max)
@@ -57,22 +58,6 @@ enum err file_writer_open(struct file_writer *w, struct file_dir *d, const struc
 	return ERR_OK;
 }
 
-static enum err make_room(uint8_t **buffer, size_t *room, size_t need)
-{
-	uint8_t *bigger;
-
-	if (need <= *room)
-		return ERR_OK;
-	bigger = realloc(*buffer, need);
-	if (bigger == NULL) {
-		errno = ENOMEM;
-		return ERR_NOMEM;
-	}
-	*buffer = bigger;
-	*room = need;
-	return ERR_OK;
-}
-
 static enum err flush_block(struct file_writer *w)
 {
 	size_t bound = file_codec_bound(w->codec, w->block_bytes);
@@ -81,7 +66,7 @@ static enum err flush_block(struct file_writer *w)
 
 	if (w->block_records == 0)
 		return ERR_OK;
-	TRY(make_room(&w->packed, &w->packed_room, AVRO_BLOCK_HEAD_MAX + bound + AVRO_SYNC_BYTES));
+	TRY(room_make(&w->packed, &w->packed_room, AVRO_BLOCK_HEAD_MAX + bound + AVRO_SYNC_BYTES));
 	start = w->packed + AVRO_BLOCK_HEAD_MAX;
 	bytes = file_codec_run(w->codec, w->block, w->block_bytes, start, bound);
 	if (bytes == 0) {
@@ -105,7 +90,7 @@ enum err file_writer_add(struct file_writer *w, const void *octets, size_t bytes
 	size_t need = w->block_bytes + bytes;
 
 	must(w->is_open);
-	TRY(make_room(&w->block, &w->block_room, need < w->block_max ? w->block_max : 2 * need));
+	TRY(room_make(&w->block, &w->block_room, need < w->block_max ? w->block_max : 2 * need));
 	memcpy(w->block + w->block_bytes, octets, bytes);
 	w->block_bytes = need;
 	w->block_records++;

@@ -443,7 +443,6 @@ static bool cycle(struct log_hub *hub, bool is_last)
 		expire(hub, now_ms);
 	}
 	(void)pthread_mutex_lock(&hub->lock);
-	hub->commits++;
 	(void)pthread_cond_broadcast(&hub->synced);
 	(void)pthread_mutex_unlock(&hub->lock);
 	return is_well;

@@ -269,11 +269,10 @@ struct log_hub {
 	bool may_not_grow; /* in this cycle: full, for the file system or for max_bytes */
 	/* under lock */
 	pthread_cond_t synced;
-	uint64_t commits;		 /* cycles of the commit thread that are over */
 	char trouble[LOG_TROUBLE_BYTES]; /* why nothing can be written; "": it can */
 	uint64_t sync_us_last;
 	uint64_t sync_us_most;
-	/* */
+	/* of a log in memory, too */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	uint64_t sealed; /* frames sealed, logs finished, wakes */

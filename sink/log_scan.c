@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/room.h"
 #include "sink/log_codec.h"
 
 #define NAMES_MAX (1u << 20)
@@ -43,20 +44,6 @@ static enum err read_at(int fd, void *out, size_t bytes, uint64_t at)
 		at += (uint64_t)n;
 		bytes -= (size_t)n;
 	}
-	return ERR_OK;
-}
-
-static enum err make_room(uint8_t **buffer, size_t *room, size_t need)
-{
-	uint8_t *bigger;
-
-	if (need <= *room)
-		return ERR_OK;
-	bigger = realloc(*buffer, need);
-	if (bigger == NULL)
-		return ERR_NOMEM;
-	*buffer = bigger;
-	*room = need;
 	return ERR_OK;
 }
 
@@ -174,7 +161,7 @@ static enum err read_frame(struct log_scan *s, uint64_t at, struct log_frame_hea
 		return e == ERR_TRUNC ? ERR_CLOSED : e;
 	if (!is_plausible(s, head, at))
 		return ERR_CLOSED;
-	TRY(make_room(&s->stored, &s->stored_room, head->body_bytes + 1));
+	TRY(room_make(&s->stored, &s->stored_room, head->body_bytes + 1));
 	e = read_at(s->fd, s->stored, head->body_bytes, at + sizeof(*head));
 	if (e != ERR_OK)
 		return e == ERR_TRUNC ? ERR_CLOSED : e;
@@ -188,7 +175,7 @@ static enum err unpack(struct log_scan *s, const struct log_frame_head *head, st
 	out->bytes = head->plain_bytes;
 	if (head->codec == LOG_CODEC_NONE)
 		return ERR_OK;
-	TRY(make_room(&s->plain, &s->plain_room, head->plain_bytes + 1));
+	TRY(room_make(&s->plain, &s->plain_room, head->plain_bytes + 1));
 	out->body = s->plain;
 	return log_codec_unpack((enum log_codec)head->codec, s->stored, head->body_bytes, s->plain,
 				head->plain_bytes);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "base/room.h"
 #include "sink/log_codec.h"
 #include "sink/log_parts.h"
 
@@ -23,23 +24,6 @@
 #define NAMES_TWICE 2
 
 static const uint8_t zeros[LOG_SEGMENT_HEAD_BYTES];
-
-static enum err octets_room(struct log_octets *o, size_t need)
-{
-	size_t room = 2 * need;
-	uint8_t *octets;
-
-	if (need <= o->room)
-		return ERR_OK;
-	octets = realloc(o->octets, room);
-	if (octets == NULL) {
-		errno = ENOMEM;
-		return ERR_NOMEM;
-	}
-	o->octets = octets;
-	o->room = room;
-	return ERR_OK;
-}
 
 /* --- names that a segment has --- */
 
@@ -80,13 +64,16 @@ static enum err add_name(struct log *log, enum log_name_kind kind, uint32_t numb
 	struct log_name_head head = { (uint32_t)kind, number, 0, 0 };
 	const char *text;
 	size_t bytes;
+	size_t need;
 
 	if (is_known(&w->known[kind], number))
 		return ERR_OK;
 	text = log_name(log->hub, kind, number, &bytes);
 	must(bytes <= LOG_NAME_TEXT_MAX);
 	head.bytes = (uint32_t)bytes;
-	TRY(octets_room(o, o->bytes + sizeof(head) + log_padded(bytes)));
+	need = o->bytes + sizeof(head) + log_padded(bytes);
+	if (need > o->room)
+		TRY(room_make(&o->octets, &o->room, 2 * need));
 	memcpy(o->octets + o->bytes, &head, sizeof(head));
 	memset(o->octets + o->bytes + sizeof(head), 0, log_padded(bytes));
 	memcpy(o->octets + o->bytes + sizeof(head), text, bytes);
@@ -171,7 +158,7 @@ static enum err pack(struct log *log, const struct log_entry *e, struct log_fram
 	*body = log_entry_body(e);
 	if (codec == LOG_CODEC_NONE)
 		return ERR_OK;
-	TRY(octets_room(o, e->head.body_bytes));
+	TRY(room_make(&o->octets, &o->room, e->head.body_bytes));
 	n = log_codec_pack(codec, *body, e->head.body_bytes, o->octets, e->head.body_bytes);
 	if (n == 0)
 		return ERR_OK; /* as it is */
