@@ -7,8 +7,13 @@ usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
 import os
 import struct
+import sys
 
-CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir, "gen"))
+from crc32c import crc32c  # noqa: E402
+
+CORPUS = os.path.join(HERE, "corpus")
 TIME = 1700000000
 
 
@@ -207,15 +212,6 @@ ORACLE = {
     "again": recipe(0, [(PROMOTED, 40, NATURAL), (AGAIN, 0, NATURAL), (AGAIN, 1, ANY), (AGAIN, 2, 0)], ORDINALS),
     "zeros": recipe(V9 | FORCED, [(PROMOTED, n, NATURAL) for n in range(48)], bytes(1200)),
 }
-
-
-def crc32c(octets):
-    crc = 0xFFFFFFFF
-    for octet in octets:
-        crc ^= octet
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def manifest(logs, files, version=1, flags=1):

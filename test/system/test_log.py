@@ -10,10 +10,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
 from conftest import BUILD, ROOT, Sluiced, files_sink, read_flows, sluicegen, wait_for
+
+sys.path.insert(0, os.path.join(ROOT, "test", "gen"))
+from crc32c import crc32c  # noqa: E402
 
 AWAY = "/dev/null/flows"  # no folder can be there
 
@@ -143,15 +147,6 @@ def refused(folder, *within):
         words += ["-o", option]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
     return done.returncode, done.stderr
-
-
-def crc32c(octets):
-    crc = 0xFFFFFFFF
-    for octet in octets:
-        crc ^= octet
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def test_later_version(start, folder):
