@@ -100,6 +100,7 @@ static enum err open_slots(struct dead *d, struct why *why)
 		TRY(open_log(d, old[i], why));
 		log_finish(d->logs[d->log_count - 1]);
 	}
+	log_cursor_publish(d->cursor, NULL, NULL); /* where it begins, as sinks do */
 	return ERR_OK;
 }
 

@@ -68,7 +68,21 @@ const struct sink_ops *sink_type_find(const char *type)
 	return NULL;
 }
 
-/* The counters go on from where the sink was; its readers too. */
+static const size_t loss_stats[LOG_LOSS_COUNT] = {
+	[LOG_LOST_MAX_BYTES] = SINK_STAT_EVICTED,
+	[LOG_LOST_MAX_AGE] = SINK_STAT_EVICTED_AGE,
+	[LOG_LOST_CORRUPT] = SINK_STAT_LOG_CORRUPT,
+	[LOG_LOST_UNSYNCED] = SINK_STAT_LOST_UNSYNCED,
+};
+
+/* What is done and what is counted belong together now. */
+static void publish(struct runner *r)
+{
+	log_cursor_publish(r->cursor, r->env.stat, loss_stats);
+}
+
+/* The counters go on from where the sink was; its readers too.  Where they begin is known before there is a record:
+ * killed before anything was durable, the log knows of none, and they would never be missed. */
 static enum err open_readers(struct runner *r, enum log_start from, struct why *why)
 {
 	const struct sinks *s = r->sinks;
@@ -88,6 +102,7 @@ static enum err open_readers(struct runner *r, enum log_start from, struct why *
 	}
 	r->gone = log_cursor_gone(r->cursor);
 	r->env.route = UINT64_C(1) << log_cursor_route(r->cursor);
+	publish(r);
 	return ERR_OK;
 }
 
@@ -177,19 +192,6 @@ enum err sinks_open(const struct sink_conf *confs, size_t count, struct log_hub 
 	}
 	*out = s;
 	return ERR_OK;
-}
-
-static const size_t loss_stats[LOG_LOSS_COUNT] = {
-	[LOG_LOST_MAX_BYTES] = SINK_STAT_EVICTED,
-	[LOG_LOST_MAX_AGE] = SINK_STAT_EVICTED_AGE,
-	[LOG_LOST_CORRUPT] = SINK_STAT_LOG_CORRUPT,
-	[LOG_LOST_UNSYNCED] = SINK_STAT_LOST_UNSYNCED,
-};
-
-/* What is done and what is counted belong together now. */
-static void publish(struct runner *r)
-{
-	log_cursor_publish(r->cursor, r->env.stat, loss_stats);
 }
 
 static uint64_t pending_of(const struct runner *r)
