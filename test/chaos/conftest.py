@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the chaos tests share: service.py of the system tests, oracle.py, lives.py, fault.py."""
+"""What the chaos tests share: service.py of the system tests, oracle.py, letters.py, lives.py, fault.py, refuser.py."""
 import contextlib
 import os
 import random

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import time
 
-from oracle import Exporter, ranges, topic_as_files, verdict
+from letters import Undecoded
+from oracle import Exporter, dead_letters, ranges, refused_numbers, topic_as_files, verdict
 from service import ROOT, Collecting, MockBroker, Sluiced, files_sink, wait_for
 
 # What the log promises: `group`, but another mode can be asked for to see what the tests say of it.
@@ -20,8 +21,9 @@ MODEST = 5000  # flows a second where an outage takes long: each flow has to be 
 SYNC_WINDOW_S = 0.5
 CURSOR_S = 2.5  # cursors are written once a second
 BATCH_FLOWS = 64 * 30  # what a worker holds between a socket and the log: collector.batch messages of v5
-# Sinks' terms of the ledger that say that a record will never come.
-SINK_LOSSES = ("dead_letter", "evicted", "corrupt", "lost_unsynced", "abandoned")
+# Sinks' terms of the ledger that say that nobody has a record any more; dead letters are read like what was delivered.
+SINK_LOSSES = ("evicted", "corrupt", "lost_unsynced", "abandoned")
+DEAD = "dead letter sink dead"
 
 
 def free_port():
@@ -53,14 +55,18 @@ class Lives:
     def __init__(self, folder, sinks, options=(), within=(), flows_dir=None):
         self.folder, self.sinks, self.options, self.within = folder, sinks, dict(options), list(within)
         self.flows_dir = flows_dir or os.path.join(folder, "flows")
+        self.letters_dir = os.path.join(folder, "letters")
         self.port = free_port()
         self.service = None
         self.dropped = 0  # of earlier lives
-        self.delivered_in_all = {}  # by sink, when it was last drained
+        # By sink, when it was last drained.
+        self.delivered_in_all, self.refused_in_all, self.letters_in_all = {}, {}, 0
         self.life = 0
 
     def start(self, workers=1, within=(), **options):
-        said = {"log.sync": f'"{SYNC}"', "workers": str(workers), "normalizer.enrich": "[]", **self.options, **options,
+        dead = f'({{ name = "dead"; type = "file"; path = "{self.letters_dir}"; codec = "null"; rotate_s = 1; }})'
+        said = {"log.sync": f'"{SYNC}"', "workers": str(workers), "normalizer.enrich": "[]", "dead_letter.sinks": dead,
+                **self.options, **options,
                 "listen": f'({{ transport = "udp"; address = "127.0.0.1"; port = {self.port}; }})'}
         self.life += 1
         self.service = Sluiced(self.folder, self.sinks, [f"{k}={v}" for k, v in said.items()], within=[*self.within, *within])
@@ -106,6 +112,11 @@ class Lives:
         """Of all lives."""
         return self.sink_lines()[sink]["right"]["lost_unsynced"]
 
+    def letters_lost(self):
+        """Under any reason."""
+        right = self.ledger()[DEAD]["right"]
+        return sum(right[k] for k in SINK_LOSSES)
+
     def delivered(self):
         return {s["name"]: s["delivered"] for s in self.service.ctl("sinks")["sinks"]}
 
@@ -118,12 +129,16 @@ class Lives:
         assert wait_for(lambda: socket_queues(self.port) == 0, seconds, 0.0005)
 
     def drain(self):
-        """Everything is with every sink; the ledger balances to the last record."""
+        """Everything is with every sink, dead letters too; the ledger balances to the last record."""
         self.idle()
         self.service.drain()
-        lines = self.sink_lines()
-        assert all(line["right"]["pending"] == 0 for line in lines.values()), lines
+        ledger = self.ledger()
+        lines = {k.removeprefix("sink "): v for k, v in ledger.items() if k.startswith("sink ")}
+        assert all(line["right"]["pending"] == 0 for line in [*lines.values(), ledger[DEAD]]), ledger
+        assert ledger["dead letter"]["right"]["dropped"] == 0, ledger["dead letter"]
         self.delivered_in_all = {name: line["right"]["delivered"] for name, line in lines.items()}
+        self.refused_in_all = {name: line["right"]["dead_letter"] for name, line in lines.items()}
+        self.letters_in_all = ledger[DEAD]["right"]["delivered"]
         return lines
 
     def flows_again(self, exporter, seconds=RECOVERY_S):
@@ -191,22 +206,26 @@ class Disk:
 class World:
     """What most tests begin with: an exporter, one service with a file sink, and with a Kafka sink if wanted."""
 
-    def __init__(self, stack, folder, with_kafka=False, rate=MODEST, exporters=4, sink=None, kafka=None, files=True, **lives):
+    def __init__(self, stack, folder, with_kafka=False, rate=MODEST, exporters=4, sink=None, kafka=None, files=True,
+                 bad_every=0, through=None, **lives):
         self.folder, self.stack = folder, stack
-        self.broker = self.reader = None
+        self.broker = self.between = self.reader = None
         sinks = [files_sink(folder, **{"codec": "null", "rotate_s": 1, **(sink or {})})[1:-1]] if files else []
         if with_kafka:
             self.broker = MockBroker("flows:64")
             stack.callback(self.broker.close)
             self.reader = Collecting(self.broker.bootstrap, "flows", folder)
             stack.callback(self.reader_stop)
-            sinks.append(kafka_sink(self.broker, **(kafka or {})))
+            if through is not None:
+                self.between = through(self.broker)
+                stack.callback(self.between.close)
+            sinks.append(kafka_sink(self.between or self.broker, **(kafka or {})))
         self.has_files = files
         self.lives = Lives(folder, f"({', '.join(sinks)})", **lives)
         stack.callback(self.lives.close)
-        self.exporter = Exporter(folder, self.lives.port, rate, exporters)
+        self.exporter = Exporter(folder, self.lives.port, rate, exporters, bad_every=bad_every)
         stack.callback(self.exporter.close)
-        self.values = None
+        self.values = self.undecoded = None
         print(f"seed {SEED}")
 
     def reader_stop(self):
@@ -214,7 +233,8 @@ class World:
             self.values = self.reader.stop()
 
     def verdicts(self):
-        """By sink, over everything that was delivered."""
+        """By sink, over everything that was delivered or became a dead letter; self.undecoded is that of what nobody could
+        decode."""
         run, sent = self.exporter.run_words(), self.exporter.numbers()
         out = {}
         if self.has_files:
@@ -226,9 +246,22 @@ class World:
             self.reader_stop()
             assert self.values, "nothing came to the topic"
             out["bus"] = verdict(run, sent, topic_as_files(self.values, os.path.join(self.folder, "topic")))
+        self.read_letters(run, out)
         for name, v in out.items():
-            print(f"{name}: delivered {v.delivered}, missing {len(v.missing)}, doubled {len(v.doubles)} of {len(sent)}")
+            print(f"{name}: delivered {v.delivered}, refused {len(v.buried)}, missing {len(v.missing)}, "
+                  f"doubled {len(v.doubles)} of {len(sent)}")
         return out
+
+    def read_letters(self, run, verdicts):
+        """Nothing is in them but what was sent to come there and what sinks say that they refused, and it was counted."""
+        letters = dead_letters(self.lives.letters_dir)
+        assert letters.count == self.lives.letters_in_all, f"{letters.count} letters, {self.lives.letters_in_all} counted"
+        assert letters.refused.keys() <= verdicts.keys()
+        for name, v in verdicts.items():
+            v.bury(refused_numbers(run, letters, name, os.path.join(self.folder, "refused")))
+            assert len(v.buried) == self.lives.refused_in_all[name], (
+                f"{name}: {len(v.buried)} letters, {self.lives.refused_in_all[name]} counted")
+        self.undecoded = Undecoded(self.exporter.bad_numbers(), letters.found)
 
 
 def wait_until_still(what, quiet_s=1.0, seconds=30):

@@ -3,7 +3,8 @@
 
 Exporter sends flows of sluicegen at a steady rate for as long as it is asked to, over all lives of a service, and keeps
 the moment of each message.  So a test can tell what was sent while no socket was there from what was lost.
-verdict() compares all that came out with what flow number n must look like (test/gen/expect.py).
+verdict() compares all that came out with what flow number n must look like (test/gen/expect.py).  Among the flows it sends
+what nobody can decode, when it is asked to (letters.py).
 
 NetFlow v5: it needs no template, so that a restarted service reads the first message that it gets.
 """
@@ -20,6 +21,7 @@ import threading
 import time
 from array import array
 
+from letters import Letters, undecodable
 from service import BUILD, ROOT, container_of
 
 sys.path.insert(0, os.path.join(ROOT, "test", "gen"))
@@ -61,14 +63,17 @@ def read_capture(path, base):
 
 
 class Exporter:
-    """Sends from a thread of its own between resume() and pause(); close() ends it."""
+    """Sends from a thread of its own between resume() and pause(); close() ends it.
 
-    def __init__(self, folder, port, rate, exporters=EXPORTERS, seed=1):
+    Behind each bad_every messages of flows one that cannot be decoded; 0: none."""
+
+    def __init__(self, folder, port, rate, exporters=EXPORTERS, seed=1, bad_every=0):
         self.folder, self.port, self.rate, self.exporters, self.seed = folder, port, rate, exporters, seed
         self.time = int(time.time())
         self.base = expect.ipv4_number(BASE)
         self.messages, self.sent_at, self.made = [], [], 0
         self.flows = 0  # sent
+        self.bad_every, self.bad_sent_at = bad_every, []
         self.active_s = 0.0  # spent sending
         self.lock, self.running, self.closed = threading.Condition(), False, False
         self.make()
@@ -110,6 +115,9 @@ class Exporter:
             self.sockets[m.exporter].sendto(m.octets, ("127.0.0.1", self.port))
             self.sent_at.append(time.monotonic())
             self.flows += len(m.numbers)
+            if self.bad_every and len(self.sent_at) % self.bad_every == 0:
+                self.sockets[m.exporter].sendto(undecodable(len(self.bad_sent_at)), ("127.0.0.1", self.port))
+                self.bad_sent_at.append(time.monotonic())
 
     def resume(self):
         with self.lock:
@@ -143,6 +151,10 @@ class Exporter:
         first, end = bisect.bisect_left(self.sent_at, since), bisect.bisect_left(self.sent_at, until)
         return {n for m in self.messages[first:end] for n in m.numbers}
 
+    def bad_numbers(self, since=0.0, until=float("inf")):
+        """The same of what cannot be decoded."""
+        return set(range(bisect.bisect_left(self.bad_sent_at, since), bisect.bisect_left(self.bad_sent_at, until)))
+
     def run_words(self):
         """What the checker needs to know, as expect.Run takes it; flows that were made and not sent are among them."""
         return ("v5", "fixed", self.made, self.exporters, self.seed, self.time, BASE)
@@ -170,10 +182,11 @@ def read_part(run_words, paths):
 
 
 class Verdict:
-    """missing: numbers that were sent and never came.  doubles: numbers that came again, under the same record_id."""
+    """missing: numbers that were sent and never came.  doubles: numbers that came again, under the same record_id.
+    buried: numbers that are in the dead letters instead."""
 
     def __init__(self, sent):
-        self.sent, self.missing = sent, set(sent)
+        self.sent, self.missing, self.buried = sent, set(sent), set()
         self.ids, self.delivered, self.doubles, self.wrong = {}, 0, [], []
 
     def add(self, delivered, wrong, lines, came, keys):
@@ -188,6 +201,15 @@ class Verdict:
                 self.doubles.append(n)
             else:
                 self.wrong.append(f"number {n} was never sent")
+
+    def bury(self, numbers):
+        """What a sink refused is covered, but it must have been sent, and neither delivered nor refused twice."""
+        twice = len(numbers) - len(set(numbers))
+        assert twice == 0, f"{twice} letters tell a record again"
+        strange = set(numbers) - self.missing
+        assert not strange, f"refused, and delivered or never sent: {ranges(strange)}"
+        self.buried = set(numbers)
+        self.missing -= self.buried
 
     def finish(self):
         if len(set(self.ids.values())) != len(self.ids):
@@ -215,10 +237,29 @@ def verdict(run_words, sent, root):
 
 def topic_as_files(values, folder):
     """The values of a topic as containers that verdict() can read."""
-    schema = subprocess.run([os.path.join(BUILD, "sluiced"), "--print-schema"], capture_output=True, check=True, cwd=ROOT).stdout
     for i in range(0, len(values), TOPIC_FILE_VALUES):
-        container_of(values[i:i + TOPIC_FILE_VALUES], schema.strip(), os.path.join(folder, f"{i}.avro"))
+        container_of(values[i:i + TOPIC_FILE_VALUES], schema_text(), os.path.join(folder, f"{i}.avro"))
     return folder
+
+
+@functools.cache
+def schema_text():
+    return subprocess.run([os.path.join(BUILD, "sluiced"), "--print-schema"], capture_output=True, check=True,
+                          cwd=ROOT).stdout.strip()
+
+
+def dead_letters(root):
+    """Those of all completed files below a folder; it may have none."""
+    return Letters(checker.files_under(root))
+
+
+def refused_numbers(run_words, letters, sink, folder):
+    """Numbers of the records that a sink refused; each is as its exporter told it."""
+    if not letters.refused[sink]:
+        return []
+    _, wrong, lines, came, _ = read_part(run_words, [letters.records_as_file(sink, schema_text(), folder)])
+    assert not wrong, lines
+    return list(came)
 
 
 def ranges(numbers):

@@ -11,9 +11,9 @@ import pytest
 from fault import SYNC, Fault
 from lives import MODEST, RECOVERY_S, assert_none_missing, away, frozen
 from oracle import RATE
+from refuser import PRODUCE, Refuser
 from service import wait_for
 
-PRODUCE = 0  # the API that errors are for
 RETRIABLE = {"leader_not_available": 5, "not_leader": 6, "timed_out": 7, "network": 13, "coordinator_load": 14,
              "not_enough_replicas": 19, "not_enough_after_append": 20, "storage": 56, "unknown_topic": 3,
              "topic_not_authorized": 29}
@@ -84,6 +84,33 @@ def test_batch_is_rejected(world, code):
     w.exporter.send_for(0.5)
     w.lives.flows_again(w.exporter)
     end_whole(w, doubles=True)
+
+
+def source_of(number):
+    """The source address of flow `number` as Avro has it: no other flow's is the same (gen_value.h)."""
+    text = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}".encode()
+    return bytes([2 * len(text)]) + text
+
+
+@pytest.mark.parametrize("code", [10, 87], ids=["too large", "invalid record"])
+def test_record_in_a_batch_is_rejected(world, code):
+    """The broker refuses whatever batch has one of three records in it: those are dead letters, and no other is."""
+    culprits = {700, 2000, 2001}
+    w = world(with_kafka=True, kafka={"codec": '"none"'}, through=lambda b: Refuser(b, [source_of(n) for n in culprits], code))
+    w.lives.start()
+    w.exporter.send_for(1)
+    w.lives.flows_again(w.exporter)
+    w.lives.is_well()
+    lines = w.lives.drain()
+    assert lines["bus"]["right"]["dead_letter"] == len(culprits) and lines["files"]["right"]["dead_letter"] == 0
+    assert w.lives.drops() == 0 and all(w.lives.sink_losses(sink) == 0 for sink in lines)
+    w.lives.stop()
+    v = w.verdicts()
+    assert w.between.refused > len(culprits), "no batch had others beside the culprits: nothing was proved"
+    assert v["bus"].buried == culprits, f"in the dead letters: {v['bus'].buried}"
+    assert_none_missing(v["bus"])
+    assert_none_missing(v["files"])
+    assert not v["bus"].doubles and not v["files"].doubles and not v["files"].buried
 
 
 @pytest.mark.parametrize("policy", ["block", "evict_oldest"])
