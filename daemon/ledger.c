@@ -191,7 +191,7 @@ static uint64_t add_sink_line(const struct sinks *sinks, const char *what, size_
 }
 
 /* What came to the dead letter log, and what became of what it took. */
-static void add_dead_lines(const struct dead *dead, struct ledger *ledger)
+static void add_dead_lines(struct dead *dead, struct ledger *ledger)
 {
 	struct ledger_line *line = add_line(ledger, "dead letter", "");
 	struct dead_sums s;

@@ -49,7 +49,7 @@ struct ledger {
 struct ledger_sources {
 	struct workers *workers;
 	const struct sinks *sinks;
-	const struct dead *dead;
+	struct dead *dead;
 	const struct sinks *dead_sinks;
 };
 

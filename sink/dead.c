@@ -78,6 +78,31 @@ static enum err open_log(struct dead *d, unsigned number, struct why *why)
 	return log_cursor_reader(d->cursor, d->logs[i], LOG_FROM_OLDEST, why, &d->readers[i]);
 }
 
+/* Where the replay was, and what became of what lies before that. */
+static enum err open_cursor(struct dead *d, struct why *why)
+{
+	const uint64_t *counts;
+
+	TRY(log_cursor_open(d->hub, DEAD_READER, dead_stat_descs, DEAD_STAT_COUNT, why,
+			    &d->cursor));
+	counts = log_cursor_counts(d->cursor);
+	for (size_t i = 0; i < DEAD_STAT_COUNT; i++)
+		stat_add(d->replay_stat, i, counts[i]);
+	return ERR_OK;
+}
+
+static void publish(struct dead *d)
+{
+	static const size_t loss_stats[LOG_LOSS_COUNT] = {
+		[LOG_LOST_MAX_BYTES] = DEAD_STAT_EVICTED,
+		[LOG_LOST_MAX_AGE] = DEAD_STAT_EVICTED,
+		[LOG_LOST_CORRUPT] = DEAD_STAT_EVICTED,
+		[LOG_LOST_UNSYNCED] = DEAD_STAT_EVICTED,
+	};
+
+	log_cursor_publish(d->cursor, d->replay_stat, loss_stats);
+}
+
 static enum err open_slots(struct dead *d, struct why *why)
 {
 	unsigned old[OLD_MAX];
@@ -87,7 +112,7 @@ static enum err open_slots(struct dead *d, struct why *why)
 	d->readers = calloc(d->count + old_count, sizeof(struct log_reader *));
 	if (d->logs == NULL || d->readers == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
-	TRY(log_cursor_open(d->hub, DEAD_READER, dead_stat_descs, 0, why, &d->cursor));
+	TRY(open_cursor(d, why));
 	for (size_t i = 0; i < d->count; i++) {
 		struct slot *s = &d->slots[i];
 
@@ -100,7 +125,7 @@ static enum err open_slots(struct dead *d, struct why *why)
 		TRY(open_log(d, old[i], why));
 		log_finish(d->logs[d->log_count - 1]);
 	}
-	log_cursor_publish(d->cursor, NULL, NULL); /* where it begins, as sinks do */
+	publish(d); /* where it begins, as sinks do */
 	return ERR_OK;
 }
 
@@ -351,8 +376,11 @@ enum err dead_start(struct dead *d, struct why *why)
 
 void dead_stop(struct dead *d)
 {
-	if (d->hub != NULL)
-		log_hub_stop(d->hub);
+	if (d->hub == NULL)
+		return;
+	if (d->cursor != NULL)
+		publish(d);
+	log_hub_stop(d->hub);
 }
 
 void dead_finish(struct dead *d)
@@ -394,19 +422,18 @@ void dead_count_replayed(struct dead *d, uint64_t letters, uint64_t returned, ui
 	stat_add(d->replay_stat, DEAD_STAT_REPLAYED, letters - unreadable);
 	stat_add(d->replay_stat, DEAD_STAT_RETURNED, returned);
 	stat_add(d->replay_stat, DEAD_STAT_UNREADABLE, unreadable);
-	log_cursor_publish(d->cursor, NULL, NULL);
+	publish(d);
 }
 
-void dead_sum(const struct dead *d, struct dead_sums *out)
+void dead_sum(struct dead *d, struct dead_sums *out)
 {
 	memset(out, 0, sizeof(*out));
+	publish(d);
 	for (size_t i = 0; i < d->count; i++)
 		stat_sum(d->slots[i].stat, out->values);
 	for (size_t i = 0; i < d->log_count; i++) {
 		const struct log_reader *r = d->readers[i];
 
-		for (size_t k = 0; k < LOG_LOSS_COUNT; k++)
-			out->values[DEAD_STAT_EVICTED] += log_reader_lost(r, (enum log_loss)k);
 		out->kept += log_reader_pending(r);
 		out->span += log_end_lsn(d->logs[i]) - log_reader_start_lsn(r);
 	}

@@ -93,7 +93,7 @@ struct log *const *dead_logs(const struct dead *d);
 const char *dead_schema(const struct dead *d);
 /* Of the replay; one thread. */
 struct log_reader *dead_reader(struct dead *d, size_t log);
-/* Of `letters` so many were put back, and so many were no letters. */
+/* Of `letters`, which the reader is done with, so many were put back, and so many were no letters. */
 void dead_count_replayed(struct dead *d, uint64_t letters, uint64_t returned, uint64_t unreadable);
 
 /* The text of a schema as letters name it. */
@@ -104,6 +104,7 @@ struct dead_sums {
 	uint64_t span; /* letters that came into the log, */
 	uint64_t kept; /* and those of them that a replay would find */
 };
-void dead_sum(const struct dead *d, struct dead_sums *out);
+/* By the thread that replays. */
+void dead_sum(struct dead *d, struct dead_sums *out);
 
 #endif

@@ -265,6 +265,27 @@ def test_refused_then_again(start, folder):
     s.stop()
 
 
+def test_letters_balance_over_lives(start, folder):
+    """What was replayed or made room in one life is remembered in the next."""
+    right = None
+    for _ in range(2):
+        s = start(Sluiced, files_sink(folder), ["dead_letter.max_bytes=1M", "log.memory_bytes=1M", "dead_letter.rate=100000",
+                                                "dead_letter.rate_bytes=64M"])
+        if right is not None:
+            assert s.ledger()["dead letter log"]["right"] == right
+        x = Exporter(s.port)
+        for _ in range(40):
+            x.send(*(data(300, os.urandom(400)) for i in range(150)))
+            s.counter("messages")
+        assert wait_for(lambda: s.counter("dead_letters_written") == 6000)
+        assert s.ctl("replay")["sets"] > 0
+        x.send(*(data(300, bytes(40)) for i in range(100)))
+        assert s.settle("dead_letters_written") > 6000
+        right = s.ledger()["dead letter log"]["right"]
+        assert right["evicted"] > 0 and right["replayed"] > 0 and right["kept"] > 0, (right, s.ctl("sinks")["dead_letter"])
+        s.stop()
+
+
 def test_nothing_to_send(start, folder):
     s = start(Sluiced, files_sink(folder))
     assert s.ctl("replay", "now") == {"ok": False, "error": "usage: replay"}

@@ -99,7 +99,8 @@ static void check_field(avro_value_t *record, unsigned i, const struct dead_lett
 		size_t bytes = 0;
 
 		if (field_rows[i].is_text) {
-			assert_int_equal(avro_value_get_string(&v, (const char **)&octets, &bytes), 0);
+			assert_int_equal(avro_value_get_string(&v, (const char **)&octets, &bytes),
+					 0);
 			bytes--; /* libavro counts the NUL */
 		} else {
 			assert_int_equal(avro_value_get_bytes(&v, &octets, &bytes), 0);
@@ -107,7 +108,8 @@ static void check_field(avro_value_t *record, unsigned i, const struct dead_lett
 		assert_int_equal(bytes, want->bytes + (i == DEAD_OCTETS ? l->before_bytes : 0));
 		if (i == DEAD_OCTETS && l->before_bytes > 0)
 			assert_memory_equal(octets, l->before, l->before_bytes);
-		assert_memory_equal((const uint8_t *)octets + bytes - want->bytes, want->octets, want->bytes);
+		assert_memory_equal((const uint8_t *)octets + bytes - want->bytes, want->octets,
+				    want->bytes);
 	} else if (field_rows[i].is_int) {
 		int32_t have = 0;
 
@@ -178,7 +180,8 @@ static void same_letter(const struct dead_letter *a, const struct dead_letter *b
 		assert_int_equal(a->values[i].number, b->values[i].number);
 		assert_int_equal(a->values[i].bytes, b->values[i].bytes);
 		if (a->values[i].bytes > 0)
-			assert_memory_equal(a->values[i].octets, b->values[i].octets, a->values[i].bytes);
+			assert_memory_equal(a->values[i].octets, b->values[i].octets,
+					    a->values[i].bytes);
 	}
 }
 
@@ -224,8 +227,10 @@ static void reads_as_json(void **state)
 		assert_non_null(o);
 		assert_int_equal(json_object_size(o), DEAD_FIELD_COUNT - terse);
 		assert_string_equal(json_string_value(json_object_get(o, "reason")), "value 2");
-		assert_string_equal(json_string_value(json_object_get(o, "octets")), "76616c7565203135");
-		assert_int_equal(json_integer_value(json_object_get(o, "exporter_port")), 1000 * DEAD_EXPORTER_PORT - 5);
+		assert_string_equal(json_string_value(json_object_get(o, "octets")),
+				    "76616c7565203135");
+		assert_int_equal(json_integer_value(json_object_get(o, "exporter_port")),
+				 1000 * DEAD_EXPORTER_PORT - 5);
 		assert_int_equal(json_object_get(o, "sink") != NULL, terse == 0);
 		json_decref(o);
 		json_clear(&j);
@@ -251,19 +256,20 @@ static struct dead *log_of(uint64_t max_bytes, uint32_t rate, uint64_t rate_byte
 	return d;
 }
 
-static void check_dead_ledger(const struct dead *d, struct dead_sums *s)
+static void check_dead_ledger(struct dead *d, struct dead_sums *s)
 {
 	const uint64_t *v = s->values;
 
 	dead_sum(d, s);
 	assert_int_equal(v[DEAD_STAT_SETS] + v[DEAD_STAT_MESSAGES] + v[DEAD_STAT_RECORDS],
-			 v[DEAD_STAT_WRITTEN] + v[DEAD_STAT_RATE] + v[DEAD_STAT_FULL] + v[DEAD_STAT_TOO_BIG] +
-				 v[DEAD_STAT_ERROR]);
+			 v[DEAD_STAT_WRITTEN] + v[DEAD_STAT_RATE] + v[DEAD_STAT_FULL] +
+				 v[DEAD_STAT_TOO_BIG] + v[DEAD_STAT_ERROR]);
 	assert_int_equal(s->span, v[DEAD_STAT_WRITTEN]);
 	assert_int_equal(s->span, v[DEAD_STAT_REPLAYED] + v[DEAD_STAT_EVICTED] + s->kept);
 }
 
-static struct dead_letter numbered(enum dead_care care, const char *kind, const uint8_t *octets, size_t bytes)
+static struct dead_letter numbered(enum dead_care care, const char *kind, const uint8_t *octets,
+				   size_t bytes)
 {
 	struct dead_letter l = { .care = care };
 
@@ -342,7 +348,8 @@ static uint64_t read_kept(struct dead *d, size_t log, uint64_t *count)
 			struct dead_letter l;
 			uint64_t number;
 
-			assert_int_equal(dead_letter_decode(record.payload, record.head.bytes, &l), ERR_OK);
+			assert_int_equal(dead_letter_decode(record.payload, record.head.bytes, &l),
+					 ERR_OK);
 			memcpy(&number, l.values[DEAD_OCTETS].octets, sizeof(number));
 			if (first == UINT64_MAX)
 				next = first = number;
@@ -350,8 +357,8 @@ static uint64_t read_kept(struct dead *d, size_t log, uint64_t *count)
 			next++;
 			++*count;
 		}
-		dead_count_replayed(d, frame.head.record_count, 0, 0);
 		reader_done(r, frame.head.first_lsn + frame.head.record_count);
+		dead_count_replayed(d, frame.head.record_count, 0, 0);
 	}
 	return first;
 }
@@ -412,7 +419,8 @@ static void write_letters(void *ctx)
 		} else {
 			if (!dead_put(w->d, (unsigned)w->worker, &l))
 				return;
-			dead_tick(w->d, (unsigned)w->worker, clock_mono_ms() + (i % 50 == 0 ? 1000 : 0));
+			dead_tick(w->d, (unsigned)w->worker,
+				  clock_mono_ms() + (i % 50 == 0 ? 1000 : 0));
 		}
 	}
 	if (w->worker >= 0)
@@ -444,7 +452,9 @@ static void take_frame(const struct log_frame *frame, uint64_t next[8])
 static void written_by_many(void **state)
 {
 	struct dead *d = log_of(64u << 20, 1, 1000);
-	struct writer writers[] = { { d, 0, 0, 0 }, { d, 1, 1, 0 }, { d, -1, 2, 0 }, { d, -1, 3, 0 } };
+	struct writer writers[] = {
+		{ d, 0, 0, 0 }, { d, 1, 1, 0 }, { d, -1, 2, 0 }, { d, -1, 3, 0 }
+	};
 	struct thread *threads[4];
 	uint64_t next[8] = { 0 };
 	struct dead_sums s;
@@ -452,7 +462,8 @@ static void written_by_many(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++)
-		assert_int_equal(thread_start("writer", write_letters, &writers[i], &threads[i]), ERR_OK);
+		assert_int_equal(thread_start("writer", write_letters, &writers[i], &threads[i]),
+				 ERR_OK);
 	do {
 		for (size_t log = 0; log < dead_log_count(d); log++) {
 			struct log_reader *r = dead_reader(d, log);
@@ -460,8 +471,8 @@ static void written_by_many(void **state)
 
 			while (log_reader_next(r, &frame) == ERR_OK) {
 				take_frame(&frame, next);
-				dead_count_replayed(d, frame.head.record_count, 0, 0);
 				reader_done(r, frame.head.first_lsn + frame.head.record_count);
+				dead_count_replayed(d, frame.head.record_count, 0, 0);
 			}
 		}
 		dead_sum(d, &s);
@@ -547,12 +558,14 @@ static void sinks_write_them(void **state)
 
 		assert_non_null(mkdtemp(dir));
 		assert_non_null(options);
-		(void)snprintf(text, sizeof(text), "path = \"%s\"; format = \"%s\"; codec = \"null\";", dir,
+		(void)snprintf(text, sizeof(text),
+			       "path = \"%s\"; format = \"%s\"; codec = \"null\";", dir,
 			       formats[i]);
-		assert_int_equal(conf_load_text(ops->options, text, options, ops->conf_bytes, &why), ERR_OK);
+		assert_int_equal(conf_load_text(ops->options, text, options, ops->conf_bytes, &why),
+				 ERR_OK);
 		conf.conf = options;
-		if (sinks_open(&conf, 1, dead_hub(d), dead_logs(d), dead_log_count(d), NULL, NULL, dead_schema(d),
-			       &why, &sinks) != ERR_OK)
+		if (sinks_open(&conf, 1, dead_hub(d), dead_logs(d), dead_log_count(d), NULL, NULL,
+			       dead_schema(d), &why, &sinks) != ERR_OK)
 			fail_msg("%s", why.text);
 		assert_int_equal(sinks_start(sinks, &why), ERR_OK);
 		for (unsigned n = 0; n < 5; n++) {
@@ -580,7 +593,9 @@ struct built {
 	size_t bytes;
 };
 
-static const struct origin sender = { .peer = { { 192, 0, 2, 7 }, 4 }, .port = 40000, .local_port = 4739,
+static const struct origin sender = { .peer = { { 192, 0, 2, 7 }, 4 },
+				      .port = 40000,
+				      .local_port = 4739,
 				      .receive_ms = 1767225600123 };
 
 static struct wr begin_message(struct built *b, uint16_t version)
@@ -677,18 +692,20 @@ static unsigned send_again(struct road *r)
 			struct origin origin;
 			size_t bytes;
 
-			assert_int_equal(dead_letter_decode(record.payload, record.head.bytes, &l), ERR_OK);
+			assert_int_equal(dead_letter_decode(record.payload, record.head.bytes, &l),
+					 ERR_OK);
 			assert_int_equal(letter_origin(&l, &origin), ERR_OK);
 			assert_true(addr_equal(&origin.peer, &sender.peer));
 			assert_int_equal(origin.port, sender.port);
 			assert_int_equal(origin.receive_ms, sender.receive_ms);
-			assert_int_equal(letter_rebuild(&l, message, sizeof(message), &bytes), ERR_OK);
+			assert_int_equal(letter_rebuild(&l, message, sizeof(message), &bytes),
+					 ERR_OK);
 			pipeline_again(r->pipeline, message, bytes, &origin);
 			r->units++;
 			count++;
 		}
-		dead_count_replayed(r->dead, frame.head.record_count, 0, 0);
 		reader_done(reader, frame.head.first_lsn + frame.head.record_count);
+		dead_count_replayed(r->dead, frame.head.record_count, 0, 0);
 	}
 	return count;
 }
@@ -801,14 +818,18 @@ static void fails_again(void **state)
 				struct origin origin;
 				size_t bytes;
 
-				assert_int_equal(dead_letter_decode(record.payload, record.head.bytes, &l), ERR_OK);
+				assert_int_equal(
+					dead_letter_decode(record.payload, record.head.bytes, &l),
+					ERR_OK);
 				assert_int_equal(letter_origin(&l, &origin), ERR_OK);
-				assert_int_equal(letter_rebuild(&l, message, sizeof(message), &bytes), ERR_OK);
+				assert_int_equal(
+					letter_rebuild(&l, message, sizeof(message), &bytes),
+					ERR_OK);
 				pipeline_again(r->pipeline, message, bytes, &origin);
 				r->units++;
 			}
-			dead_count_replayed(r->dead, frame.head.record_count, 0, 0);
 			reader_done(reader, frame.head.first_lsn + frame.head.record_count);
+			dead_count_replayed(r->dead, frame.head.record_count, 0, 0);
 		}
 		check_dead_ledger(r->dead, &s);
 		assert_int_equal(s.kept, kept);
@@ -828,12 +849,12 @@ static void told_again(void **state)
 		uint16_t length; /* of the message, IPFIX */
 		bool is_original;
 	} rows[] = {
-		{ VERSION_IPFIX, 16, 32, true },   { VERSION_IPFIX, 20, 36, true },
-		{ VERSION_IPFIX, 20, 40, true },   { VERSION_IPFIX, 19, 35, false },
-		{ VERSION_IPFIX, 20, 37, false },  { VERSION_IPFIX, 20, 30, false },
-		{ VERSION_IPFIX, 8, 32, false },   { VERSION_IPFIX, 16, 65535, true },
+		{ VERSION_IPFIX, 16, 32, true },       { VERSION_IPFIX, 20, 36, true },
+		{ VERSION_IPFIX, 20, 40, true },       { VERSION_IPFIX, 19, 35, false },
+		{ VERSION_IPFIX, 20, 37, false },      { VERSION_IPFIX, 20, 30, false },
+		{ VERSION_IPFIX, 8, 32, false },       { VERSION_IPFIX, 16, 65535, true },
 		{ VERSION_IPFIX, 40000, 65535, true }, { VERSION_NF9, 20, 0, true },
-		{ VERSION_NF9, 24, 0, true },	   { VERSION_NF9, 22, 0, false },
+		{ VERSION_NF9, 24, 0, true },	       { VERSION_NF9, 22, 0, false },
 	};
 	static uint8_t out[LETTER_MESSAGE_MAX];
 
@@ -919,12 +940,12 @@ static void flow_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_by_libavro),  cmocka_unit_test(cut_anywhere),
-		cmocka_unit_test(reads_as_json),     cmocka_unit_test(keeps_to_the_rate),
-		cmocka_unit_test(keeps_the_newest),  cmocka_unit_test(too_big_for_a_log),
-		cmocka_unit_test(sinks_write_them),  cmocka_unit_test(again_is_the_same),
-		cmocka_unit_test(fails_again),	     cmocka_unit_test(told_again),
-		cmocka_unit_test(flow_alone),	     cmocka_unit_test(written_by_many),
+		cmocka_unit_test(reads_by_libavro), cmocka_unit_test(cut_anywhere),
+		cmocka_unit_test(reads_as_json),    cmocka_unit_test(keeps_to_the_rate),
+		cmocka_unit_test(keeps_the_newest), cmocka_unit_test(too_big_for_a_log),
+		cmocka_unit_test(sinks_write_them), cmocka_unit_test(again_is_the_same),
+		cmocka_unit_test(fails_again),	    cmocka_unit_test(told_again),
+		cmocka_unit_test(flow_alone),	    cmocka_unit_test(written_by_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
