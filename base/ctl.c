@@ -48,6 +48,7 @@ struct ctl {
 	int wake_fd;
 	struct stat_flag stop;
 	int idle_ms;
+	bool is_hurried;
 	const struct ctl_command *commands;
 	void *ctx;
 	struct ctl_counts counts;
@@ -139,6 +140,27 @@ fail:
 	return e;
 }
 
+/* Sends what is there; false when the client is gone. */
+static bool flush_client(struct ctl_client *c)
+{
+	while (c->out_sent < c->out_bytes) {
+		ssize_t n = send(c->fd, c->out + c->out_sent, c->out_bytes - c->out_sent,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return true;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		c->out_sent += (size_t)n;
+		c->last_ms = clock_mono_ms();
+	}
+	c->out_sent = 0;
+	c->out_bytes = 0;
+	return true;
+}
+
 static void drop_client(struct ctl_client *c)
 {
 	if (c->fd < 0)
@@ -166,8 +188,12 @@ void ctl_close(struct ctl *ctl)
 {
 	if (ctl == NULL)
 		return;
-	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
+		/* Who waited until the end has its answer, if it fits. */
+		if (ctl->clients[i].fd >= 0)
+			(void)flush_client(&ctl->clients[i]);
 		drop_client(&ctl->clients[i]);
+	}
 	remove_file(ctl);
 	if (ctl->fd >= 0)
 		(void)close(ctl->fd);
@@ -183,6 +209,11 @@ void ctl_stop(struct ctl *ctl)
 	stat_flag_set(&ctl->stop, 1);
 	if (write(ctl->wake_fd, &one, sizeof(one)) < 0)
 		log_debug("ctl.wake errno=%d", errno);
+}
+
+void ctl_hurry(struct ctl *ctl)
+{
+	ctl->is_hurried = true;
 }
 
 void ctl_set_idle_ms(struct ctl *ctl, int idle_ms)
@@ -208,27 +239,6 @@ void ctl_finish(struct ctl_client *client)
 		client->gone(client->stream);
 	client->is_kept = false;
 	client->gone = NULL;
-}
-
-/* Sends what is there; false when the client is gone. */
-static bool flush_client(struct ctl_client *c)
-{
-	while (c->out_sent < c->out_bytes) {
-		ssize_t n = send(c->fd, c->out + c->out_sent, c->out_bytes - c->out_sent,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return true;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		c->out_sent += (size_t)n;
-		c->last_ms = clock_mono_ms();
-	}
-	c->out_sent = 0;
-	c->out_bytes = 0;
-	return true;
 }
 
 bool ctl_push(struct ctl_client *c, const struct json *document)
@@ -532,7 +542,10 @@ static void serve(struct ctl *ctl, int timeout_ms)
 void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms)
 {
 	while (!stat_flag_get(&ctl->stop)) {
-		serve(ctl, idle_ms);
+		int wait_ms = ctl->is_hurried ? 0 : idle_ms;
+
+		ctl->is_hurried = false;
+		serve(ctl, wait_ms);
 		if (idle != NULL)
 			idle(ctl->ctx);
 		for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)

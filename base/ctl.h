@@ -60,6 +60,8 @@ void ctl_set_idle_ms(struct ctl *ctl, int idle_ms);
 /* Until ctl_stop(), and may be run again then.  Calls `idle` about every `idle_ms` too, for what
  * streams. */
 void ctl_run(struct ctl *ctl, void (*idle)(void *ctx), int idle_ms);
+/* From a command or `idle`: the latter is called again as soon as those who wait were served. */
+void ctl_hurry(struct ctl *ctl);
 void ctl_stop(struct ctl *ctl);	 /* any thread */
 void ctl_close(struct ctl *ctl); /* removes the socket's file, if it is still this one's */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/control_show.h"
 #include "daemon/dead_replay.h"
@@ -14,6 +15,7 @@
 #include "daemon/tail.h"
 
 #define SOCKETS_MAX 512
+#define REPLAY_TURN_MS 20 /* of dead letters; other clients are served in between */
 
 static enum err cmd_status(void *ctx, struct ctl_call *call, struct why *why)
 {
@@ -156,7 +158,7 @@ static enum err cmd_reload(void *ctx, struct ctl_call *call, struct why *why)
 }
 
 /* The client is gone, or answered. */
-static void forget_drain(void *stream)
+static void forget_client(void *stream)
 {
 	struct ctl_client **slot = stream;
 
@@ -177,7 +179,7 @@ static enum err cmd_drain(void *ctx, struct ctl_call *call, struct why *why)
 		s->drains[i] = call->client;
 		s->drain_count++;
 		call->is_deferred = true;
-		ctl_keep(call->client, forget_drain, &s->drains[i]);
+		ctl_keep(call->client, forget_client, &s->drains[i]);
 		return ERR_OK;
 	}
 	return why_set(why, ERR_LIMIT, "too many clients wait for a drain");
@@ -207,7 +209,102 @@ static bool is_awaited(const struct service *s)
 	return false;
 }
 
-void control_step(struct service *s)
+static void replay_json(const struct dead_replay_sums *r, struct json *out)
+{
+	json_u64(out, "sets", r->sets);
+	json_u64(out, "messages", r->messages);
+	json_u64(out, "records", r->records);
+	json_u64(out, "returned", r->returned);
+	json_bool(out, "stopped_full", r->is_more);
+}
+
+static void end_replay(struct service *s)
+{
+	const struct dead_replay_sums *r = dead_replay_sums(s->replay);
+
+	log_info("dead_letter.replayed sets=%llu messages=%llu records=%llu returned=%llu "
+		 "stopped_full=%s",
+		 (unsigned long long)r->sets, (unsigned long long)r->messages,
+		 (unsigned long long)r->records, (unsigned long long)r->returned,
+		 r->is_more ? "yes" : "no");
+	dead_replay_free(s->replay);
+	s->replay = NULL;
+}
+
+static enum err step_replay(struct service *s, struct why *why)
+{
+	return dead_replay_step(s->replay, clock_mono_ms() + REPLAY_TURN_MS, why);
+}
+
+/* What takes one turn is answered at once. */
+static enum err cmd_replay(void *ctx, struct ctl_call *call, struct why *why)
+{
+	struct service *s = ctx;
+	enum err e;
+
+	if (call->word_count > 1)
+		return why_set(why, ERR_FORMAT, "usage: replay");
+	if (s->is_stopping)
+		return why_set(why, ERR_AGAIN, "the service is stopping");
+	if (s->replay != NULL)
+		return why_set(why, ERR_AGAIN, "another replay is under way");
+	TRY(dead_replay_new(s, &s->replay, why));
+	e = step_replay(s, why);
+	if (e == ERR_AGAIN) {
+		s->replay_client = call->client;
+		call->is_deferred = true;
+		ctl_keep(call->client, forget_client, &s->replay_client);
+		ctl_hurry(s->ctl);
+		return ERR_OK;
+	}
+	if (e == ERR_OK)
+		replay_json(dead_replay_sums(s->replay), call->out);
+	end_replay(s);
+	return e;
+}
+
+/* Who asked may be gone: what it asked for is done all the same. */
+static void answer_replay(struct service *s, const char *error)
+{
+	struct ctl_client *client = s->replay_client;
+	struct json j;
+
+	if (client == NULL)
+		return;
+	json_init(&j, 4096);
+	json_open_object(&j, NULL);
+	json_bool(&j, "ok", error == NULL);
+	if (error != NULL)
+		json_str(&j, "error", error);
+	replay_json(dead_replay_sums(s->replay), &j);
+	json_end(&j);
+	(void)ctl_push(client, &j);
+	json_fini(&j);
+	ctl_finish(client);
+}
+
+static void go_on_with_replay(struct service *s)
+{
+	struct why why = { "" };
+	enum err e = step_replay(s, &why);
+
+	if (e == ERR_AGAIN) {
+		ctl_hurry(s->ctl);
+		return;
+	}
+	answer_replay(s, e == ERR_OK ? NULL : why.text);
+	end_replay(s);
+}
+
+void control_stop(struct service *s)
+{
+	if (s->replay == NULL)
+		return;
+	answer_replay(s, "the service is stopping: what was not sent stays");
+	end_replay(s);
+}
+
+static void step_drains(struct service *s)
 {
 	if (s->drain_count == 0)
 		return;
@@ -228,27 +325,11 @@ void control_step(struct service *s)
 	service_relax_sinks(s);
 }
 
-static enum err cmd_replay(void *ctx, struct ctl_call *call, struct why *why)
+void control_step(struct service *s)
 {
-	struct service *s = ctx;
-	struct dead_replay r;
-
-	if (call->word_count > 1)
-		return why_set(why, ERR_FORMAT, "usage: replay");
-	if (s->is_stopping)
-		return why_set(why, ERR_AGAIN, "the service is stopping");
-	TRY(dead_replay_run(s, &r, why));
-	json_u64(call->out, "sets", r.sets);
-	json_u64(call->out, "messages", r.messages);
-	json_u64(call->out, "records", r.records);
-	json_u64(call->out, "returned", r.returned);
-	json_bool(call->out, "stopped_full", r.is_more);
-	log_info("dead_letter.replayed sets=%llu messages=%llu records=%llu returned=%llu "
-		 "stopped_full=%s",
-		 (unsigned long long)r.sets, (unsigned long long)r.messages,
-		 (unsigned long long)r.records, (unsigned long long)r.returned,
-		 r.is_more ? "yes" : "no");
-	return ERR_OK;
+	if (s->replay != NULL)
+		go_on_with_replay(s);
+	step_drains(s);
 }
 
 static enum err cmd_level(void *ctx, struct ctl_call *call, struct why *why)

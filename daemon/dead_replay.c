@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "base/must.h"
+#include "base/clock.h"
 #include "collector/udp.h"
 #include "daemon/envelope.h"
 #include "daemon/letter.h"
@@ -27,9 +27,13 @@ struct item {
 	bool is_sent;
 };
 
-struct again {
+struct dead_replay {
 	struct service *service;
-	struct dead_replay *result;
+	struct dead_replay_sums sums;
+	/* Of each log, when it began: what fails again comes behind that. */
+	uint64_t *ends;
+	size_t log_count;
+	size_t log;	    /* at hand; log_count at the end */
 	struct item *items; /* room for item_room */
 	size_t item_count;
 	size_t item_room;
@@ -42,7 +46,8 @@ struct again {
 };
 
 /* Number of the schema of that fingerprint in the main log. */
-static bool find_schema(const struct again *a, const struct dead_value *fingerprint, uint32_t *out)
+static bool find_schema(const struct dead_replay *a, const struct dead_value *fingerprint,
+			uint32_t *out)
 {
 	struct log_hub *hub = a->service->hub;
 	uint32_t count = log_name_count(hub, LOG_NAME_SCHEMA);
@@ -63,7 +68,7 @@ static bool find_schema(const struct again *a, const struct dead_value *fingerpr
 	return false;
 }
 
-static enum err use_schema(struct again *a, uint32_t number)
+static enum err use_schema(struct dead_replay *a, uint32_t number)
 {
 	struct field_set *fields;
 	size_t bytes;
@@ -93,7 +98,7 @@ static void take_number(struct flow *f, unsigned field, const json_t *v)
 }
 
 /* The head that the event had: of what it says itself. */
-static enum err head_of(struct again *a, const json_t *said, struct item *it)
+static enum err head_of(struct dead_replay *a, const json_t *said, struct item *it)
 {
 	const struct dead_value *name = &it->letter.values[DEAD_EXPORTER_NAME];
 	const char *type = json_string_value(json_object_get(said, "event_type"));
@@ -123,7 +128,7 @@ static enum err head_of(struct again *a, const json_t *said, struct item *it)
 	return log_name_add(hub, LOG_NAME_EXPORTER, name->octets, name->bytes, &it->head.exporter);
 }
 
-static enum err prepare_record(struct again *a, struct item *it)
+static enum err prepare_record(struct dead_replay *a, struct item *it)
 {
 	const struct dead_value *octets = &it->letter.values[DEAD_OCTETS];
 	const struct dead_value *sink = &it->letter.values[DEAD_SINK];
@@ -147,7 +152,7 @@ static enum err prepare_record(struct again *a, struct item *it)
 	return e;
 }
 
-static enum err prepare(struct again *a, struct item *it)
+static enum err prepare(struct dead_replay *a, struct item *it)
 {
 	if (dead_is_text(&it->letter, DEAD_KIND, DEAD_KIND_RECORD))
 		return prepare_record(a, it);
@@ -157,7 +162,7 @@ static enum err prepare(struct again *a, struct item *it)
 }
 
 /* On the worker's thread. */
-static void send_item(struct again *a, struct item *it, struct pipeline *p)
+static void send_item(struct dead_replay *a, struct item *it, struct pipeline *p)
 {
 	size_t bytes;
 
@@ -175,7 +180,7 @@ static void send_item(struct again *a, struct item *it, struct pipeline *p)
 
 static void send_items(void *ctx, unsigned worker, struct pipeline *p)
 {
-	struct again *a = ctx;
+	struct dead_replay *a = ctx;
 
 	for (size_t i = 0; i < a->item_count; i++) {
 		if (a->items[i].worker == worker)
@@ -184,7 +189,7 @@ static void send_items(void *ctx, unsigned worker, struct pipeline *p)
 	pipeline_flush(p);
 }
 
-static void count_sent(struct dead_replay *r, const struct dead_letter *l)
+static void count_sent(struct dead_replay_sums *r, const struct dead_letter *l)
 {
 	if (dead_is_text(l, DEAD_KIND, DEAD_KIND_RECORD))
 		r->records++;
@@ -194,7 +199,7 @@ static void count_sent(struct dead_replay *r, const struct dead_letter *l)
 		r->messages++;
 }
 
-static enum err make_room(struct again *a, size_t count)
+static enum err make_room(struct dead_replay *a, size_t count)
 {
 	struct item *items;
 
@@ -209,7 +214,7 @@ static enum err make_room(struct again *a, size_t count)
 }
 
 /* Letters that nothing can be made of have no worker. */
-static void take_letters(struct again *a, const struct log_frame *frame)
+static void take_letters(struct dead_replay *a, const struct log_frame *frame)
 {
 	struct log_record record = { .lsn = 0 };
 	size_t at = 0;
@@ -228,7 +233,8 @@ static void take_letters(struct again *a, const struct log_frame *frame)
 	}
 }
 
-static enum err send_frame(struct again *a, const struct log_frame *frame)
+static enum err send_frame(struct dead_replay *a, struct log_reader *r,
+			   const struct log_frame *frame)
 {
 	struct service *s = a->service;
 	uint64_t returned = 0;
@@ -241,75 +247,89 @@ static enum err send_frame(struct again *a, const struct log_frame *frame)
 		const struct item *it = &a->items[i];
 
 		if (it->is_sent) {
-			count_sent(a->result, &it->letter);
+			count_sent(&a->sums, &it->letter);
 			continue;
 		}
 		returned++;
 		(void)dead_bury_letter(s->dead, &it->letter);
 	}
-	a->result->returned += returned;
+	a->sums.returned += returned;
+	reader_done(r, frame->head.first_lsn + frame->head.record_count);
 	dead_count_replayed(s->dead, frame->head.record_count, returned,
 			    frame->head.record_count - a->item_count);
 	return ERR_OK;
 }
 
-/* Up to what was there when it began: what fails again comes behind that. */
-static enum err send_log(struct again *a, size_t log, uint64_t end)
+/* The next frame of the log at hand; or else the next log, or the end. */
+static enum err send_next(struct dead_replay *a)
 {
 	struct service *s = a->service;
-	struct log_reader *r = dead_reader(s->dead, log);
+	struct log_reader *r = dead_reader(s->dead, a->log);
 	struct log_frame frame;
 
-	while (log_reader_next_lsn(r) < end) {
-		uint64_t next;
-
-		if (log_hub_is_high(s->hub)) {
-			a->result->is_more = true;
-			return ERR_OK;
-		}
-		if (log_reader_next(r, &frame) != ERR_OK)
-			return ERR_OK;
-		next = frame.head.first_lsn + frame.head.record_count;
-		TRY(send_frame(a, &frame));
-		reader_done(r, next);
+	if (log_reader_next_lsn(r) >= a->ends[a->log]) {
+		a->log++;
+		return ERR_OK;
 	}
-	return ERR_OK;
+	if (log_hub_is_high(s->hub)) {
+		a->sums.is_more = true;
+		a->log = a->log_count;
+		return ERR_OK;
+	}
+	if (log_reader_next(r, &frame) != ERR_OK) {
+		a->log++;
+		return ERR_OK;
+	}
+	return send_frame(a, r, &frame);
 }
 
-static enum err send_all(struct again *a)
+enum err dead_replay_step(struct dead_replay *a, int64_t until_ms, struct why *why)
 {
-	struct dead *d = a->service->dead;
-	size_t count = dead_log_count(d);
-	uint64_t *ends = calloc(count, sizeof(*ends));
-	enum err e = ends == NULL ? ERR_NOMEM : ERR_OK;
+	enum err e = ERR_OK;
 
-	for (size_t i = 0; e == ERR_OK && i < count; i++)
-		ends[i] = log_sealed_lsn(dead_logs(d)[i]);
-	for (size_t i = 0; e == ERR_OK && i < count && !a->result->is_more; i++)
-		e = send_log(a, i, ends[i]);
-	free(ends);
-	return e;
+	do {
+		if (a->log < a->log_count)
+			e = send_next(a);
+	} while (e == ERR_OK && a->log < a->log_count && clock_mono_ms() < until_ms);
+	dead_seal(a->service->dead);
+	if (e != ERR_OK)
+		return why_set(why, e, "replay: %s", err_text(e));
+	return a->log < a->log_count ? ERR_AGAIN : ERR_OK;
 }
 
-enum err dead_replay_run(struct service *s, struct dead_replay *out, struct why *why)
+const struct dead_replay_sums *dead_replay_sums(const struct dead_replay *a)
 {
-	struct again *a = calloc(1, sizeof(*a));
-	enum err e;
+	return &a->sums;
+}
+
+enum err dead_replay_new(struct service *s, struct dead_replay **out, struct why *why)
+{
+	struct dead_replay *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
 		return why_set(why, ERR_NOMEM, "no memory");
-	memset(out, 0, sizeof(*out));
 	a->service = s;
-	a->result = out;
 	json_init(&a->json, EVENT_JSON_MAX);
+	a->log_count = dead_log_count(s->dead);
+	a->ends = calloc(a->log_count, sizeof(*a->ends));
+	if (a->ends == NULL) {
+		dead_replay_free(a);
+		return why_set(why, ERR_NOMEM, "no memory");
+	}
 	service_flush_logs(s);
-	e = send_all(a);
-	dead_seal(s->dead);
-	if (e != ERR_OK)
-		(void)why_set(why, e, "replay: %s", err_text(e));
+	for (size_t i = 0; i < a->log_count; i++)
+		a->ends[i] = log_sealed_lsn(dead_logs(s->dead)[i]);
+	*out = a;
+	return ERR_OK;
+}
+
+void dead_replay_free(struct dead_replay *a)
+{
+	if (a == NULL)
+		return;
 	schema_fields_free(a->fields);
 	json_fini(&a->json);
 	free(a->items);
+	free(a->ends);
 	free(a);
-	return e;
 }

@@ -469,6 +469,7 @@ enum err service_stop(struct service *s)
 	int64_t dead_by_ms;
 
 	s->is_stopping = true;
+	control_stop(s);
 	s->stop_by_ms = clock_mono_ms() + deadline_ms;
 	workers_stop(s->workers, deadline_ms);
 	stop_sinks(s, s->sinks);

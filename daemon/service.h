@@ -23,6 +23,8 @@
 #include "sink/log.h"
 #include "sink/sink.h"
 
+struct dead_replay;
+
 struct service_setup {
 	const char *conf_path; /* NULL: presets */
 	char *const *overrides;
@@ -67,6 +69,8 @@ struct service {
 	struct tails *tails;
 	struct ctl_client *drains[CTL_CLIENTS_MAX];
 	size_t drain_count;
+	struct dead_replay *replay;	  /* under way, or NULL */
+	struct ctl_client *replay_client; /* who asked for it and is still there */
 	struct service_rate rate;
 	struct balance balance;
 };

@@ -8,6 +8,7 @@ import glob
 import io
 import json
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -262,6 +263,80 @@ def test_refused_then_again(start, folder):
     schema = fastavro.parse_schema(json.loads(schema_text()))
     read = [fastavro.schemaless_reader(io.BytesIO(v[5:]), schema) for v in flows.stop()]
     assert sorted(bytes(f["record_id"]) for f in read) == sorted(bytes(f["record_id"]) for f in read_flows(folder))
+    s.stop()
+
+
+LETTERS = 400000
+
+
+class Asking:
+    """A control connection of its own."""
+
+    def __init__(self, s):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(s.socket)
+        self.file = self.socket.makefile()
+        assert self.ask("version")["ok"]
+
+    def say(self, command):
+        self.socket.sendall(command.encode() + b"\n")
+
+    def ask(self, command):
+        self.say(command)
+        return json.loads(self.file.readline())
+
+    def has_answer(self):
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+
+def many_letters(start, folder):
+    """A service with more letters than a turn of the control thread can send."""
+    s = start(Sluiced, files_sink(folder), ["dead_letter.rate=1000000", "dead_letter.rate_bytes=1G", "dead_letter.max_bytes=1G"])
+    x, sets = Exporter(s.port), [data(300, struct.pack(">I", n)) for n in range(1000)]
+    for n in range(LETTERS // 1000):
+        x.send(*sets)
+        if n % 10 == 9:
+            assert wait_for(lambda: s.counter("messages") == n + 1, every=0.001)
+    assert s.ctl("sinks")["dead_letter"]["written"] == LETTERS
+    return s
+
+
+def test_others_are_answered_meanwhile(start, folder):
+    s = many_letters(start, folder)
+    first, other, leaves = Asking(s), Asking(s), Asking(s)
+    first.say("replay")
+    assert other.ask("status")["ok"]
+    assert other.ask("replay") == {"ok": False, "error": "another replay is under way"}
+    assert not first.has_answer(), "who came later had to wait for the replay"
+    answer = json.loads(first.file.readline())
+    assert (answer["ok"], answer["sets"], answer["returned"], answer["stopped_full"]) == (True, LETTERS, 0, False)
+    assert s.settle("dead_letters_written") == 2 * LETTERS  # all of them failed again
+    lines = s.ledger()
+    assert lines["dead letter log"]["right"]["replayed"] == LETTERS == lines["received units"]["left"]["dead_letter"]
+    # Who asked goes away: it is done all the same.
+    leaves.say("replay")
+    assert other.ask("status")["ok"] and not leaves.has_answer()
+    leaves.file.close()
+    leaves.socket.close()
+    assert wait_for(lambda: s.ledger()["dead letter log"]["right"]["replayed"] == 2 * LETTERS)
+    s.stop()
+
+
+def test_stop_during_a_replay(start, folder):
+    """What was not sent is there in the next life."""
+    s = many_letters(start, folder)
+    asking, other = Asking(s), Asking(s)
+    asking.say("replay")
+    assert other.ask("status")["ok"] and not asking.has_answer()
+    s.stop()
+    answer = json.loads(asking.file.readline())
+    assert not answer["ok"] and "stopping" in answer["error"] and 0 < answer["sets"] < LETTERS
+    s = start(Sluiced, files_sink(folder))
+    # What was sent failed again: it is behind the rest.
+    log = s.ledger()["dead letter log"]["right"]
+    assert (log["replayed"], log["evicted"]) == (answer["sets"], 0) and log["kept"] >= LETTERS - answer["sets"]
+    assert s.ctl("replay")["sets"] == log["kept"]
+    s.ledger()
     s.stop()
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: a refused record goes to the sink that refused it with the head that it had, and to no other sink; a letter that
- * cannot be sent is put back, and one that cannot be read is counted.
+ * cannot be sent is put back, and one that cannot be read is counted; all of it in turns that are bounded.
  * Method: a service without sockets, into whose dead letter log letters are put by hand; a reader of the main
  * log, and the ledger, see what comes of them.
  */
@@ -24,6 +24,7 @@
 #include "sink/avro.h"
 
 #define EVENT_ROOM 65536
+#define FRAMES 40
 
 static char dir[] = "/tmp/test_dead_replay_XXXXXX";
 static struct service *service;
@@ -136,20 +137,36 @@ static uint64_t sink_count(size_t sink, enum sink_stat id)
 	return stat_get(sinks_stat(service->sinks, sink), id);
 }
 
+/* A frame at a time; how many turns it took. */
+static unsigned run(struct dead_replay_sums *out)
+{
+	struct dead_replay *r;
+	struct why why = { "" };
+	unsigned turns = 1;
+	enum err e;
+
+	assert_int_equal(dead_replay_new(service, &r, &why), ERR_OK);
+	while ((e = dead_replay_step(r, 0, &why)) == ERR_AGAIN)
+		turns++;
+	assert_int_equal(e, ERR_OK);
+	*out = *dead_replay_sums(r);
+	dead_replay_free(r);
+	return turns;
+}
+
 static void to_its_sink_alone(void **state)
 {
 	struct dead_letter l = refused("second", fingerprint_now());
 	struct log_record record = { .lsn = 0 };
-	struct dead_replay r;
+	struct dead_replay_sums r;
 	struct log_frame frame;
-	struct why why = { "" };
 	const char *name;
 	size_t bytes;
 	size_t at = 0;
 
 	(void)state;
 	assert_true(dead_bury_letter(service->dead, &l));
-	assert_int_equal(dead_replay_run(service, &r, &why), ERR_OK);
+	run(&r);
 	assert_int_equal(r.records, 1);
 	assert_int_equal(r.returned + r.sets + r.messages + r.is_more, 0);
 	assert_int_equal(log_reader_next(reader, &frame), ERR_OK);
@@ -185,10 +202,9 @@ static void put_back(void **state)
 		refused("first", fingerprint_now()), /* of no known kind */
 	};
 	size_t count = sizeof(letters) / sizeof(letters[0]);
-	struct dead_replay r;
+	struct dead_replay_sums r;
 	struct dead_sums before;
 	struct dead_sums s;
-	struct why why = { "" };
 
 	(void)state;
 	letters[3].values[DEAD_OCTETS].bytes--;
@@ -199,7 +215,7 @@ static void put_back(void **state)
 	for (size_t i = 0; i < count; i++)
 		assert_true(dead_bury_letter(service->dead, &letters[i]));
 	for (unsigned turn = 0; turn < 3; turn++) {
-		assert_int_equal(dead_replay_run(service, &r, &why), ERR_OK);
+		run(&r);
 		assert_int_equal(r.returned, count);
 		assert_int_equal(r.sets + r.messages + r.records, 0);
 		dead_sum(service->dead, &s);
@@ -209,7 +225,8 @@ static void put_back(void **state)
 			assert_true(log_sealed_lsn(dead_logs(service->dead)[i]) ==
 				    log_end_lsn(dead_logs(service->dead)[i]));
 	}
-	assert_int_equal(s.values[DEAD_STAT_RETURNED] - before.values[DEAD_STAT_RETURNED], 3 * count);
+	assert_int_equal(s.values[DEAD_STAT_RETURNED] - before.values[DEAD_STAT_RETURNED],
+			 3 * count);
 	check_ledger();
 }
 
@@ -218,9 +235,8 @@ static void no_letter(void **state)
 	struct log *log = dead_logs(service->dead)[dead_log_count(service->dead) - 1];
 	struct log_head head = { .bytes = 5, .route = UINT64_MAX };
 	struct log_batch batch;
-	struct dead_replay r;
+	struct dead_replay_sums r;
 	struct dead_sums s;
-	struct why why = { "" };
 	uint64_t kept;
 	uint64_t lsn;
 	uint8_t *out;
@@ -235,11 +251,46 @@ static void no_letter(void **state)
 	log_batch_commit(&batch, &head);
 	assert_int_equal(log_append(log, &batch, &lsn), ERR_OK);
 	log_batch_fini(&batch);
-	assert_int_equal(dead_replay_run(service, &r, &why), ERR_OK);
+	run(&r);
 	dead_sum(service->dead, &s);
 	assert_int_equal(s.values[DEAD_STAT_UNREADABLE], 1);
 	assert_int_equal(s.kept, kept);
 	assert_int_equal(r.returned, kept);
+	check_ledger();
+}
+
+/* What one turn does is bounded; what comes back meanwhile is for the next replay; one that is given up leaves the rest. */
+static void in_turns(void **state)
+{
+	struct dead_letter l = refused("nobody", fingerprint_now());
+	struct dead_replay_sums sums;
+	struct dead_replay *r;
+	struct dead_sums before;
+	struct dead_sums s;
+	struct why why = { "" };
+
+	(void)state;
+	run(&sums);
+	dead_sum(service->dead, &before);
+	for (unsigned i = 0; i < FRAMES; i++) {
+		assert_true(dead_bury_letter(service->dead, &l));
+		dead_seal(service->dead);
+	}
+	assert_int_equal(dead_replay_new(service, &r, &why), ERR_OK);
+	for (unsigned i = 0; i < FRAMES / 2; i++)
+		assert_int_equal(dead_replay_step(r, 0, &why), ERR_AGAIN);
+	assert_true(dead_replay_sums(r)->returned > 0);
+	assert_true(dead_replay_sums(r)->returned < before.kept + FRAMES);
+	dead_replay_free(r);
+	dead_sum(service->dead, &s);
+	assert_int_equal(s.kept, before.kept + FRAMES);
+	assert_true(run(&sums) >= FRAMES / 2);
+	assert_int_equal(sums.returned, before.kept + FRAMES);
+	assert_int_equal(dead_replay_new(service, &r, &why), ERR_OK);
+	assert_int_equal(dead_replay_step(r, INT64_MAX, &why),
+			 ERR_OK); /* as much as there is time for */
+	assert_int_equal(dead_replay_sums(r)->returned, before.kept + FRAMES);
+	dead_replay_free(r);
 	check_ledger();
 }
 
@@ -249,6 +300,7 @@ int main(void)
 		cmocka_unit_test(to_its_sink_alone),
 		cmocka_unit_test(put_back),
 		cmocka_unit_test(no_letter),
+		cmocka_unit_test(in_turns),
 	};
 
 	return cmocka_run_group_tests(tests, open_service, close_service);
