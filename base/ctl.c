@@ -369,6 +369,11 @@ static void take_line(struct ctl_client *c, char *line)
 	}
 	if (count == 0)
 		return;
+	/* Whoever answers it holds this client, and knows of one command only. */
+	if (c->is_kept) {
+		push_error(c, "one at a time: the command before has not been answered to its end");
+		return;
+	}
 	words[count] = NULL;
 	command = find_command(c->ctl, words[0], &known);
 	if (command == NULL) {

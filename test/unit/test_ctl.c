@@ -323,6 +323,24 @@ static void lines_and_answers(void **state)
 	assert_int_equal(counts_at_end(s)->commands, 10);
 }
 
+/* Two commands at once whose answers come later: the second one is refused, the first one answered. */
+static void one_at_a_time(void **state)
+{
+	struct service *s = *state;
+	int fd = new_client(s);
+
+	say(fd, "wait\nwait\necho\n");
+	for (int i = 0; i < 2; i++)
+		assert_non_null(strstr(hear(fd), "\"ok\":false,\"error\":\"one at a time"));
+	assert_string_equal(hear(fd), "1");
+	assert_string_equal(hear(fd), "2");
+	assert_string_equal(hear(fd), "3");
+	wait_for(&s->gone, 1);
+	say(fd, "echo\n");
+	assert_string_equal(hear(fd), "{\"ok\":true,\"words\":[\"echo\"]}");
+	(void)close(fd);
+}
+
 /* The same lines, an octet at a time, and then all in one go. */
 static void lines_in_any_pieces(void **state)
 {
@@ -762,6 +780,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(lines_and_answers),
+		CASE(one_at_a_time),
 		CASE(lines_in_any_pieces),
 		CASE(answers_after_the_last_word),
 		CASE(long_lines),
