@@ -2,6 +2,7 @@
 #include "sink/schema.h"
 
 #include <avro.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,42 +148,31 @@ enum err schema_check(const char *text, struct why *why)
 }
 
 /* The type of an added field; what reads as a string is one. */
-static bool type_of(avro_schema_t s, enum field_type *out)
+static bool type_of(const json_t *type, enum field_type *out)
 {
-	static const struct {
-		avro_type_t avro;
-		enum field_type type;
-	} rows[] = {
-		{ AVRO_STRING, FIELD_STR }, { AVRO_INT32, FIELD_I32 },	  { AVRO_INT64, FIELD_I64 },
-		{ AVRO_DOUBLE, FIELD_F64 }, { AVRO_BOOLEAN, FIELD_BOOL },
-	};
+	static const enum field_type rows[] = { FIELD_STR,  FIELD_I32,	 FIELD_I64,
+						FIELD_F64,  FIELD_BOOL,	 FIELD_MS,
+						FIELD_DATE, FIELD_LONGS, FIELD_STRS };
+	const json_t *value = json_array_get(type, 1); /* behind the null */
+	bool is_same = false;
 
-	if (s == NULL || avro_typeof(s) != AVRO_UNION)
-		return false;
-	s = avro_schema_union_branch(s, 1);
-	if (s == NULL)
-		return false;
-	if (avro_typeof(s) == AVRO_ARRAY) {
-		*out = avro_typeof(avro_schema_array_items(s)) == AVRO_STRING ? FIELD_STRS
-									      : FIELD_LONGS;
-		return true;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !is_same; i++) {
+		json_t *known = json_loads(type_json[rows[i]], JSON_DECODE_ANY, NULL);
+
+		is_same = known != NULL && value != NULL && json_equal(known, value);
+		json_decref(known);
+		*out = rows[i];
 	}
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (avro_typeof(s) == rows[i].avro) {
-			*out = rows[i].type;
-			return true;
-		}
-	}
-	return false;
+	return is_same;
 }
 
-static enum err add_extra(avro_schema_t layer, size_t i, struct field_set *fields)
+static enum err add_extra(const json_t *field, size_t i, struct field_set *fields)
 {
-	const char *name = avro_schema_record_field_name(layer, (int)i);
+	const char *name = json_string_value(json_object_get(field, "name"));
 	struct field *f = &fields->fields[i];
 	enum field_type type;
 
-	if (name == NULL || !type_of(avro_schema_record_field_get_by_index(layer, (int)i), &type))
+	if (name == NULL || !type_of(json_object_get(field, "type"), &type))
 		return ERR_FORMAT;
 	*f = (struct field){ strdup(name), LAYER_normalized, type, false, "", "" };
 	if (f->name == NULL)
@@ -191,43 +181,51 @@ static enum err add_extra(avro_schema_t layer, size_t i, struct field_set *field
 	return ERR_OK;
 }
 
-static enum err read_fields(avro_schema_t schema, struct field_set *fields)
+/* The fields of the record that a field of the schema is; NULL when it is none. */
+static const json_t *fields_of(const json_t *schema, const char *layer)
 {
-	avro_schema_t normalized;
-	avro_schema_t enriched;
-	size_t count;
+	const json_t *list = json_object_get(schema, "fields");
 
-	if (avro_typeof(schema) != AVRO_RECORD)
-		return ERR_FORMAT;
-	normalized = avro_schema_record_field_get(schema, "normalized");
-	enriched = avro_schema_record_field_get(schema, "enriched");
-	if (normalized == NULL || enriched == NULL || avro_typeof(normalized) != AVRO_RECORD ||
-	    avro_typeof(enriched) != AVRO_RECORD)
-		return ERR_FORMAT;
-	count = avro_schema_record_size(normalized);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *field = json_array_get(list, i);
+		const char *name = json_string_value(json_object_get(field, "name"));
+
+		if (name != NULL && strcmp(name, layer) == 0)
+			return json_object_get(json_object_get(field, "type"), "fields");
+	}
+	return NULL;
+}
+
+static enum err read_fields(const json_t *schema, struct field_set *fields)
+{
+	const json_t *normalized = fields_of(schema, "normalized");
+	size_t count = json_array_size(normalized);
+
 	if (count < FIELD_NORMALIZED_COUNT || count > FIELD_NORMALIZED_WORDS * 64 ||
-	    avro_schema_record_size(enriched) != FIELD_ENRICHED_COUNT)
+	    json_array_size(fields_of(schema, "enriched")) != FIELD_ENRICHED_COUNT)
 		return ERR_FORMAT;
 	for (size_t i = FIELD_EXTRA_FIRST; i < count; i++)
-		TRY(add_extra(normalized, i, fields));
+		TRY(add_extra(json_array_get(normalized, i), i, fields));
 	return ERR_OK;
 }
 
 enum err schema_fields_new(const char *text, struct why *why, struct field_set **out)
 {
 	struct field_set *fields = malloc(sizeof(*fields));
-	avro_schema_t schema;
+	json_error_t error;
+	json_t *schema;
 	enum err e;
 
 	if (fields == NULL)
 		return why_set(why, ERR_NOMEM, "no memory for a schema");
 	field_set_init(fields);
-	if (avro_schema_from_json_length(text, strlen(text), &schema) != 0) {
+	schema = json_loads(text, 0, &error);
+	if (schema == NULL) {
 		schema_fields_free(fields);
-		return why_set(why, ERR_FORMAT, "schema refused by libavro: %s", avro_strerror());
+		return why_set(why, ERR_FORMAT, "not a schema: %s", error.text);
 	}
 	e = read_fields(schema, fields);
-	(void)avro_schema_decref(schema);
+	json_decref(schema);
 	if (e != ERR_OK) {
 		schema_fields_free(fields);
 		return why_set(why, e, "not a schema of this build");

@@ -174,11 +174,11 @@ static void fields_come_back(void **state)
 {
 	static const enum field_type types[] = { FIELD_STR, FIELD_ADDR,	 FIELD_I32,
 						 FIELD_I64, FIELD_MS,	 FIELD_BOOL,
-						 FIELD_F64, FIELD_LONGS, FIELD_STRS };
+						 FIELD_F64, FIELD_LONGS, FIELD_STRS, FIELD_DATE };
 	static const enum field_type read_as[] = { FIELD_STR, FIELD_STR,   FIELD_I32,
-						   FIELD_I64, FIELD_I64,   FIELD_BOOL,
-						   FIELD_F64, FIELD_LONGS, FIELD_STRS };
-	static char names[9][8];
+						   FIELD_I64, FIELD_MS,   FIELD_BOOL,
+						   FIELD_F64, FIELD_LONGS, FIELD_STRS, FIELD_DATE };
+	static char names[10][8];
 	struct field_set more;
 	struct field_set *back = NULL;
 	struct why why;
@@ -186,7 +186,7 @@ static void fields_come_back(void **state)
 
 	(void)state;
 	field_set_init(&more);
-	for (size_t i = 0; i < 9 && i < FIELD_EXTRA_MAX; i++) {
+	for (size_t i = 0; i < 10 && i < FIELD_EXTRA_MAX; i++) {
 		(void)snprintf(names[i], sizeof(names[i]), "x%zu", i);
 		more.fields[FIELD_EXTRA_FIRST + i] =
 			(struct field){ names[i], LAYER_normalized, types[i], false, "", "X." };
