@@ -60,6 +60,7 @@ static void dump_head(struct dump *d, const char *path, const struct log_scan *s
 	clock_text(h->created_ms, when);
 	json_str(&d->json, "created", when);
 	json_u64(&d->json, "epoch", h->epoch);
+	json_u64(&d->json, "settled_lsn", h->settled_lsn);
 	print(d);
 }
 
@@ -111,6 +112,16 @@ static void dump_frame(struct dump *d, const struct log_scan *s, const struct lo
 		dump_record(d, frame, &record);
 }
 
+/* Records that every sink had before they were to be written. */
+static void dump_settled(struct dump *d, const struct log_scan *s, const struct log_frame *frame)
+{
+	begin(d, "settled");
+	json_u64(&d->json, "at", s->frame_at);
+	json_u64(&d->json, "first_lsn", frame->head.first_lsn);
+	json_u64(&d->json, "records", s->lsn - frame->head.first_lsn);
+	print(d);
+}
+
 /* What follows the last sound frame may be room that was never written. */
 static void dump_segment(struct dump *d, int dir_fd, const char *dir, const char *name)
 {
@@ -131,8 +142,12 @@ static void dump_segment(struct dump *d, int dir_fd, const char *dir, const char
 	for (;;) {
 		uint64_t from;
 
-		while ((e = log_scan_next(&scan, &frame)) == ERR_OK)
-			dump_frame(d, &scan, &frame);
+		while ((e = log_scan_next(&scan, &frame)) == ERR_OK) {
+			if (frame.head.schema == LOG_FRAME_SETTLED)
+				dump_settled(d, &scan, &frame);
+			else
+				dump_frame(d, &scan, &frame);
+		}
 		from = scan.at;
 		if (e != ERR_CLOSED || !log_scan_resync(&scan))
 			break;

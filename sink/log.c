@@ -119,7 +119,10 @@ static void count_sealed(struct log_hub *hub, uint64_t records, uint64_t octets)
 	stat_add(hub->stat, LOG_STAT_APPENDED_OCTETS, octets);
 	stat_inc(hub->stat, LOG_STAT_FRAMES);
 	hub->sealed++;
+	hub->unseen_octets += octets;
 	(void)pthread_cond_broadcast(&hub->wake);
+	if (hub->unseen_octets >= hub->work_octets)
+		(void)pthread_cond_signal(&hub->work);
 	(void)pthread_mutex_unlock(&hub->lock);
 }
 

@@ -178,20 +178,26 @@ static void pass_over(struct log_reader *r)
 	leave(r);
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* The frame at hand is the wanted one; ERR_AGAIN when the reader was moved on. */
 static enum err give(struct log_reader *r, struct log_frame *out)
 {
 	struct log_back *b = r->back;
 	const struct log_frame_head *h = &b->frame.head;
-	uint64_t end = h->first_lsn + h->record_count;
+	uint64_t end = b->scan.lsn;
 	enum err e = ERR_AGAIN;
 
 	(void)pthread_mutex_lock(&r->log->lock);
 	if (h->first_lsn > wanted(r))
 		/* What follows the segment's end is in the next one. */
-		lose(r, wanted(r),
-		     h->first_lsn < b->segment->end_lsn ? h->first_lsn : b->segment->end_lsn,
-		     LOG_LOST_CORRUPT);
+		lose(r, wanted(r), least(h->first_lsn, b->segment->end_lsn), LOG_LOST_CORRUPT);
+	else if (h->schema == LOG_FRAME_SETTLED)
+		/* This sink had them, and forgot it: its cursor is an older one. */
+		lose(r, wanted(r), least(end, b->segment->end_lsn), LOG_LOST_UNSYNCED);
 	else if (end > wanted(r) && wanted(r) < b->segment->end_lsn) {
 		atomic_store_explicit(&r->next_lsn, end, memory_order_relaxed);
 		e = ERR_OK;

@@ -21,6 +21,8 @@
 
 #define WAIT_MS 20
 #define SYNC_OCTETS (1u << 20)
+#define AHEAD_OCTETS (1u << 20)	 /* that every sink has: cursors are stored for them before a group is due */
+#define STORE_OCTETS (128u << 10) /* that one cursor is stored for, so that they need not be written */
 #define STORE_MS 250
 #define LOOK_MS 1000
 #define RETRY_MS 1000
@@ -79,44 +81,94 @@ static size_t gather(struct log *log, uint64_t end, const struct log_entry *out[
 	return n;
 }
 
-/* What nobody reads need not be written, nor what everybody has when it cannot be. */
-static void settle(struct log *log, bool has_trouble)
+/* Under the lock: the end of the last frame all of which lies below `lsn`. */
+static uint64_t whole_frames(const struct log *log, uint64_t lsn)
+{
+	const struct log_entry *e = log->newest;
+
+	while (e != NULL && log_entry_end(e) > lsn)
+		e = e->prev;
+	return e == NULL ? 0 : log_entry_end(e);
+}
+
+/* Under the lock: below it, no sink will ask again after a crash. */
+static uint64_t stored_by_all(const struct log *log)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
+		uint64_t lsn =
+			r->cursor == NULL ? log_reader_done_lsn(r) : atomic_load(&r->stored_lsn);
+
+		if (lsn < least)
+			least = lsn;
+	}
+	return least;
+}
+
+/* What every sink has, and will know that it has, need not be written; nor what every sink has while
+ * nothing can be written. */
+static void settle(struct log *log)
 {
 	struct log_writer *w = &log->disk->writer;
 	struct log_slab *list = NULL;
 	uint64_t before = log_durable(log);
-	uint64_t done;
+	uint64_t lsn;
 
 	(void)pthread_mutex_lock(&log->lock);
-	done = log_done_by_all(log);
-	if (done > log->sealed_lsn)
-		done = log->sealed_lsn;
-	if (done > before && (has_trouble || log->readers == NULL)) {
-		atomic_store_explicit(&log->durable_lsn, done, memory_order_release);
+	lsn = whole_frames(log, w->has_trouble ? log_done_by_all(log) : stored_by_all(log));
+	if (lsn > before) {
+		log->disk->settled_lsn = lsn;
+		atomic_store_explicit(&log->durable_lsn, lsn, memory_order_release);
 		log_free_done(log, &list);
 	}
 	(void)pthread_mutex_unlock(&log->lock);
 	log_slab_give(log->hub, list);
-	if (log_durable(log) == before)
+	if (lsn <= before)
 		return;
-	/* A segment has no hole within. */
-	log_writer_abandon(log);
-	w->written_lsn = log_durable(log);
+	must(w->unsynced_octets == 0);
+	w->written_lsn = lsn;
 	w->hole = LOG_HOLE_SETTLED;
+	log_add(log->hub, LOG_STAT_SETTLED, lsn - before);
 }
 
-static bool is_sync_due(const struct log *log, int64_t now_ms, bool is_forced)
-{
-	const struct log_writer *w = &log->disk->writer;
+/* Frames that are sealed and not durable. */
+struct waiting {
+	uint64_t octets;
+	uint64_t done; /* of these, those that every sink has */
+	bool is_due;
+};
 
-	if (w->unsynced_octets == 0)
-		return false;
-	return is_forced || log->hub->conf.sync != LOG_SYNC_GROUP ||
-	       w->unsynced_octets >= SYNC_OCTETS || now_ms - w->unsynced_ms >= LOG_COMMIT_MS;
+static struct waiting waiting_of(struct log *log, int64_t now_ms)
+{
+	struct waiting w = { 0, 0, false };
+	uint64_t durable = log_durable(log);
+	const struct log_entry *oldest = NULL;
+	uint64_t done;
+
+	(void)pthread_mutex_lock(&log->lock);
+	done = log_done_by_all(log);
+	for (const struct log_entry *e = log->newest; e != NULL && log_entry_end(e) > durable;
+	     e = e->prev) {
+		w.octets += e->head.plain_bytes;
+		w.done += log_entry_end(e) <= done ? e->head.plain_bytes : 0;
+		oldest = e;
+	}
+	w.is_due = oldest != NULL &&
+		   (now_ms - oldest->opened_ms >= LOG_COMMIT_MS || w.octets >= SYNC_OCTETS);
+	(void)pthread_mutex_unlock(&log->lock);
+	return w;
+}
+
+/* Only a group waits; and not when memory is needed. */
+static bool may_wait(const struct log_hub *hub)
+{
+	return hub->conf.sync == LOG_SYNC_GROUP &&
+	       atomic_load(&hub->bytes) <= hub->conf.memory_bytes / 4 * 3;
 }
 
 /* What is sealed now, and no more: however much comes meanwhile, the rest of the cycle has its turn. */
-static enum err write_sealed(struct log *log, bool is_forced)
+static enum err write_sealed(struct log *log)
 {
 	const struct log_entry *frames[FRAMES];
 	uint64_t end = log_sealed_lsn(log);
@@ -129,7 +181,7 @@ static enum err write_sealed(struct log *log, bool is_forced)
 				TRY(log_writer_sync(log));
 		}
 	}
-	return is_sync_due(log, clock_mono_ms(), is_forced) ? log_writer_sync(log) : ERR_OK;
+	return log_writer_sync(log);
 }
 
 /* True when everything that was sealed is durable, or will be soon. */
@@ -138,10 +190,12 @@ static bool commit_log(struct log *log, int64_t now_ms, bool is_forced, bool is_
 	struct log_writer *w = &log->disk->writer;
 	enum err e;
 
-	settle(log, w->has_trouble);
+	settle(log);
 	if (w->has_trouble && now_ms < w->retry_ms && !is_last)
 		return false;
-	e = write_sealed(log, is_forced);
+	if (!w->has_trouble && !is_forced && may_wait(log->hub) && !waiting_of(log, now_ms).is_due)
+		return true;
+	e = write_sealed(log);
 	if (e == ERR_OK) {
 		w->has_trouble = false;
 		return true;
@@ -386,6 +440,24 @@ static void trim(struct log *log)
 
 /* --- the thread --- */
 
+/* Is it worth storing cursors first, for what need not be written then?  Each costs a sync of its own,
+ * but when it is their time anyway. */
+static bool is_store_worth(struct log_hub *hub, int64_t now_ms, bool is_their_time)
+{
+	struct waiting all = { 0, 0, is_their_time || !may_wait(hub) };
+
+	for (size_t i = 0; i < hub->log_count; i++) {
+		struct waiting w = waiting_of(hub->logs[i], now_ms);
+
+		all.octets += w.octets;
+		all.done += w.done;
+		all.is_due = all.is_due || w.is_due;
+	}
+	if (all.done == 0 || all.done < all.octets / 2 || (!all.is_due && all.done < AHEAD_OCTETS))
+		return false;
+	return is_their_time || all.done >= STORE_OCTETS * log_cursors_changed(hub);
+}
+
 static bool commit_all(struct log_hub *hub, int64_t now_ms, bool is_forced, bool is_last)
 {
 	bool is_well = true;
@@ -404,27 +476,40 @@ static void find_room(struct log_hub *hub, int64_t now_ms)
 		hub->next_store_ms = now_ms + LOG_COMMIT_MS;
 }
 
+static bool store(struct log_hub *hub, int64_t now_ms, bool is_ahead)
+{
+	if (!is_ahead)
+		hub->next_store_ms = now_ms + STORE_MS;
+	if (log_cursors_store(hub, is_ahead) == ERR_OK)
+		return true;
+	hub->next_ahead_ms = now_ms + RETRY_MS;
+	say_trouble(hub, ERR_IO, "cursors");
+	return false;
+}
+
 /* True when everything is durable and every cursor stored. */
 static bool cycle(struct log_hub *hub, bool is_last)
 {
 	int64_t now_ms = clock_mono_ms();
 	bool is_forced = is_last || stat_flag_get(&hub->wants_commit) != 0;
 	bool is_due = is_forced || now_ms >= hub->next_store_ms;
-	bool is_well;
+	bool is_ahead;
+	bool is_well = true;
 
 	if (is_forced)
 		stat_flag_set(&hub->wants_commit, 0);
 	hub->may_not_grow = false;
-	if (is_due)
+	is_ahead = hub->conf.sync == LOG_SYNC_GROUP && now_ms >= hub->next_ahead_ms &&
+		   is_store_worth(hub, now_ms, is_due);
+	if (is_due || is_ahead)
 		log_cursors_take(hub);
-	is_well = commit_all(hub, now_ms, is_due, is_last);
-	if (is_due) {
-		hub->next_store_ms = now_ms + STORE_MS;
-		if (log_cursors_store(hub) != ERR_OK) {
-			say_trouble(hub, ERR_IO, "cursors");
-			is_well = false;
-		}
-	}
+	if (is_ahead)
+		is_well = store(hub, now_ms, true);
+	/* The cursors that were taken wait for what lies below them. */
+	is_forced = is_forced || (is_due && log_cursors_are_ahead(hub));
+	is_well = commit_all(hub, now_ms, is_forced, is_last) && is_well;
+	if (is_due)
+		is_well = store(hub, now_ms, false) && is_well;
 	if (is_well)
 		say_well(hub);
 	for (size_t i = 0; i < hub->log_count; i++) {
@@ -451,11 +536,10 @@ static bool cycle(struct log_hub *hub, bool is_last)
 static void run(void *ctx)
 {
 	struct log_hub *hub = ctx;
-	uint64_t seen = 0;
 
 	while (!stat_flag_get(&hub->stop)) {
 		(void)cycle(hub, false);
-		log_hub_wait(hub, &seen, WAIT_MS);
+		log_hub_wait_work(hub, WAIT_MS);
 	}
 	for (int i = 0; i < STOP_TRIES && !hub->is_clean; i++)
 		hub->is_clean = cycle(hub, true);
@@ -467,6 +551,9 @@ enum err log_hub_start(struct log_hub *hub, struct why *why)
 		return ERR_OK;
 	log_cursors_drop(hub);
 	log_dir_tidy(hub);
+	hub->work_octets = hub->conf.sync != LOG_SYNC_GROUP		       ? 1
+			   : hub->conf.memory_bytes / 8 < AHEAD_OCTETS ? hub->conf.memory_bytes / 8
+								       : AHEAD_OCTETS;
 	if (thread_start("log-commit", run, hub, &hub->committer) != ERR_OK)
 		return why_set(why, ERR_NOMEM, "log: no thread");
 	return ERR_OK;

@@ -297,11 +297,11 @@ static void take_ends(struct log_hub *hub, struct log_snapshot *s)
 		if (p == NULL)
 			continue;
 		(void)pthread_mutex_lock(&log->lock);
-		p->end = log->sealed_lsn;
+		p->end = log_durable(log);
+		p->done = log->disk->newest == NULL ? p->end : log->disk->newest->end_lsn;
 		p->oldest = log_oldest_lsn(log);
 		(void)pthread_mutex_unlock(&log->lock);
 		p->start = 0;
-		p->done = 0;
 	}
 }
 
@@ -310,14 +310,9 @@ void log_cursors_take(struct log_hub *hub)
 	for (struct log_cursor *c = hub->cursors; c != NULL; c = c->next) {
 		struct log_snapshot *to = &c->taken;
 
-		if (c->sink[0] == '\0') {
-			copy(to, &c->published);
-			take_ends(hub, to);
-		} else {
-			(void)pthread_mutex_lock(&hub->lock);
-			copy(to, &c->published);
-			(void)pthread_mutex_unlock(&hub->lock);
-		}
+		(void)pthread_mutex_lock(&hub->lock);
+		copy(to, &c->published);
+		(void)pthread_mutex_unlock(&hub->lock);
 	}
 }
 
@@ -414,8 +409,6 @@ static void mark_stored(const struct log_cursor *c)
 /* Not beyond what is durable; but a log that may not grow waits for room that only stored cursors give. */
 static bool is_safe(const struct log *log, const struct log_place *p)
 {
-	if (p->end > log_durable(log))
-		return false;
 	return p->done <= log_durable(log) || log->disk->writer.has_trouble;
 }
 
@@ -436,16 +429,51 @@ static bool may_store(const struct log_cursor *c)
 	return true;
 }
 
-enum err log_cursors_store(struct log_hub *hub)
+bool log_cursors_are_ahead(const struct log_hub *hub)
+{
+	for (const struct log_cursor *c = hub->cursors; c != NULL; c = c->next) {
+		if (c->sink[0] != '\0' && !is_same(&c->taken, &c->stored) && !may_store(c))
+			return true;
+	}
+	return false;
+}
+
+size_t log_cursors_changed(struct log_hub *hub)
+{
+	size_t count = 0;
+
+	(void)pthread_mutex_lock(&hub->lock);
+	for (const struct log_cursor *c = hub->cursors; c != NULL; c = c->next)
+		count += c->sink[0] != '\0' && !is_same(&c->published, &c->stored);
+	(void)pthread_mutex_unlock(&hub->lock);
+	return count;
+}
+
+/* The hub's own cursor lets nobody pass over anything, and has its turn when all is committed. */
+static bool is_to_be_stored(struct log_cursor *c, bool is_ahead)
+{
+	bool is_own = c->sink[0] == '\0';
+	bool is_again;
+
+	if (is_own && !is_ahead)
+		take_ends(c->hub, &c->taken);
+	is_again = is_same(&c->taken, &c->stored);
+	if (is_ahead)
+		return !is_own && !is_again;
+	return !(is_again && c->is_twice) && (is_own || may_store(c));
+}
+
+enum err log_cursors_store(struct log_hub *hub, bool is_ahead)
 {
 	struct log_octets text = { malloc(LOG_SLOT_TEXT_MAX), 0, LOG_SLOT_TEXT_MAX };
 	enum err e = text.octets == NULL ? ERR_NOMEM : ERR_OK;
 
 	for (struct log_cursor *c = hub->cursors; e == ERR_OK && c != NULL; c = c->next) {
-		bool is_again = is_same(&c->taken, &c->stored);
+		bool is_again;
 
-		if ((is_again && c->is_twice) || !may_store(c))
+		if (!is_to_be_stored(c, is_ahead))
 			continue;
+		is_again = is_same(&c->taken, &c->stored);
 		e = store_one(c, &text);
 		if (e == ERR_OK) {
 			mark_stored(c);

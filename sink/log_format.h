@@ -18,6 +18,10 @@
  *
  *	| struct log_name_head | text, padded to 8 | ...
  *
+ * A frame whose schema is LOG_FRAME_SETTLED holds none either: the records from its first LSN up to its
+ * struct log_settled were never written, since every sink had them, durably, before it was their turn.  It
+ * stands before the frame that comes next in the segment, and only there.
+ *
  * All integers are little-endian, as on every machine that this runs on.
  */
 #ifndef SINK_LOG_FORMAT_H
@@ -36,6 +40,7 @@
 #define LOG_SPARE_NAME "spare"
 #define LOG_FRAME_VERSION 1
 #define LOG_FRAME_NAMES UINT32_MAX
+#define LOG_FRAME_SETTLED (UINT32_MAX - 1)
 #define LOG_BODY_MAX (64u << 20) /* of one frame: a slice of a message, or one record */
 #define LOG_NAME_TEXT_MAX (4u << 20)
 
@@ -45,7 +50,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-
 enum log_hole {
 	LOG_HOLE_NONE,
 	LOG_HOLE_UNSYNCED, /* they were appended, and lost before they were durable */
-	LOG_HOLE_SETTLED,  /* they could not be written, and every sink had them */
+	LOG_HOLE_SETTLED,  /* they were not written, and every sink had them */
 	LOG_HOLE_COUNT
 };
 
@@ -62,8 +67,13 @@ struct log_segment_head {
 	uint32_t worker;
 	uint32_t worker_count; /* that the service had */
 	uint32_t hole;	       /* enum log_hole */
+	uint64_t settled_lsn;  /* at or above it nothing was passed over before this segment */
 };
-_Static_assert(sizeof(struct log_segment_head) == 80, "the segment head is a format");
+_Static_assert(sizeof(struct log_segment_head) == 88, "the segment head is a format");
+
+struct log_settled {
+	uint64_t end; /* one past the last that was passed over */
+};
 
 struct log_name_head {
 	uint32_t kind; /* enum log_name_kind */

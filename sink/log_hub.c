@@ -42,6 +42,7 @@ enum err log_hub_open(const struct log_conf *conf, struct why *why, struct log_h
 	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&hub->wake, &monotonic);
 	(void)pthread_cond_init(&hub->synced, &monotonic);
+	(void)pthread_cond_init(&hub->work, &monotonic);
 	(void)pthread_condattr_destroy(&monotonic);
 	if (conf->dir != NULL && conf->sync != LOG_SYNC_OFF) {
 		enum err e;
@@ -76,6 +77,7 @@ void log_hub_close(struct log_hub *hub)
 		log_names_fini(&hub->names[k]);
 	(void)pthread_cond_destroy(&hub->wake);
 	(void)pthread_cond_destroy(&hub->synced);
+	(void)pthread_cond_destroy(&hub->work);
 	(void)pthread_mutex_destroy(&hub->lock);
 	stat_set_free(hub->stat);
 	free(hub);
@@ -126,16 +128,23 @@ void log_slab_give(struct log_hub *hub, struct log_slab *list)
 	}
 }
 
-void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms)
+static struct timespec after_ms(int timeout_ms)
 {
 	struct timespec until;
 	int64_t ns;
-	int rc = 0;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	ns = until.tv_nsec + (int64_t)timeout_ms % 1000 * NS_PER_MS;
 	until.tv_sec += timeout_ms / 1000 + ns / NS_PER_S;
 	until.tv_nsec = ns % NS_PER_S;
+	return until;
+}
+
+void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms)
+{
+	struct timespec until = after_ms(timeout_ms);
+	int rc = 0;
+
 	(void)pthread_mutex_lock(&hub->lock);
 	while (hub->sealed == *seen && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&hub->wake, &hub->lock, &until);
@@ -143,11 +152,26 @@ void log_hub_wait(struct log_hub *hub, uint64_t *seen, int timeout_ms)
 	(void)pthread_mutex_unlock(&hub->lock);
 }
 
+void log_hub_wait_work(struct log_hub *hub, int timeout_ms)
+{
+	struct timespec until = after_ms(timeout_ms);
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&hub->lock);
+	while (!hub->is_woken && hub->unseen_octets < hub->work_octets && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&hub->work, &hub->lock, &until);
+	hub->is_woken = false;
+	hub->unseen_octets = 0;
+	(void)pthread_mutex_unlock(&hub->lock);
+}
+
 void log_hub_wake(struct log_hub *hub)
 {
 	(void)pthread_mutex_lock(&hub->lock);
 	hub->sealed++;
+	hub->is_woken = true;
 	(void)pthread_cond_broadcast(&hub->wake);
+	(void)pthread_cond_signal(&hub->work);
 	(void)pthread_mutex_unlock(&hub->lock);
 }
 

@@ -98,11 +98,11 @@ struct log_writer {
 	uint32_t epoch;
 	uint64_t at;
 	uint64_t bytes;	      /* of the file */
-	uint64_t written_lsn; /* one past the last that was written */
+	uint64_t written_lsn; /* one past the last that was written, or need not be */
+	uint64_t segment_lsn; /* one past the last that the open segment tells of */
 	uint64_t previous_end;
 	enum log_hole hole;
 	uint64_t unsynced_octets;
-	int64_t unsynced_ms; /* when the oldest of them was appended */
 	uint64_t sequence;   /* of the next segment */
 	bool is_dir_dirty;
 	bool has_spare;
@@ -130,6 +130,7 @@ struct log_disk {
 	size_t segment_count;
 	uint64_t gone_lsn; /* what lies below is on disk no more, */
 	enum log_loss gone_why;
+	uint64_t settled_lsn; /* below it, some were never written: every sink had them */
 };
 
 struct log {
@@ -195,7 +196,8 @@ struct log_place {
 	uint64_t start;
 	uint64_t done;
 	uint64_t oldest; /* below it, records made room */
-	uint64_t end;	 /* of the log, durable, at that time */
+	uint64_t end;	 /* of the log, durable, at that time; the hub's own cursor only, */
+			 /* whose `done` is one past the last that segments have */
 };
 
 #define LOG_COUNTS_MAX 64
@@ -266,9 +268,14 @@ struct log_hub {
 	/* the commit thread's own */
 	int64_t next_store_ms;
 	int64_t next_look_ms;
+	int64_t next_ahead_ms;
 	bool may_not_grow; /* in this cycle: full, for the file system or for max_bytes */
+	uint64_t work_octets; /* sealed, that wake the commit thread */
 	/* under lock */
 	pthread_cond_t synced;
+	pthread_cond_t work;
+	uint64_t unseen_octets; /* sealed since it looked */
+	bool is_woken;
 	char trouble[LOG_TROUBLE_BYTES]; /* why nothing can be written; "": it can */
 	uint64_t sync_us_last;
 	uint64_t sync_us_most;
@@ -303,6 +310,8 @@ uint64_t log_reader_lose(struct log_reader *r, uint64_t first, uint64_t end, enu
 uint64_t log_done_by_all(const struct log *log);
 /* The first that a reader could still read; under log->lock. */
 uint64_t log_oldest_lsn(const struct log *log);
+/* Until the commit thread has something to do, at most `timeout_ms`. */
+void log_hub_wait_work(struct log_hub *hub, int timeout_ms);
 void log_add(struct log_hub *hub, enum log_stat stat, uint64_t n);
 void log_add_lost(struct log_hub *hub, enum log_loss why, uint64_t n);
 static inline uint64_t log_durable(const struct log *log)
@@ -351,7 +360,11 @@ bool log_cursor_sink(const char *file, char out[LOG_SINK_BYTES]); /* false: it i
 enum err log_cursors_load(struct log_hub *hub, struct why *why);
 void log_cursors_drop(struct log_hub *hub); /* of sinks that are no more */
 void log_cursors_take(struct log_hub *hub);
-enum err log_cursors_store(struct log_hub *hub);
+/* Those that lie above what is durable wait for it; with `is_ahead` they do not, and no cursor twice. */
+enum err log_cursors_store(struct log_hub *hub, bool is_ahead);
+/* Does what was taken lie above what is durable? */
+bool log_cursors_are_ahead(const struct log_hub *hub);
+size_t log_cursors_changed(struct log_hub *hub);
 void log_cursors_free(struct log_hub *hub);
 const struct log_place *log_cursor_place(const struct log_cursor *c, unsigned worker);
 void log_cursor_detach(struct log_cursor *c, const struct log_reader *r);

@@ -28,7 +28,13 @@ uint64_t log_oldest_lsn(const struct log *log)
 /* Under the lock: where a sink begins that is not known yet. */
 static uint64_t start_of(const struct log *log, enum log_start from)
 {
-	return from == LOG_FROM_END ? log_end_lsn(log) : log_oldest_lsn(log);
+	uint64_t oldest = log_oldest_lsn(log);
+
+	if (from == LOG_FROM_END)
+		return log_end_lsn(log);
+	/* What was passed over is no loss to a sink that was not there. */
+	return log->disk != NULL && log->disk->settled_lsn > oldest ? log->disk->settled_lsn
+								    : oldest;
 }
 
 /* Under the lock: where the sink was, and what it cannot get any more. */

@@ -214,6 +214,8 @@ static enum err add_segment(struct log *log, const struct log_scan *scan)
 			 (unsigned long long)s->first_lsn);
 		log_add(log->hub, LOG_STAT_HEADS_REBUILT, 1);
 	} else {
+		if (scan->head.settled_lsn > log->disk->settled_lsn)
+			log->disk->settled_lsn = scan->head.settled_lsn;
 		log->hub->is_gated = log->hub->is_gated ||
 				     scan->head.worker_count != log->hub->conf.worker_count;
 	}
@@ -293,6 +295,8 @@ static enum err find_end(struct log *log, struct log_segment *s)
 		while ((e = log_scan_next(&scan, &frame)) == ERR_OK) {
 			if (scan.lsn > s->end_lsn)
 				s->end_lsn = scan.lsn;
+			if (frame.head.schema == LOG_FRAME_SETTLED)
+				log->disk->settled_lsn = scan.lsn;
 		}
 		log->disk->tail_at = scan.at;
 		is_readable = is_readable && e != ERR_IO;
@@ -347,23 +351,38 @@ static enum err find_ends(struct log *log)
 	return ERR_OK;
 }
 
-/* How far the log is known to have been durable, how far sinks had it, which is more when the disk would not
- * take it, and from where on a sink still wants it. */
-static void ask_cursors(const struct log *log, uint64_t *durable, uint64_t *had, uint64_t *wanted)
+/* What cursors tell of a log. */
+struct known {
+	uint64_t durable; /* one past what was, */
+	uint64_t written; /* and one past what of it segments had; 0: nobody knows */
+	uint64_t had;	  /* by a sink: it may be more than was durable */
+	uint64_t wanted;  /* the least that a sink still wants; UINT64_MAX: there is none */
+};
+
+static struct known ask_cursors(const struct log *log)
 {
-	*wanted = UINT64_MAX;
+	struct known k = { 0, 0, 0, UINT64_MAX };
+
 	for (const struct log_cursor *c = log->hub->cursors; c != NULL; c = c->next) {
 		const struct log_place *p = log_cursor_place(c, log->worker);
 
 		if (p == NULL)
 			continue;
-		if (p->end > *durable)
-			*durable = p->end;
-		if (p->done > *had)
-			*had = p->done;
-		if (c->sink[0] != '\0' && p->done < *wanted)
-			*wanted = p->done;
+		if (p->done > k.had)
+			k.had = p->done;
+		if (c->sink[0] == '\0') {
+			k.durable = p->end;
+			k.written = p->done;
+		} else if (p->done < k.wanted) {
+			k.wanted = p->done;
+		}
 	}
+	return k;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 static void say_lost(const struct log *log, uint64_t first, uint64_t end, const char *why)
@@ -379,31 +398,40 @@ static void set_begin(struct log *log)
 {
 	struct log_disk *disk = log->disk;
 	struct log_segment *s = disk->newest;
-	uint64_t left = log_live_left(log->hub->live, log->worker);
-	uint64_t remembered = 0;
+	struct known k = ask_cursors(log);
 	uint64_t on_disk;
-	uint64_t wanted;
+	uint64_t settled;
+	bool is_whole;
 
-	ask_cursors(log, &remembered, &left, &wanted);
 	/* Readers try again what could not be read now. */
-	if (s != NULL && disk->is_tail_unread && remembered > s->end_lsn)
-		s->end_lsn = remembered;
+	if (s != NULL && disk->is_tail_unread && k.durable > s->end_lsn)
+		s->end_lsn = k.durable;
 	on_disk = s == NULL ? 0 : s->end_lsn;
-	disk->begin_durable = remembered > on_disk ? remembered : on_disk;
-	disk->begin_lsn = left > disk->begin_durable ? left : disk->begin_durable;
+	/* When all that was written is there, the rest was durable without it. */
+	is_whole = k.written > 0 && k.written <= on_disk;
+	settled = is_whole ? k.durable : 0;
+	if (k.wanted != UINT64_MAX)
+		settled = most(settled, k.wanted);
+	disk->begin_durable = is_whole ? on_disk : most(k.durable, on_disk);
+	disk->begin_lsn = most(most(log_live_left(log->hub->live, log->worker), k.had),
+			       most(k.durable, on_disk));
 	/* Its head alone still tells what was lost before it. */
-	if (s != NULL && s->end_lsn == s->first_lsn && remembered <= s->first_lsn)
+	if (s != NULL && s->end_lsn == s->first_lsn && k.durable <= s->first_lsn)
 		disk->begin_durable = s->previous_end;
+	if (settled > disk->begin_durable)
+		disk->settled_lsn = most(disk->settled_lsn, settled);
+	if (disk->settled_lsn > disk->begin_lsn)
+		disk->settled_lsn = disk->begin_lsn;
 	disk->writer.previous_end = disk->begin_durable;
-	disk->writer.hole =
-		disk->begin_lsn > disk->begin_durable ? LOG_HOLE_UNSYNCED : LOG_HOLE_NONE;
+	disk->writer.hole = disk->begin_lsn == disk->begin_durable ? LOG_HOLE_NONE
+			    : disk->begin_lsn <= settled	   ? LOG_HOLE_SETTLED
+								   : LOG_HOLE_UNSYNCED;
 	disk->writer.written_lsn = disk->begin_lsn;
 	log->sealed_lsn = disk->begin_lsn;
 	atomic_store(&log->durable_lsn, disk->begin_lsn);
-	say_lost(log, wanted > on_disk ? wanted : on_disk, disk->begin_durable,
-		 "not_there_any_more");
-	say_lost(log, disk->begin_durable, disk->begin_lsn, "not_durable_yet");
-	cut_tail(log, remembered > on_disk);
+	say_lost(log, most(k.wanted, on_disk), disk->begin_durable, "not_there_any_more");
+	say_lost(log, most(disk->begin_durable, settled), disk->begin_lsn, "not_durable_yet");
+	cut_tail(log, disk->begin_durable > on_disk);
 }
 
 /* A newest segment without a sound record goes: the next one has its name. */

@@ -225,6 +225,19 @@ static enum err translate(struct log_scan *s, struct log_frame *frame)
 	return ERR_OK;
 }
 
+static enum err take_settled(struct log_scan *s, const struct log_frame *frame)
+{
+	struct log_settled settled;
+
+	if (frame->bytes != sizeof(settled) || frame->head.record_count != 0)
+		return ERR_FORMAT;
+	memcpy(&settled, frame->body, sizeof(settled));
+	if (settled.end <= frame->head.first_lsn)
+		return ERR_FORMAT;
+	s->lsn = settled.end;
+	return ERR_OK;
+}
+
 /* A frame that is sound as stored and still makes no sense is passed over like one that is not. */
 enum err log_scan_next(struct log_scan *s, struct log_frame *out)
 {
@@ -244,6 +257,11 @@ enum err log_scan_next(struct log_scan *s, struct log_frame *out)
 			e = take_names(s, out);
 			if (e == ERR_NOMEM)
 				return e;
+			continue;
+		}
+		if (e == ERR_OK && head.schema == LOG_FRAME_SETTLED) {
+			if (take_settled(s, out) == ERR_OK)
+				return ERR_OK;
 			continue;
 		}
 		if (e == ERR_OK && !is_whole(out))
@@ -355,7 +373,8 @@ static enum err read_head(struct log_scan *s, const char *name)
 		return ERR_UNSUPPORTED;
 	if (memcmp(h->magic, LOG_SEGMENT_MAGIC, sizeof(h->magic)) != 0 ||
 	    h->version != LOG_FORMAT_VERSION || h->crc != log_segment_crc(h) ||
-	    h->hole >= LOG_HOLE_COUNT || h->previous_end > h->first_lsn)
+	    h->hole >= LOG_HOLE_COUNT || h->previous_end > h->first_lsn ||
+	    h->settled_lsn > h->first_lsn)
 		return rebuild_head(s, name);
 	return ERR_OK;
 }

@@ -9,7 +9,8 @@
  *	log_scan_resync(&s, lsn_min)		moves on to the next sound frame, over what is none
  *	log_scan_close(&s)
  *
- * Frames of names are taken in on the way; log_scan_name() answers from them.  What log_scan_next()
+ * A frame of schema LOG_FRAME_SETTLED has no records: `lsn` tells its end.  Frames of names are taken in
+ * on the way; log_scan_name() answers from them.  What log_scan_next()
  * gives lives until its next call.
  *
  * Owner: one thread.
@@ -40,7 +41,7 @@ struct log_scan {
 	bool is_rebuilt;   /* the head was not sound: this one is made from the first frame */
 	uint64_t at;	   /* of the next frame */
 	uint64_t frame_at; /* of the one given last */
-	uint64_t lsn;	   /* one past the last record given */
+	uint64_t lsn;	   /* one past the last record given, or passed over */
 	uint8_t *stored;
 	size_t stored_room;
 	uint8_t *plain;

@@ -146,6 +146,18 @@ static enum err write_names(struct log *log, uint64_t lsn)
 	return ERR_OK;
 }
 
+/* What lies between the last frame of the segment and the next one was passed over. */
+static enum err write_settled(struct log *log, uint64_t end)
+{
+	struct log_settled settled = { end };
+	struct log_frame_head head = { .first_lsn = log->disk->writer.segment_lsn,
+				       .schema = LOG_FRAME_SETTLED,
+				       .body_bytes = sizeof(settled),
+				       .plain_bytes = sizeof(settled) };
+
+	return write_frame(log, &head, (const uint8_t *)&settled);
+}
+
 /* The body as it is to be stored. */
 static enum err pack(struct log *log, const struct log_entry *e, struct log_frame_head *head,
 		     const uint8_t **body)
@@ -251,6 +263,7 @@ static enum err write_head(struct log *log, uint64_t first_lsn)
 		.worker = log->worker,
 		.worker_count = log->hub->conf.worker_count,
 		.hole = w->previous_end == first_lsn ? LOG_HOLE_NONE : (uint32_t)w->hole,
+		.settled_lsn = log->disk->settled_lsn,
 	};
 	struct iovec parts[2] = { { &head, sizeof(head) },
 				  { (void *)zeros, LOG_SEGMENT_HEAD_BYTES - sizeof(head) } };
@@ -317,6 +330,7 @@ static enum err open_segment(struct log *log, uint64_t first_lsn, uint64_t frame
 		return e;
 	}
 	w->at = LOG_SEGMENT_HEAD_BYTES;
+	w->segment_lsn = first_lsn;
 	w->bytes = bytes;
 	w->is_dir_dirty = true;
 	log_add(log->hub, LOG_STAT_SEGMENTS, 1);
@@ -338,7 +352,8 @@ static void close_segment(struct log *log)
 
 static uint64_t bytes_of(const struct log *log, const struct log_frame_head *head)
 {
-	return NAMES_TWICE * (sizeof(*head) + log->disk->writer.names.bytes) + sizeof(*head) +
+	return sizeof(*head) + sizeof(struct log_settled) +
+	       NAMES_TWICE * (sizeof(*head) + log->disk->writer.names.bytes) + sizeof(*head) +
 	       log_padded(head->body_bytes);
 }
 
@@ -360,11 +375,12 @@ enum err log_writer_put(struct log *log, const struct log_entry *e)
 		TRY(find_names(log, e));
 		TRY(open_segment(log, e->head.first_lsn, bytes_of(log, &head)));
 	}
+	if (w->segment_lsn < e->head.first_lsn)
+		TRY(write_settled(log, e->head.first_lsn));
 	TRY(write_names(log, e->head.first_lsn));
 	TRY(write_frame(log, &head, body));
-	if (w->unsynced_ms == 0)
-		w->unsynced_ms = e->opened_ms;
 	w->written_lsn = log_entry_end(e);
+	w->segment_lsn = w->written_lsn;
 	return ERR_OK;
 }
 
@@ -407,7 +423,6 @@ enum err log_writer_sync(struct log *log)
 	TRY(sync_file(log));
 	count_sync(log->hub, clock_mono_ns() - from_ns, w->unsynced_octets);
 	w->unsynced_octets = 0;
-	w->unsynced_ms = 0;
 	w->previous_end = w->written_lsn;
 	(void)pthread_mutex_lock(&log->lock);
 	log->disk->newest->end_lsn = w->written_lsn;
@@ -428,7 +443,6 @@ void log_writer_abandon(struct log *log)
 		return;
 	close_segment(log);
 	w->unsynced_octets = 0;
-	w->unsynced_ms = 0;
 	w->written_lsn = log_durable(log);
 	/* Without a durable record it goes: the next one has its name. */
 	(void)pthread_mutex_lock(&log->lock);

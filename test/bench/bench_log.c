@@ -2,9 +2,10 @@
 /*
  * Goal: what the log on disk costs a flow over the log in memory; how fast it is read back; how soon a
  * service with a full log is ready.
- * Method: records of 656 octets in messages of 24, on tmpfs; one reader that keeps up.  The processor
- * time of the whole process counts, commit thread included; off and group take turns, and the median of
- * the differences is what holds on a noisy machine.  Then a log without a reader's progress is filled,
+ * Method: records of 656 octets in messages of 24, on tmpfs; one sink that keeps up, with a cursor and the
+ * counters of a real one; then another beside it that is done with nothing, so that all is written.  The
+ * processor time of the whole process counts, commit thread included; the kinds take turns, and the median
+ * of the differences is what holds on a noisy machine.  Then a log without a reader's progress is filled,
  * opened again (the time until readers are there), and read from the page cache.
  *
  * bench_log [DIRECTORY] [GIB]	/dev/shm and 10 unless told
@@ -24,6 +25,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "sink/log.h"
+#include "sink/sink.h"
 
 #define RECORD_BYTES 656
 #define MESSAGE_RECORDS 24
@@ -33,6 +35,19 @@
 #define PAUSE_NS 1000000
 
 static struct log_batch batch;
+
+static const size_t loss_stats[LOG_LOSS_COUNT] = {
+	[LOG_LOST_MAX_BYTES] = SINK_STAT_EVICTED,
+	[LOG_LOST_MAX_AGE] = SINK_STAT_EVICTED_AGE,
+	[LOG_LOST_CORRUPT] = SINK_STAT_LOG_CORRUPT,
+	[LOG_LOST_UNSYNCED] = SINK_STAT_LOST_UNSYNCED,
+};
+
+struct seat {
+	struct log_cursor *cursor;
+	struct log_reader *reader;
+	struct stat_set *stat;
+};
 
 static double cpu_s(void)
 {
@@ -96,11 +111,41 @@ static struct log_hub *open_hub(const char *dir, enum log_sync sync, uint64_t ma
 	return hub;
 }
 
+static void open_seat(struct log_hub *hub, struct log *log, const char *name, struct seat *s)
+{
+	struct why why = { "" };
+
+	must(stat_set_new(sink_stat_descs, SINK_STAT_COUNT, &s->stat) == ERR_OK);
+	must(log_cursor_open(hub, name, sink_stat_descs, SINK_STAT_COUNT, &why, &s->cursor) ==
+	     ERR_OK);
+	must(log_cursor_reader(s->cursor, log, LOG_FROM_OLDEST, &why, &s->reader) == ERR_OK);
+}
+
+static void close_seat(struct seat *s)
+{
+	log_reader_close(s->reader);
+	stat_set_free(s->stat);
+}
+
+/* As a sink does: what it read is delivered, and published when there is no more. */
+static void read_all(struct seat *s)
+{
+	struct log_frame frame;
+	bool is_any = false;
+
+	while (log_reader_next(s->reader, &frame) == ERR_OK) {
+		stat_add(s->stat, SINK_STAT_DELIVERED, frame.head.record_count);
+		reader_done(s->reader, frame.head.first_lsn + frame.head.record_count);
+		is_any = true;
+	}
+	if (is_any)
+		log_cursor_publish(s->cursor, s->stat, loss_stats);
+}
+
 /* Appends at that rate, 0: as memory allows; ns of processor time a record. */
-static double append(struct log *log, struct log_reader *r, uint64_t records, uint64_t records_a_ms)
+static double append(struct log *log, struct seat *s, uint64_t records, uint64_t records_a_ms)
 {
 	struct timespec pause = { 0, PAUSE_NS };
-	struct log_frame frame;
 	int64_t from_ms = clock_mono_ms();
 	double from = cpu_s();
 
@@ -114,30 +159,35 @@ static double append(struct log *log, struct log_reader *r, uint64_t records, ui
 		else
 			n += MESSAGE_RECORDS;
 		log_tick(log, now_ms);
-		while (r != NULL && log_reader_next(r, &frame) == ERR_OK)
-			reader_done(r, frame.head.first_lsn + frame.head.record_count);
+		if (s != NULL)
+			read_all(s);
 	}
 	return (cpu_s() - from) / (double)records * 1e9;
 }
 
-static double round_of(const char *dir, enum log_sync sync)
+static double round_of(const char *dir, enum log_sync sync, bool has_laggard)
 {
 	struct log *log;
 	struct log_hub *hub;
-	struct log_reader *r;
+	struct seat s;
+	struct seat laggard;
 	struct why why = { "" };
 	double ns;
 
 	remove_tree(dir);
 	hub = open_hub(dir, sync, 4ull << 30, &log);
-	must(log_reader_open(log, "bench", LOG_FROM_OLDEST, &why, &r) == ERR_OK);
+	open_seat(hub, log, "bench", &s);
+	if (has_laggard)
+		open_seat(hub, log, "laggard", &laggard);
 	must(log_hub_start(hub, &why) == ERR_OK);
 	/* Segments that are used again cost less than the first ones. */
-	(void)append(log, r, RECORDS_A_ROUND / 2, RECORDS_A_MS);
-	ns = append(log, r, RECORDS_A_ROUND, RECORDS_A_MS);
+	(void)append(log, &s, RECORDS_A_ROUND / 2, RECORDS_A_MS);
+	ns = append(log, &s, RECORDS_A_ROUND, RECORDS_A_MS);
 	log_finish(log);
 	log_hub_stop(hub);
-	log_reader_close(r);
+	close_seat(&s);
+	if (has_laggard)
+		close_seat(&laggard);
 	log_close(log);
 	log_hub_close(hub);
 	return ns;
@@ -156,11 +206,13 @@ static void bench_append(const char *dir)
 	double off[ROUNDS];
 	double group[ROUNDS];
 	double more[ROUNDS];
+	double behind[ROUNDS];
 
 	for (int i = 0; i < ROUNDS; i++) {
-		off[i] = round_of(dir, LOG_SYNC_OFF);
-		group[i] = round_of(dir, LOG_SYNC_GROUP);
+		off[i] = round_of(dir, LOG_SYNC_OFF, false);
+		group[i] = round_of(dir, LOG_SYNC_GROUP, false);
 		more[i] = group[i] - off[i];
+		behind[i] = round_of(dir, LOG_SYNC_GROUP, true) - off[i];
 	}
 	qsort(off, ROUNDS, sizeof(off[0]), by_value);
 	qsort(group, ROUNDS, sizeof(group[0]), by_value);
@@ -168,6 +220,8 @@ static void bench_append(const char *dir)
 	(void)printf("log, sync = off                    %6.0f ns a flow\n", off[ROUNDS / 2]);
 	(void)printf("log, sync = group                  %6.0f ns a flow\n", group[ROUNDS / 2]);
 	(void)printf("group over off (limit 80)          %6.0f ns a flow\n", more[ROUNDS / 2]);
+	qsort(behind, ROUNDS, sizeof(behind[0]), by_value);
+	(void)printf("the same, a sink that is behind    %6.0f ns a flow\n", behind[ROUNDS / 2]);
 }
 
 static void bench_read(struct log *log, double open_s, uint64_t gib)
