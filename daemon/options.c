@@ -280,7 +280,7 @@ static const struct conf_opt log_table[] = {
 	  "When it is full: the newest records are dropped, or the oldest.", 0, policies, NULL, 0,
 	  NULL },
 	{ "sync", CONF_ENUM, CONF_RESTART, AT(sync), 0, 0, "group",
-	  "When records are durable: synced in groups, at most 100 ms or 1 MiB late; each message at once; "
+	  "When records are durable: synced in groups, at most 100 ms or 4 MiB late; each message at once; "
 	  "written, and synced when the system likes to; off: never, the log is in memory only.",
 	  0, syncs, NULL, 0, NULL },
 	{ "max_age_s", CONF_U32, CONF_RESTART, AT(max_age_s), 0, UINT32_MAX, "0",

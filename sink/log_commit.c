@@ -20,7 +20,7 @@
 #include "sink/log_parts.h"
 
 #define WAIT_MS 20
-#define SYNC_OCTETS (1u << 20)
+#define SYNC_OCTETS (4u << 20) /* that wait: so much a sink may be behind before it is written for it */
 #define AHEAD_OCTETS (1u << 20)	 /* that every sink has: cursors are stored for them before a group is due */
 #define STORE_OCTETS (128u << 10) /* that one cursor is stored for, so that they need not be written */
 #define STORE_MS 250

@@ -427,6 +427,19 @@ static void begin_life(struct life *l, unsigned number)
 	CHECK(log_reader_lost(l->readers[0], LOG_LOST_CORRUPT) == 0);
 }
 
+/* The cursor of one sink may be stored above what is durable, and the kill comes before that of the other. */
+static void begin_settled(struct life *l, unsigned number)
+{
+	struct hole *hole = &tape.holes[tape.hole_count];
+	uint64_t first;
+
+	begin_life(l, number);
+	life_drain(l, 1);
+	first = tape.begin - log_reader_lost(l->readers[1], LOG_LOST_UNSYNCED);
+	hole->first = first < hole->first ? first : hole->first;
+	CHECK(log_reader_lost(l->readers[1], LOG_LOST_CORRUPT) == 0);
+}
+
 /* Both sinks keep up: segments go, and their room is used again. */
 static void live_well(struct life *l, unsigned steps)
 {
@@ -452,6 +465,25 @@ static void live(struct life *l, unsigned steps)
 		life_drain(l, 0);
 		if (below(3) == 0)
 			(void)life_read(l, 1, below(12));
+	}
+}
+
+/* One sink has all when a group is due, and the other most of it, or nothing of the newest. */
+static void live_settled(struct life *l, unsigned steps)
+{
+	for (unsigned i = 0; i < steps; i++) {
+		life_append(l, 20 + below(40));
+		life_drain(l, 0);
+		if (below(5) != 0)
+			life_drain(l, 1);
+		if (below(3) == 0) {
+			life_append(l, 1 + below(12));
+			life_drain(l, 0);
+		}
+		if (below(5) == 0)
+			(void)usleep(500);
+		else
+			life_sync(l);
 	}
 }
 
@@ -497,6 +529,48 @@ static void record_lives(void)
 	live(&l, 8);
 	end_life(&l, IN_ORDER);
 	tree_wipe(tape.dir);
+}
+
+static void record_settled_lives(void)
+{
+	struct life l;
+
+	begin_settled(&l, 1);
+	live_settled(&l, 25);
+	CHECK(stat_get(log_hub_stat(l.hub), LOG_STAT_SETTLED) > 200);
+	end_life(&l, KILLED_AT_CURSOR);
+	begin_settled(&l, 2);
+	live_settled(&l, 15);
+	tape.syncs_until_failure = 2;
+	live_settled(&l, 10);
+	tape.syncs_until_failure = 0;
+	life_sync(&l);
+	live_settled(&l, 10);
+	end_life(&l, KILLED);
+	begin_settled(&l, 3);
+	live_settled(&l, 20);
+	end_life(&l, IN_ORDER);
+	begin_settled(&l, 4);
+	live_settled(&l, 8);
+	end_life(&l, IN_ORDER);
+	tree_wipe(tape.dir);
+}
+
+/* Frames on the tape that say that something was passed over. */
+static size_t count_settled(void)
+{
+	size_t count = 0;
+
+	for (size_t k = 0; k < tape.count; k++) {
+		const struct op *op = &tape.ops[k];
+		struct log_frame_head h;
+
+		if (op->kind != OP_WRITE || op->bytes < sizeof(h))
+			continue;
+		memcpy(&h, op->octets, sizeof(h));
+		count += h.magic == LOG_FRAME_MAGIC && h.schema == LOG_FRAME_SETTLED;
+	}
+	return count;
 }
 
 /* --- what a power loss leaves --- */
@@ -759,12 +833,10 @@ static void rewind_tape(void)
 	tell_more = NULL;
 }
 
-static void power_loss_takes_nothing_that_was_durable(void **state)
+static void try_power_losses(void)
 {
 	size_t tried = 0;
 
-	(void)state;
-	record_lives();
 	tell_more = tell_calls;
 	for (size_t k = 0; k < tape.count; k++) {
 		bool is_write = tape.ops[k].kind == OP_WRITE;
@@ -781,6 +853,22 @@ static void power_loss_takes_nothing_that_was_durable(void **state)
 	rewind_tape();
 	assert_true(tried > 200);
 	tree_wipe(image);
+}
+
+static void power_loss_takes_nothing_that_was_durable(void **state)
+{
+	(void)state;
+	record_lives();
+	try_power_losses();
+}
+
+/* What was passed over is durable with the cursors, and by them alone. */
+static void power_loss_takes_nothing_that_was_settled(void **state)
+{
+	(void)state;
+	record_settled_lives();
+	assert_true(count_settled() > 5);
+	try_power_losses();
 }
 
 /* A life that did not end in good order left a page of shared memory; nobody comes back to this directory. */
@@ -865,6 +953,19 @@ static struct tree foreign; /* the same, of another log */
 static uint64_t small_end;
 static uint64_t far_done;
 
+/* A frame that is written, and two that need not be. */
+static void make_settled(struct life *l)
+{
+	life_append(l, SMALL_FRAME);
+	life_sync(l);
+	life_append(l, SMALL_FRAME);
+	life_append(l, SMALL_FRAME);
+	life_drain(l, 0);
+	life_drain(l, 1);
+	life_sync(l);
+	CHECK(stat_get(log_hub_stat(l->hub), LOG_STAT_SETTLED) == 2ul * SMALL_FRAME);
+}
+
 /* Three lives, each with a segment; one sink has everything, the other hardly anything. */
 static void make_small(struct tree *t)
 {
@@ -872,6 +973,8 @@ static void make_small(struct tree *t)
 		struct life l;
 
 		open_dir(&l, image, number, SMALL);
+		if (number == 3)
+			make_settled(&l);
 		for (int i = 0; i < 3; i++)
 			life_append(&l, SMALL_FRAME);
 		life_drain(&l, 0);
@@ -1441,6 +1544,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(power_loss_takes_nothing_that_was_durable),
+		cmocka_unit_test(power_loss_takes_nothing_that_was_settled),
 		cmocka_unit_test(what_every_sink_has_need_not_be_written),
 		cmocka_unit_test(each_octet_of_a_segment_may_be_wrong),
 		cmocka_unit_test(each_octet_of_a_cursor_may_be_wrong),
