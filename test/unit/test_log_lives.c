@@ -463,6 +463,174 @@ static void kills_at_any_moment(void **state)
 	rig_fini(&g);
 }
 
+/* --- killed at a call --- */
+
+#define STEPS 6
+
+/* What the process that is killed had promised when it made the call. */
+struct promise {
+	uint64_t durable;
+	uint64_t stored[2];
+	uint64_t settled;
+	uint64_t end;
+	unsigned calls; /* that were made */
+	bool is_over;	/* it was not killed */
+};
+
+static struct {
+	struct rig *rig;
+	struct promise *promise; /* shared */
+	unsigned at;		 /* the call before which it is killed; odd and even ones, so that */
+	bool is_after;		 /* it is either not made, or made and never answered */
+	bool is_running;
+} killer;
+
+static void promise_now(void)
+{
+	struct promise *p = killer.promise;
+	const struct rig *g = killer.rig;
+
+	p->durable = log_durable_lsn(g->logs[0]);
+	p->settled = stat_get(log_hub_stat(g->hub), LOG_STAT_SETTLED);
+	for (size_t i = 0; i < 2; i++)
+		p->stored[i] = log_reader_stored_lsn(g->seats[i].readers[0]);
+	p->end = log_end_lsn(g->logs[0]);
+}
+
+/* Before each call, and after it: true when the call is the last. */
+static void meet_killer(bool is_after)
+{
+	if (!killer.is_running)
+		return;
+	if (!is_after) {
+		promise_now();
+		killer.promise->calls++;
+	}
+	if (killer.promise->calls == killer.at && is_after == killer.is_after)
+		(void)raise(SIGKILL);
+}
+
+static ssize_t killer_writev(void *ctx, int fd, const struct iovec *parts, int count, off_t at)
+{
+	ssize_t n;
+
+	meet_killer(false);
+	n = fault_writev(ctx, fd, parts, count, at);
+	meet_killer(true);
+	return n;
+}
+
+static int killer_sync(void *ctx, int fd)
+{
+	int rc;
+
+	meet_killer(false);
+	rc = fault_sync(ctx, fd);
+	meet_killer(true);
+	return rc;
+}
+
+static int killer_rename(void *ctx, int dir_fd, const char *from, const char *to)
+{
+	int rc;
+
+	meet_killer(false);
+	rc = fault_rename(ctx, dir_fd, from, to);
+	meet_killer(true);
+	return rc;
+}
+
+/* One sink has all that is there when it becomes durable, the other most of the time. */
+static void live_until_killed(struct rig *g)
+{
+	rig_open(g);
+	/* Both sinks are known: a cursor may come before what lies below it. */
+	do {
+		rig_append_frames(g, 1);
+		rig_drain(g, "killer");
+		(void)log_reader_sync(g->seats[0].readers[0], log_sealed_lsn(g->logs[0]),
+				      RIG_WAIT_MS);
+	} while (!rig_is_stored(g, &g->seats[0]) || !rig_is_stored(g, &g->seats[1]));
+	killer.is_running = true;
+	for (unsigned n = 0; n < STEPS; n++) {
+		rig_append_frames(g, 4);
+		(void)rig_read(g, &g->seats[0], SIZE_MAX);
+		(void)rig_read(g, &g->seats[1], n % 3 == 2 ? 3 : SIZE_MAX);
+		(void)log_reader_sync(g->seats[0].readers[0], log_sealed_lsn(g->logs[0]),
+				      RIG_WAIT_MS);
+	}
+	promise_now();
+	killer.promise->is_over = true;
+	(void)raise(SIGKILL);
+}
+
+static void check_promise(struct rig *g, const struct promise *p)
+{
+	uint64_t end;
+
+	rig_open(g);
+	end = log_end_lsn(g->logs[0]);
+	assert_true(end >= p->end);
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t done = log_reader_done_lsn(g->seats[i].readers[0]);
+		uint64_t safe = done > p->durable ? done : p->durable;
+
+		assert_true(done >= p->stored[i]);
+		RIG_UNTIL(rig_read(g, &g->seats[i], SIZE_MAX) == 0 &&
+			  seat_pending(g, &g->seats[i]) == 0);
+		rig_check(g, &g->seats[i]);
+		/* Nothing that was durable, and each record once. */
+		assert_true(seat_lost(&g->seats[i]) == seat_get(&g->seats[i], SEAT_UNSYNCED));
+		assert_true(seat_get(&g->seats[i], SEAT_UNSYNCED) <= end - safe);
+		assert_true(seat_get(&g->seats[i], SEAT_DELIVERED) +
+				    seat_get(&g->seats[i], SEAT_UNSYNCED) ==
+			    end);
+	}
+	rig_append_frames(g, 2);
+	for (size_t i = 0; i < 2; i++) {
+		RIG_UNTIL(rig_read(g, &g->seats[i], SIZE_MAX) == 0);
+		rig_check(g, &g->seats[i]);
+	}
+}
+
+static void a_kill_at_each_call_takes_nothing_that_was_durable(void **state)
+{
+	struct promise *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t settled = 0;
+
+	(void)state;
+	assert_true(p != MAP_FAILED);
+	for (unsigned at = 1; !p->is_over; at++) {
+		static struct rig g;
+		int status;
+		pid_t pid;
+
+		memset(p, 0, sizeof(*p));
+		rig_init(&g, SMALL);
+		g.io.writev = killer_writev;
+		g.io.sync = killer_sync;
+		g.io.rename = killer_rename;
+		killer.rig = &g;
+		killer.promise = p;
+		killer.at = (at + 1) / 2;
+		killer.is_after = at % 2 == 0;
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			live_until_killed(&g);
+		assert_true(waitpid(pid, &status, 0) == pid);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		check_promise(&g, p);
+		settled = p->settled > settled ? p->settled : settled;
+		assert_true(at < 2000);
+		rig_fini(&g);
+	}
+	/* Most was passed over, and that is what was tried. */
+	assert_true(settled > STEPS * 40 / 2);
+	(void)munmap(p, sizeof(*p));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -477,6 +645,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_kill_costs_what_was_not_durable_and_says_so),
 		cmocka_unit_test(a_restart_of_the_machine_goes_on_where_the_disk_ends),
 		cmocka_unit_test(kills_at_any_moment),
+		cmocka_unit_test(a_kill_at_each_call_takes_nothing_that_was_durable),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
