@@ -3,11 +3,13 @@
  * Goal: whatever the disk does under a running log, workers do not wait, sinks go on from memory, and as
  * soon as it works again everything is durable, counted once and in order.
  * Method: the log's table of system calls fails with each error, a number of times or until released, in
- * each call; the accounts of two sinks are kept beside it, over restarts.  Where time matters it is the
+ * each call; the accounts of two sinks are kept beside it, over restarts; and a call that appends while it
+ * is made stands for workers that outrun the disk.  Where time matters it is the
  * test that lets the disk go on, never the clock.
  */
 #include "log_rig.h"
 
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 static const struct disk_fault {
@@ -278,6 +280,50 @@ static void waiting_for_a_disk_that_fails_costs_nothing(void **state)
 	rig_fini(&g);
 }
 
+/* --- more than is written --- */
+
+#define FEED_MOST 5000u
+
+static struct rig *_Atomic fed; /* whose log gets another frame with each that is written */
+static _Atomic unsigned feed_count;
+
+static ssize_t feeding_writev(void *ctx, int fd, const struct iovec *parts, int count, off_t at)
+{
+	const struct log_frame_head *head = parts[0].iov_base;
+	struct rig *g = fed;
+
+	if (g != NULL && parts[0].iov_len == sizeof(*head) && head->magic == LOG_FRAME_MAGIC &&
+	    head->record_count > 0 && atomic_load(&feed_count) < FEED_MOST) {
+		atomic_fetch_add(&feed_count, 1);
+		assert_int_equal(rig_append(g, 0, 1, 10), ERR_OK);
+	}
+	return fault_writev(ctx, fd, parts, count, at);
+}
+
+/* However much comes while it writes, the rest of a cycle has its turn: cursors here. */
+static void a_cycle_ends_while_more_comes(void **state)
+{
+	static struct rig g;
+	unsigned count;
+
+	(void)state;
+	rig_init(&g, SMALL);
+	g.io.writev = feeding_writev;
+	rig_open(&g);
+	rig_append_frames(&g, 2);
+	(void)rig_read(&g, &g.seats[0], 1);
+	/* From here on the log is the commit thread's. */
+	fed = &g;
+	RIG_UNTIL(log_reader_stored_lsn(g.seats[0].readers[0]) == 10);
+	count = atomic_load(&feed_count);
+	fed = NULL;
+	assert_in_range(count, 1, FEED_MOST - 1);
+	rig_close(&g);
+	rig_open(&g);
+	rig_settle(&g, "fed");
+	rig_fini(&g);
+}
+
 static int unlink_all(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;
@@ -338,6 +384,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nobody_waits_for_a_sync_that_stands_still),
 		cmocka_unit_test(waiting_for_a_disk_that_fails_costs_nothing),
 		cmocka_unit_test(a_directory_that_is_removed_is_made_again),
+		cmocka_unit_test(a_cycle_ends_while_more_comes),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
