@@ -112,7 +112,7 @@ bool log_frame_is_sound(const struct log_frame *frame)
 	return frame->head.crc == 0 || frame->head.crc == log_frame_crc(&frame->head, frame->body);
 }
 
-static void count_sealed(struct log_hub *hub, uint64_t records, uint64_t octets)
+static void count_sealed(struct log_hub *hub, uint64_t records, uint64_t octets, bool is_due)
 {
 	(void)pthread_mutex_lock(&hub->lock);
 	stat_add(hub->stat, LOG_STAT_APPENDED, records);
@@ -121,7 +121,8 @@ static void count_sealed(struct log_hub *hub, uint64_t records, uint64_t octets)
 	hub->sealed++;
 	hub->unseen_octets += octets;
 	(void)pthread_cond_broadcast(&hub->wake);
-	if (hub->unseen_octets >= hub->work_octets)
+	hub->is_woken = hub->is_woken || is_due;
+	if (is_due || hub->unseen_octets >= hub->work_octets)
 		(void)pthread_cond_signal(&hub->work);
 	(void)pthread_mutex_unlock(&hub->lock);
 }
@@ -131,6 +132,7 @@ void log_flush(struct log *log)
 	struct log_entry *e = log->open;
 	struct log_slab *list = NULL;
 	uint64_t records;
+	bool is_due;
 
 	if (e == NULL)
 		return;
@@ -140,6 +142,7 @@ void log_flush(struct log *log)
 	if (log->hub->conf.has_crc)
 		e->head.crc = log_frame_crc(&e->head, log_entry_body(e));
 	e->sealed_ms = clock_mono_ms();
+	is_due = e->sealed_ms - e->opened_ms >= LOG_COMMIT_MS;
 	(void)pthread_mutex_lock(&log->lock);
 	e->is_linked = true;
 	e->slab->holds++;
@@ -156,7 +159,7 @@ void log_flush(struct log *log)
 	(void)pthread_mutex_unlock(&log->lock);
 	log_slab_give(log->hub, list);
 	/* The frame may be gone by now. */
-	count_sealed(log->hub, records, log->open_octets);
+	count_sealed(log->hub, records, log->open_octets, is_due);
 }
 
 void log_tick(struct log *log, int64_t mono_ms)

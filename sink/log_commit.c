@@ -2,12 +2,20 @@
 /*
  * The commit thread: what was sealed becomes durable, what every sink has goes.
  *
- *	cycle	take what sinks published, write what was sealed, sync when it is time to,
- *		store what was taken, give room back
+ *	cycle	take what sinks published, store it first when that saves writing, pass over what every
+ *		sink has, write and sync what is due, store what else was taken, give room back
  *
  * What was published lies below what was sealed then: once that is durable, the cursor may be stored.  A
  * failure is tried again each second, in a new segment; meanwhile records stay in memory, and those that
  * every sink has got by then need no disk any more.
+ *
+ * A group waits in memory until it is due.  Sinks that keep up have most of it by then, and need it no more
+ * once they know that after a crash, too: their cursors are stored, before it is durable, and then what lies
+ * below all of them is durable by being delivered, and is not written.  Nothing is passed over but for
+ * cursors that are on disk, so it does not matter where a crash comes between: a start begins above each
+ * cursor, no LSN is used twice, and a sink whose cursor was not stored yet, while another one's was, counts
+ * what lies between as `lost_unsynced`.  That had not been durable, though this sink may have delivered it.
+ * A sink whose newer slot is damaged later goes back to the older one and counts likewise.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +28,7 @@
 #include "sink/log_parts.h"
 
 #define WAIT_MS 20
+#define DUE_MS (LOG_COMMIT_MS - WAIT_MS)
 #define SYNC_OCTETS (4u << 20) /* that wait: so much a sink may be behind before it is written for it */
 #define AHEAD_OCTETS (1u << 20)	 /* that every sink has: cursors are stored for them before a group is due */
 #define STORE_OCTETS (128u << 10) /* that one cursor is stored for, so that they need not be written */
@@ -155,7 +164,7 @@ static struct waiting waiting_of(struct log *log, int64_t now_ms)
 		oldest = e;
 	}
 	w.is_due = oldest != NULL &&
-		   (now_ms - oldest->opened_ms >= LOG_COMMIT_MS || w.octets >= SYNC_OCTETS);
+		   (now_ms - oldest->opened_ms >= DUE_MS || w.octets >= SYNC_OCTETS);
 	(void)pthread_mutex_unlock(&log->lock);
 	return w;
 }

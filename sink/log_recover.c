@@ -32,6 +32,11 @@ void log_segment_name(uint64_t first_lsn, char out[LOG_SEGMENT_NAME_BYTES])
 		       (unsigned long long)first_lsn);
 }
 
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 static bool is_segment_name(const char *name)
 {
 	for (size_t i = 0; i < DIGITS; i++) {
@@ -296,7 +301,8 @@ static enum err find_end(struct log *log, struct log_segment *s)
 			if (scan.lsn > s->end_lsn)
 				s->end_lsn = scan.lsn;
 			if (frame.head.schema == LOG_FRAME_SETTLED)
-				log->disk->settled_lsn = scan.lsn;
+				log->disk->settled_lsn =
+					most(log->disk->settled_lsn, scan.lsn);
 		}
 		log->disk->tail_at = scan.at;
 		is_readable = is_readable && e != ERR_IO;
@@ -378,11 +384,6 @@ static struct known ask_cursors(const struct log *log)
 		}
 	}
 	return k;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 static void say_lost(const struct log *log, uint64_t first, uint64_t end, const char *why)

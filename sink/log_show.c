@@ -110,6 +110,7 @@ static void show_one(struct log *log, struct json *out)
 	json_u64(out, "end_lsn", log_end_lsn(log));
 	if (log->disk != NULL) {
 		json_u64(out, "durable_lsn", log_durable(log));
+		json_u64(out, "settled_lsn", log->disk->settled_lsn);
 		json_u64(out, "segments", log->disk->segment_count);
 		json_bool(out, "is_old", log->disk->is_old);
 	}

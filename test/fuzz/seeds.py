@@ -235,20 +235,24 @@ MANIFEST = {
 
 # Segments: fuzz_log puts their checksums right when the first octet says so.
 
-EPOCH, FIRST_LSN, NAMES = 0x1234, 7, 0xFFFFFFFF
+EPOCH, FIRST_LSN, NAMES, SETTLED = 0x1234, 7, 0xFFFFFFFF, 0xFFFFFFFE
 
 
 def padded(octets):
     return octets + bytes(-len(octets) % 8)
 
 
-def segment_head(version=1, previous_end=5, hole=1):
-    return struct.pack("<8sII16sQQQqIIII", b"SluiceLg", version, 0, bytes(16), FIRST_LSN, previous_end, 3, TIME * 1000, EPOCH, 0, 1, hole)
+def segment_head(version=1, previous_end=5, hole=1, settled=0):
+    return struct.pack("<8sII16sQQQqIIIIQ", b"SluiceLg", version, 0, bytes(16), FIRST_LSN, previous_end, 3, TIME * 1000, EPOCH, 0, 1, hole, settled)
 
 
 def frame(lsn, count, schema, body, plain=None, codec=0):
     plain = len(body) if plain is None else plain
     return padded(struct.pack("<IIQIIQQHHI", 0x52464C53, 0, lsn, count, schema, len(body), plain, codec, 1, EPOCH) + body)
+
+
+def settled(lsn, end):
+    return frame(lsn, 0, SETTLED, struct.pack("<Q", end))
 
 
 def named(kind, number, text):
@@ -278,6 +282,8 @@ LOG = {
               + frame(10, 3, 9, zstd(LOG_RECORDS), len(LOG_RECORDS), 2),
     "headless": b"\3" + segment_head() + LOG_START + frame(7, 3, 9, LOG_RECORDS),
     "hole": b"\1" + segment_head() + LOG_START + bytes(40) + frame(9, 3, 9, LOG_RECORDS) + frame(9, 3, 8, LOG_RECORDS),
+    "settled": b"\1" + segment_head(settled=7) + LOG_START + frame(7, 3, 9, LOG_RECORDS) + settled(10, 50) + frame(50, 3, 9, LOG_RECORDS),
+    "settled_wrong": b"\1" + segment_head() + settled(9, 9) + settled(9, 7) + frame(7, 1, SETTLED, LOG_RECORDS) + settled(7, 2**64 - 1),
     "nul_in_name": b"\1" + segment_head() + frame(7, 0, NAMES, named(0, 4, b"a\0" + bytes(40))) + LOG_START,
     "wrong_count": b"\1" + segment_head() + LOG_START + frame(7, 2, 9, LOG_RECORDS) + frame(7, 4, 9, LOG_RECORDS + bytes(48)),
     "unsealed": b"\0" + segment_head() + LOG_START,
