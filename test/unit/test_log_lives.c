@@ -296,6 +296,109 @@ static void what_a_sink_knows_to_be_delivered_is_not_read_again(void **state)
 	rig_fini(&g);
 }
 
+/* --- what was passed over --- */
+
+#define CURSOR_MOST (256u << 10)
+
+struct kept {
+	uint8_t octets[CURSOR_MOST];
+	size_t bytes;
+};
+
+static int open_cursor(const struct rig *g, const char *sink, int flags)
+{
+	char path[sizeof(g->dir) + 64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%.63s/cursors/%s", g->dir, sink);
+	fd = open(path, flags | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void keep_cursor(const struct rig *g, const char *sink, struct kept *k)
+{
+	int fd = open_cursor(g, sink, O_RDONLY);
+	ssize_t n = read(fd, k->octets, sizeof(k->octets));
+
+	assert_true(n > 0 && n < CURSOR_MOST);
+	k->bytes = (size_t)n;
+	(void)close(fd);
+}
+
+static void put_cursor_back(const struct rig *g, const char *sink, const struct kept *k)
+{
+	int fd = open_cursor(g, sink, O_WRONLY | O_TRUNC);
+
+	assert_true(write(fd, k->octets, k->bytes) == (ssize_t)k->bytes);
+	(void)close(fd);
+}
+
+static void sync_all(struct rig *g)
+{
+	assert_int_equal(log_reader_sync(g->seats[0].readers[0], log_sealed_lsn(g->logs[0]),
+					 RIG_WAIT_MS),
+			 ERR_OK);
+}
+
+/* A frame that is written, since nobody has it, and some that both sinks have.  At some moments those are
+ * written, too: the log's own count tells. */
+static void write_and_pass_over(struct rig *g)
+{
+	rig_append_frames(g, 1);
+	sync_all(g);
+	rig_append_frames(g, 4);
+	rig_drain(g, "settled");
+	sync_all(g);
+}
+
+/* A sink whose cursor is an older one finds nothing where frames were passed over, within a segment and
+ * behind the last: it had them, and they count as never durable.  To a new sink they are no loss. */
+static void what_was_passed_over_is_told_from_what_is_broken(void **state)
+{
+	static struct kept kept;
+	static struct rig g;
+	uint64_t settled;
+	uint64_t end;
+
+	(void)state;
+	rig_init(&g, SMALL);
+	rig_open(&g);
+	rig_append_frames(&g, 3);
+	rig_settle(&g, "kept");
+	rig_close(&g);
+	keep_cursor(&g, "one", &kept);
+
+	rig_open(&g);
+	for (unsigned i = 0; i < 5; i++)
+		write_and_pass_over(&g);
+	settled = stat_get(log_hub_stat(g.hub), LOG_STAT_SETTLED);
+	assert_true(settled > 50);
+	RIG_UNTIL(rig_is_disk_exact(&g));
+	end = log_end_lsn(g.logs[0]);
+	assert_true(end == 280);
+	rig_close(&g);
+
+	put_cursor_back(&g, "one", &kept);
+	g.seats[2].name = "new";
+	rig_open(&g);
+	assert_true(log_end_lsn(g.logs[0]) == end);
+	RIG_UNTIL(rig_read(&g, &g.seats[0], SIZE_MAX) == 0 && seat_pending(&g, &g.seats[0]) == 0);
+	assert_true(seat_get(&g.seats[0], SEAT_UNSYNCED) == settled);
+	assert_true(seat_lost(&g.seats[0]) == settled);
+	assert_true(seat_get(&g.seats[0], SEAT_DELIVERED) == end - settled);
+	assert_true(stat_get(log_hub_stat(g.hub), LOG_STAT_QUARANTINED) == 0);
+	rig_append_frames(&g, 2);
+	for (size_t i = 0; i < 3; i++) {
+		RIG_UNTIL(rig_read(&g, &g.seats[i], SIZE_MAX) == 0);
+		rig_check(&g, &g.seats[i]);
+	}
+	assert_true(seat_get(&g.seats[1], SEAT_DELIVERED) == end + 20);
+	assert_true(seat_lost(&g.seats[1]) == 0 && seat_lost(&g.seats[2]) == 0);
+	assert_true(seat_get(&g.seats[2], SEAT_DELIVERED) >= 20);
+	rig_fini(&g);
+}
+
 /* --- killed --- */
 
 struct killed {
@@ -642,6 +745,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(workers_change),
 		cmocka_unit_test(workers_that_left_nothing_leave_no_directory),
 		cmocka_unit_test(what_a_sink_knows_to_be_delivered_is_not_read_again),
+		cmocka_unit_test(what_was_passed_over_is_told_from_what_is_broken),
 		cmocka_unit_test(a_kill_costs_what_was_not_durable_and_says_so),
 		cmocka_unit_test(a_restart_of_the_machine_goes_on_where_the_disk_ends),
 		cmocka_unit_test(kills_at_any_moment),
