@@ -8,14 +8,6 @@
  * What was published lies below what was sealed then: once that is durable, the cursor may be stored.  A
  * failure is tried again each second, in a new segment; meanwhile records stay in memory, and those that
  * every sink has got by then need no disk any more.
- *
- * A group waits in memory until it is due.  Sinks that keep up have most of it by then, and need it no more
- * once they know that after a crash, too: their cursors are stored, before it is durable, and then what lies
- * below all of them is durable by being delivered, and is not written.  Nothing is passed over but for
- * cursors that are on disk, so it does not matter where a crash comes between: a start begins above each
- * cursor, no LSN is used twice, and a sink whose cursor was not stored yet, while another one's was, counts
- * what lies between as `lost_unsynced`.  That had not been durable, though this sink may have delivered it.
- * A sink whose newer slot is damaged later goes back to the older one and counts likewise.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,11 +19,6 @@
 #include "base/must.h"
 #include "sink/log_parts.h"
 
-#define WAIT_MS 20
-#define DUE_MS (LOG_COMMIT_MS - WAIT_MS)
-#define SYNC_OCTETS (4u << 20) /* that wait: so much a sink may be behind before it is written for it */
-#define AHEAD_OCTETS (1u << 20)	 /* that every sink has: cursors are stored for them before a group is due */
-#define STORE_OCTETS (128u << 10) /* that one cursor is stored for, so that they need not be written */
 #define STORE_MS 250
 #define LOOK_MS 1000
 #define RETRY_MS 1000
@@ -90,94 +77,8 @@ static size_t gather(struct log *log, uint64_t end, const struct log_entry *out[
 	return n;
 }
 
-/* Under the lock: the end of the last frame all of which lies below `lsn`. */
-static uint64_t whole_frames(const struct log *log, uint64_t lsn)
-{
-	const struct log_entry *e = log->newest;
-
-	while (e != NULL && log_entry_end(e) > lsn)
-		e = e->prev;
-	return e == NULL ? 0 : log_entry_end(e);
-}
-
-/* Under the lock: below it, no sink will ask again after a crash. */
-static uint64_t stored_by_all(const struct log *log)
-{
-	uint64_t least = UINT64_MAX;
-
-	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
-		uint64_t lsn =
-			r->cursor == NULL ? log_reader_done_lsn(r) : atomic_load(&r->stored_lsn);
-
-		if (lsn < least)
-			least = lsn;
-	}
-	return least;
-}
-
-/* What every sink has, and will know that it has, need not be written; nor what every sink has while
- * nothing can be written. */
-static void settle(struct log *log)
-{
-	struct log_writer *w = &log->disk->writer;
-	struct log_slab *list = NULL;
-	uint64_t before = log_durable(log);
-	uint64_t lsn;
-
-	(void)pthread_mutex_lock(&log->lock);
-	lsn = whole_frames(log, w->has_trouble ? log_done_by_all(log) : stored_by_all(log));
-	if (lsn > before) {
-		log->disk->settled_lsn = lsn;
-		atomic_store_explicit(&log->durable_lsn, lsn, memory_order_release);
-		log_free_done(log, &list);
-	}
-	(void)pthread_mutex_unlock(&log->lock);
-	log_slab_give(log->hub, list);
-	if (lsn <= before)
-		return;
-	must(w->unsynced_octets == 0);
-	w->written_lsn = lsn;
-	w->hole = LOG_HOLE_SETTLED;
-	log_add(log->hub, LOG_STAT_SETTLED, lsn - before);
-}
-
-/* Frames that are sealed and not durable. */
-struct waiting {
-	uint64_t octets;
-	uint64_t done; /* of these, those that every sink has */
-	bool is_due;
-};
-
-static struct waiting waiting_of(struct log *log, int64_t now_ms)
-{
-	struct waiting w = { 0, 0, false };
-	uint64_t durable = log_durable(log);
-	const struct log_entry *oldest = NULL;
-	uint64_t done;
-
-	(void)pthread_mutex_lock(&log->lock);
-	done = log_done_by_all(log);
-	for (const struct log_entry *e = log->newest; e != NULL && log_entry_end(e) > durable;
-	     e = e->prev) {
-		w.octets += e->head.plain_bytes;
-		w.done += log_entry_end(e) <= done ? e->head.plain_bytes : 0;
-		oldest = e;
-	}
-	w.is_due = oldest != NULL &&
-		   (now_ms - oldest->opened_ms >= DUE_MS || w.octets >= SYNC_OCTETS);
-	(void)pthread_mutex_unlock(&log->lock);
-	return w;
-}
-
-/* Only a group waits; and not when memory is needed. */
-static bool may_wait(const struct log_hub *hub)
-{
-	return hub->conf.sync == LOG_SYNC_GROUP &&
-	       atomic_load(&hub->bytes) <= hub->conf.memory_bytes / 4 * 3;
-}
-
 /* What is sealed now, and no more: however much comes meanwhile, the rest of the cycle has its turn. */
-static enum err write_sealed(struct log *log)
+static enum err write_sealed(struct log *log, bool is_due)
 {
 	const struct log_entry *frames[FRAMES];
 	uint64_t end = log_sealed_lsn(log);
@@ -186,25 +87,27 @@ static enum err write_sealed(struct log *log)
 	while ((n = gather(log, end, frames)) > 0) {
 		for (size_t i = 0; i < n; i++) {
 			TRY(log_writer_put(log, frames[i]));
-			if (log->disk->writer.unsynced_octets >= SYNC_OCTETS)
+			if (log->disk->writer.unsynced_octets >= LOG_SYNC_OCTETS)
 				TRY(log_writer_sync(log));
 		}
 	}
-	return log_writer_sync(log);
+	return is_due ? log_writer_sync(log) : ERR_OK;
 }
 
 /* True when everything that was sealed is durable, or will be soon. */
 static bool commit_log(struct log *log, int64_t now_ms, bool is_forced, bool is_last)
 {
 	struct log_writer *w = &log->disk->writer;
+	bool is_due;
 	enum err e;
 
-	settle(log);
+	log_settle(log);
 	if (w->has_trouble && now_ms < w->retry_ms && !is_last)
 		return false;
-	if (!w->has_trouble && !is_forced && may_wait(log->hub) && !waiting_of(log, now_ms).is_due)
+	is_due = w->has_trouble || is_forced || log_is_due(log, now_ms);
+	if (!is_due && !log_is_awaited(log))
 		return true;
-	e = write_sealed(log);
+	e = write_sealed(log, is_due);
 	if (e == ERR_OK) {
 		w->has_trouble = false;
 		return true;
@@ -449,24 +352,6 @@ static void trim(struct log *log)
 
 /* --- the thread --- */
 
-/* Is it worth storing cursors first, for what need not be written then?  Each costs a sync of its own,
- * but when it is their time anyway. */
-static bool is_store_worth(struct log_hub *hub, int64_t now_ms, bool is_their_time)
-{
-	struct waiting all = { 0, 0, is_their_time || !may_wait(hub) };
-
-	for (size_t i = 0; i < hub->log_count; i++) {
-		struct waiting w = waiting_of(hub->logs[i], now_ms);
-
-		all.octets += w.octets;
-		all.done += w.done;
-		all.is_due = all.is_due || w.is_due;
-	}
-	if (all.done == 0 || all.done < all.octets / 2 || (!all.is_due && all.done < AHEAD_OCTETS))
-		return false;
-	return is_their_time || all.done >= STORE_OCTETS * log_cursors_changed(hub);
-}
-
 static bool commit_all(struct log_hub *hub, int64_t now_ms, bool is_forced, bool is_last)
 {
 	bool is_well = true;
@@ -509,7 +394,7 @@ static bool cycle(struct log_hub *hub, bool is_last)
 		stat_flag_set(&hub->wants_commit, 0);
 	hub->may_not_grow = false;
 	is_ahead = hub->conf.sync == LOG_SYNC_GROUP && now_ms >= hub->next_ahead_ms &&
-		   is_store_worth(hub, now_ms, is_due);
+		   log_is_store_worth(hub, now_ms, is_due);
 	if (is_due || is_ahead)
 		log_cursors_take(hub);
 	if (is_ahead)
@@ -548,7 +433,7 @@ static void run(void *ctx)
 
 	while (!stat_flag_get(&hub->stop)) {
 		(void)cycle(hub, false);
-		log_hub_wait_work(hub, WAIT_MS);
+		log_hub_wait_work(hub, LOG_WAIT_MS);
 	}
 	for (int i = 0; i < STOP_TRIES && !hub->is_clean; i++)
 		hub->is_clean = cycle(hub, true);
@@ -560,9 +445,10 @@ enum err log_hub_start(struct log_hub *hub, struct why *why)
 		return ERR_OK;
 	log_cursors_drop(hub);
 	log_dir_tidy(hub);
-	hub->work_octets = hub->conf.sync != LOG_SYNC_GROUP		       ? 1
-			   : hub->conf.memory_bytes / 8 < AHEAD_OCTETS ? hub->conf.memory_bytes / 8
-								       : AHEAD_OCTETS;
+	hub->work_octets = hub->conf.sync != LOG_SYNC_GROUP ? 1
+			   : hub->conf.memory_bytes / 8 < LOG_AHEAD_OCTETS
+				   ? hub->conf.memory_bytes / 8
+				   : LOG_AHEAD_OCTETS;
 	if (thread_start("log-commit", run, hub, &hub->committer) != ERR_OK)
 		return why_set(why, ERR_NOMEM, "log: no thread");
 	return ERR_OK;

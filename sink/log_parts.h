@@ -29,6 +29,11 @@
 #define LOG_GAPS_FIRST 8
 #define LOG_PATH_BYTES 4096
 #define LOG_POOL_MAX 64 /* slabs kept for later; 16 MiB */
+#define LOG_WAIT_MS 20	/* of the commit thread */
+#define LOG_SYNC_OCTETS                                                                            \
+	(4u << 20) /* that wait: so much a sink may be behind before it is written for it */
+#define LOG_AHEAD_OCTETS                                                                           \
+	(1u << 20) /* that every sink has: cursors are stored before a group is due */
 #define LOG_NAME_CHUNK 4096
 #define LOG_NAME_CHUNKS 256
 
@@ -103,7 +108,7 @@ struct log_writer {
 	uint64_t previous_end;
 	enum log_hole hole;
 	uint64_t unsynced_octets;
-	uint64_t sequence;   /* of the next segment */
+	uint64_t sequence; /* of the next segment */
 	bool is_dir_dirty;
 	bool has_spare;
 	bool has_trouble;
@@ -269,7 +274,7 @@ struct log_hub {
 	int64_t next_store_ms;
 	int64_t next_look_ms;
 	int64_t next_ahead_ms;
-	bool may_not_grow; /* in this cycle: full, for the file system or for max_bytes */
+	bool may_not_grow;    /* in this cycle: full, for the file system or for max_bytes */
 	uint64_t work_octets; /* sealed, that wake the commit thread */
 	/* under lock */
 	pthread_cond_t synced;
@@ -346,6 +351,16 @@ void log_writer_close(struct log *log);
 /* Takes away the segment, which is in the list no more; false: it cannot, and it stays the caller's. */
 bool log_writer_remove(struct log *log, struct log_segment *segment);
 void log_writer_fini(struct log *log);
+
+/* log_settle.c: what every sink has, and will know that it has, counts as durable; and so does what every sink
+ * has while nothing can be written. */
+void log_settle(struct log *log);
+/* Is a sink behind of what is durable? */
+bool log_is_awaited(struct log *log);
+/* Is it time to make durable what is sealed? */
+bool log_is_due(struct log *log, int64_t now_ms);
+/* Is it worth storing cursors first, for what need not be written then? */
+bool log_is_store_worth(struct log_hub *hub, int64_t now_ms, bool is_their_time);
 
 /* log_back.c: the next frame at or above next_lsn from disk; ERR_AGAIN: look in memory again. */
 enum err log_back_next(struct log_reader *r, struct log_frame *out);

@@ -301,8 +301,7 @@ static enum err find_end(struct log *log, struct log_segment *s)
 			if (scan.lsn > s->end_lsn)
 				s->end_lsn = scan.lsn;
 			if (frame.head.schema == LOG_FRAME_SETTLED)
-				log->disk->settled_lsn =
-					most(log->disk->settled_lsn, scan.lsn);
+				log->disk->settled_lsn = most(log->disk->settled_lsn, scan.lsn);
 		}
 		log->disk->tail_at = scan.at;
 		is_readable = is_readable && e != ERR_IO;

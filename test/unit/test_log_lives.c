@@ -336,9 +336,9 @@ static void put_cursor_back(const struct rig *g, const char *sink, const struct 
 
 static void sync_all(struct rig *g)
 {
-	assert_int_equal(log_reader_sync(g->seats[0].readers[0], log_sealed_lsn(g->logs[0]),
-					 RIG_WAIT_MS),
-			 ERR_OK);
+	assert_int_equal(
+		log_reader_sync(g->seats[0].readers[0], log_sealed_lsn(g->logs[0]), RIG_WAIT_MS),
+		ERR_OK);
 }
 
 /* A frame that is written, since nobody has it, and some that both sinks have.  At some moments those are
@@ -347,6 +347,7 @@ static void write_and_pass_over(struct rig *g)
 {
 	rig_append_frames(g, 1);
 	sync_all(g);
+	rig_drain(g, "written");
 	rig_append_frames(g, 4);
 	rig_drain(g, "settled");
 	sync_all(g);
@@ -583,8 +584,8 @@ struct promise {
 static struct {
 	struct rig *rig;
 	struct promise *promise; /* shared */
-	unsigned at;		 /* the call before which it is killed; odd and even ones, so that */
-	bool is_after;		 /* it is either not made, or made and never answered */
+	unsigned at;   /* the call before which it is killed; odd and even ones, so that */
+	bool is_after; /* it is either not made, or made and never answered */
 	bool is_running;
 } killer;
 
@@ -698,8 +699,8 @@ static void check_promise(struct rig *g, const struct promise *p)
 
 static void a_kill_at_each_call_takes_nothing_that_was_durable(void **state)
 {
-	struct promise *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
-				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct promise *p =
+		mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t settled = 0;
 
 	(void)state;
