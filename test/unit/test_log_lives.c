@@ -584,9 +584,9 @@ struct promise {
 static struct {
 	struct rig *rig;
 	struct promise *promise; /* shared */
-	unsigned at;   /* the call before which it is killed; odd and even ones, so that */
-	bool is_after; /* it is either not made, or made and never answered */
-	bool is_running;
+	unsigned at;		 /* the call that it is killed at, */
+	bool is_after;		 /* before it is made, or before it is answered */
+	struct stat_flag is_running;
 } killer;
 
 static void promise_now(void)
@@ -601,10 +601,10 @@ static void promise_now(void)
 	p->end = log_end_lsn(g->logs[0]);
 }
 
-/* Before each call, and after it: true when the call is the last. */
+/* Before each call, and after it. */
 static void meet_killer(bool is_after)
 {
-	if (!killer.is_running)
+	if (!stat_flag_get(&killer.is_running))
 		return;
 	if (!is_after) {
 		promise_now();
@@ -655,7 +655,7 @@ static void live_until_killed(struct rig *g)
 		(void)log_reader_sync(g->seats[0].readers[0], log_sealed_lsn(g->logs[0]),
 				      RIG_WAIT_MS);
 	} while (!rig_is_stored(g, &g->seats[0]) || !rig_is_stored(g, &g->seats[1]));
-	killer.is_running = true;
+	stat_flag_set(&killer.is_running, 1);
 	for (unsigned n = 0; n < STEPS; n++) {
 		rig_append_frames(g, 4);
 		(void)rig_read(g, &g->seats[0], SIZE_MAX);
@@ -663,7 +663,6 @@ static void live_until_killed(struct rig *g)
 		(void)log_reader_sync(g->seats[0].readers[0], log_sealed_lsn(g->logs[0]),
 				      RIG_WAIT_MS);
 	}
-	promise_now();
 	killer.promise->is_over = true;
 	(void)raise(SIGKILL);
 }
