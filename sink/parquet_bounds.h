@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * parquet_bounds.h - the least and the greatest value of a page or a chunk, as Statistics want them.
+ *
+ * Integers compare signed, octets bytewise and unsigned (TYPE_ORDER, parquet.thrift, union ColumnOrder).  There
+ * are none over octets longer than PARQUET_BOUND_BYTES, nor where a NaN was seen: whether one is above all
+ * numbers, readers do not agree on.
+ *
+ * Owner: the column.
+ */
+#ifndef SINK_PARQUET_BOUNDS_H
+#define SINK_PARQUET_BOUNDS_H
+
+#include "sink/parquet.h"
+#include "sink/parquet_thrift.h"
+
+struct parquet_bound {
+	union {
+		int64_t i64;
+		double f64;
+		struct {
+			uint64_t head; /* the first eight octets as a number: most comparisons end there */
+			uint8_t bytes;
+			uint8_t octets[PARQUET_BOUND_BYTES];
+		} octets;
+	};
+};
+
+struct parquet_bounds {
+	bool is_set;
+	bool is_lost; /* none are to be given */
+	struct parquet_bound min;
+	struct parquet_bound max;
+};
+
+static inline void bounds_i64(struct parquet_bounds *b, int64_t v)
+{
+	if (!b->is_set) {
+		b->is_set = true;
+		b->min.i64 = v;
+		b->max.i64 = v;
+		return;
+	}
+	if (v < b->min.i64)
+		b->min.i64 = v;
+	if (v > b->max.i64)
+		b->max.i64 = v;
+}
+
+void bounds_f64(struct parquet_bounds *b, double v);
+void bounds_octets(struct parquet_bounds *b, const void *octets, size_t bytes);
+void bounds_join(struct parquet_bounds *b, enum parquet_type type, const struct parquet_bounds *other);
+void bounds_clear(struct parquet_bounds *b);
+
+/* A field that is Statistics; `distinct` 0: not known. */
+void bounds_write(struct parquet_thrift *t, int id, const struct parquet_bounds *b,
+		  enum parquet_type type, uint64_t nulls, uint64_t distinct);
+
+#endif

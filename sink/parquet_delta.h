@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * parquet_delta.h - integers as differences: DELTA_BINARY_PACKED (parquet-format, Encodings.md, "Delta Encoding").
+ *
+ *	delta_add(&account, &d, v)		for each
+ *	delta_finish(&account, &d, &out)	all of them, and ready for the next page
+ *
+ * Blocks of 128 differences in four miniblocks are packed as soon as they are full, so that a page of small
+ * differences takes little memory.  Differences of INT32 wrap around at 32 bits, so that none takes more.
+ *
+ * The lengths of DELTA_LENGTH_BYTE_ARRAY are the same, with INT32.
+ *
+ * Owner: the column.
+ */
+#ifndef SINK_PARQUET_DELTA_H
+#define SINK_PARQUET_DELTA_H
+
+#include "sink/parquet_buffer.h"
+
+struct parquet_delta {
+	struct parquet_buffer blocks;
+	struct parquet_buffer held; /* differences that are no whole block yet */
+	int64_t first;
+	int64_t last;
+	uint64_t count;
+	bool is_narrow; /* INT32 */
+};
+
+void delta_add(struct parquet_account *a, struct parquet_delta *d, int64_t v);
+void delta_finish(struct parquet_account *a, struct parquet_delta *d, struct parquet_buffer *out);
+/* Octets so far, nearly. */
+size_t delta_bytes(const struct parquet_delta *d);
+void delta_clear(struct parquet_delta *d);
+void delta_release(struct parquet_account *a, struct parquet_delta *d);
+
+#endif

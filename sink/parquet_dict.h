@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * parquet_dict.h - the values of a column chunk, each once.
+ *
+ *	i = dict_i64(&account, &d, v)		DICT_FULL: no room, or no memory
+ *	i = dict_octets(&account, &d, p, n)
+ *	dict_stamp(&d, i, page)			true when the value is new to the page
+ *	dict_clear(&d)				for the next chunk
+ *
+ *	values	what a dictionary page holds of octets: length, octets, length, octets ...; integers of 64 bits
+ *	places	where a value of octets begins
+ *	stamps	the page in which a value was last seen: what is seen again needs no look at bounds
+ *	slots	hash table, open addressing: 16 bits of the hash | index + 1
+ *
+ * Owner: the column.
+ */
+#ifndef SINK_PARQUET_DICT_H
+#define SINK_PARQUET_DICT_H
+
+#include "sink/parquet_buffer.h"
+
+#define DICT_ENTRIES_MAX 0xfffeu /* an index is 16 bits */
+#define DICT_BYTES_MAX (1u << 20)
+#define DICT_FULL UINT32_MAX
+
+struct parquet_dict {
+	struct parquet_buffer values;
+	struct parquet_buffer places;
+	struct parquet_buffer stamps;
+	struct parquet_buffer slots;
+	uint32_t count;
+};
+
+uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, int64_t v);
+uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, const void *octets,
+		     size_t bytes);
+void dict_clear(struct parquet_dict *d);
+void dict_release(struct parquet_account *a, struct parquet_dict *d);
+
+static inline bool dict_stamp(struct parquet_dict *d, uint32_t index, uint32_t page)
+{
+	uint32_t *stamp = (uint32_t *)(void *)d->stamps.at + index;
+	bool is_new = *stamp != page;
+
+	*stamp = page;
+	return is_new;
+}
+
+static inline int64_t dict_value(const struct parquet_dict *d, uint32_t index)
+{
+	return ((const int64_t *)(const void *)d->values.at)[index];
+}
+
+/* Length and octets, as they stand in the dictionary page. */
+static inline const uint8_t *dict_entry(const struct parquet_dict *d, uint32_t index,
+					uint32_t *bytes)
+{
+	const uint8_t *at = d->values.at + ((const uint32_t *)(const void *)d->places.at)[index];
+
+	memcpy(bytes, at, sizeof(*bytes));
+	return at + sizeof(*bytes);
+}
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * parquet_parts.h - what the parts of the Parquet writer share; for parquet*.c alone.
+ *
+ *	parquet.c		a file: rows, groups, the end
+ *	parquet_column.c	values into the page at hand of their column
+ *	parquet_page.c		a page from what its column holds; the bench
+ *	parquet_chunk.c		the pages of a column and a group into the file; the footer
+ *
+ * A column is two things: what is looked at for each value, which is one cache line, and the body, which is not
+ * there before the column gets its first value.
+ */
+#ifndef SINK_PARQUET_PARTS_H
+#define SINK_PARQUET_PARTS_H
+
+#include "sink/parquet.h"
+#include "sink/parquet_bounds.h"
+#include "sink/parquet_delta.h"
+#include "sink/parquet_dict.h"
+#include "sink/parquet_level.h"
+#include "sink/parquet_schema.h"
+
+/* enum Encoding of parquet.thrift. */
+enum encoding {
+	ENCODING_PLAIN = 0,
+	ENCODING_RLE = 3,
+	ENCODING_DELTA_BINARY_PACKED = 5,
+	ENCODING_DELTA_LENGTH_BYTE_ARRAY = 6,
+	ENCODING_RLE_DICTIONARY = 8,
+	ENCODING_COUNT
+};
+
+enum column_mode {
+	COLUMN_DICT,
+	COLUMN_DIRECT, /* values are encoded as they come */
+	COLUMN_BOOL    /* runs of 0 and 1 */
+};
+
+struct parquet_column {
+	int64_t last;		    /* the value of the run at hand; of a double, its bits */
+	const uint8_t *last_octets; /* in the dictionary */
+	uint64_t row;		    /* rows of the group that have their levels */
+	struct parquet_body *body;  /* NULL: nothing yet */
+	uint32_t last_bytes;
+	uint32_t run;	   /* equal values, the last ones, that are in no run yet */
+	uint32_t run_left; /* so many more may join them without another look */
+	uint16_t index;	   /* of that value */
+	uint8_t mode;
+	uint8_t backoff; /* row groups without a dictionary after it did not pay */
+	uint8_t skip;	 /* of these, still to come */
+};
+
+struct parquet_body {
+	/* The page at hand. */
+	struct parquet_buffer runs; /* of indices, or of booleans */
+	struct parquet_buffer reps;
+	struct parquet_buffer defs;
+	struct parquet_buffer values; /* direct ones, but integers as differences */
+	struct parquet_delta delta;
+	uint64_t page_row; /* its first row */
+	uint64_t def_row;  /* not repeated: the row where `def` began, which is in no run yet */
+	uint16_t def;
+	uint32_t dict_before;  /* entries when the page began */
+	uint64_t entries;      /* repeated: levels */
+	uint64_t values_count; /* without those of column.run */
+	struct parquet_bounds bounds;
+	/* The chunk. */
+	struct parquet_dict dict;
+	struct parquet_buffer pages; /* as they go into the file */
+	bool is_decided;	     /* the dictionary pays, for now */
+	uint32_t page_counts[ENCODING_COUNT];
+	uint32_t pages_count;
+	uint64_t chunk_entries;
+	uint64_t chunk_values;
+	uint64_t plain_bytes; /* of pages before compression, with their headers */
+	struct parquet_bounds chunk_bounds;
+};
+
+struct parquet_bench {
+	struct parquet_account account;
+	struct parquet_buffer page;   /* plain */
+	struct parquet_buffer packed; /* compressed */
+	struct parquet_buffer head;
+	struct parquet_buffer staged; /* on its way into the file */
+	struct ZSTD_CCtx_s *zstd;
+};
+
+struct parquet {
+	uint64_t row; /* of the row group */
+	struct parquet_column *columns;
+	const struct parquet_schema *schema;
+	struct parquet_conf conf;
+	struct parquet_account account;
+	struct parquet_bench *bench;
+	bool owns_bench;
+	struct file_out *out; /* NULL: none is open */
+	uint64_t position;    /* in the file, with what is staged */
+	uint64_t rows;	      /* in groups that are done */
+	uint64_t until_check; /* rows, until the memory of the group is looked at again */
+	struct parquet_buffer groups; /* the footer's row groups, as they will stand there */
+	uint32_t groups_count;
+};
+
+/* parquet_column.c */
+
+/* Levels for rows that got nothing, up to the group's last. */
+void column_catch_up(struct parquet *p, unsigned leaf);
+void column_end_run(struct parquet *p, struct parquet_column *c);
+/* Values that are held as indices are held directly from now on. */
+void column_to_direct(struct parquet *p, unsigned leaf);
+/* Is the dictionary worth what it takes, as far as the page at hand tells? */
+void column_decide(struct parquet *p, unsigned leaf);
+/* The next row group begins. */
+void column_restart(struct parquet *p, unsigned leaf);
+void column_free(struct parquet *p, unsigned leaf);
+size_t column_used(const struct parquet_column *c);
+
+/* parquet_page.c */
+
+/* What the column holds becomes a page; the next begins with the next row. */
+void page_end(struct parquet *p, unsigned leaf);
+/* A page of a chunk without values, to p->bench->head and ->packed. */
+void page_of_nulls(struct parquet *p, unsigned leaf, uint64_t rows, size_t *plain_bytes);
+/* The dictionary, likewise. */
+void page_of_dict(struct parquet *p, unsigned leaf, size_t *plain_bytes);
+/* A buffer that was much larger than usual is not kept. */
+void buffer_restart(struct parquet_account *a, struct parquet_buffer *b);
+
+/* parquet_chunk.c */
+
+enum err chunk_write(struct parquet *p, unsigned leaf, struct parquet_thrift *t,
+		     uint64_t *plain_bytes);
+enum err footer_write(struct parquet *p, const struct parquet_meta *meta, size_t count);
+enum err out_stage(struct parquet *p, const void *octets, size_t bytes);
+enum err out_flush(struct parquet *p);
+
+#endif
