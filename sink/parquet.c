@@ -44,6 +44,11 @@ enum err parquet_new(const struct parquet_schema *schema, const struct parquet_c
 	p->columns = calloc(schema->leaf_count, sizeof(*p->columns));
 	if (p->columns == NULL)
 		goto fail;
+	for (size_t i = 0; i < schema->leaf_count; i++) {
+		p->columns[i].type = (uint8_t)schema->leaves[i].type;
+		p->columns[i].max_def = schema->leaves[i].max_def;
+		p->columns[i].max_rep = schema->leaves[i].max_rep;
+	}
 	if (p->bench == NULL) {
 		if (parquet_bench_new(&p->bench) != ERR_OK)
 			goto fail;

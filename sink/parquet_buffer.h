@@ -69,6 +69,30 @@ static inline void parquet_append_u8(struct parquet_account *a, struct parquet_b
 		b->at[b->bytes++] = v;
 }
 
+/* memcmp() by a call costs more than most comparisons here. */
+static inline bool is_same(const void *a, const void *b, size_t bytes)
+{
+	const uint8_t *x = a;
+	const uint8_t *y = b;
+	uint64_t p;
+	uint64_t q;
+
+	if (bytes < sizeof(p)) {
+		while (bytes > 0 && x[bytes - 1] == y[bytes - 1])
+			bytes--;
+		return bytes == 0;
+	}
+	for (size_t i = 0; i < bytes - sizeof(p); i += sizeof(p)) {
+		memcpy(&p, x + i, sizeof(p));
+		memcpy(&q, y + i, sizeof(q));
+		if (p != q)
+			return false;
+	}
+	memcpy(&p, x + bytes - sizeof(p), sizeof(p));
+	memcpy(&q, y + bytes - sizeof(q), sizeof(q));
+	return p == q;
+}
+
 /* Integers of the format are little endian, as is every machine this runs on. */
 static inline void parquet_append_u32(struct parquet_account *a, struct parquet_buffer *b,
 				      uint32_t v)

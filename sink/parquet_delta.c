@@ -104,11 +104,6 @@ void delta_finish(struct parquet_account *a, struct parquet_delta *d, struct par
 	delta_clear(d);
 }
 
-size_t delta_bytes(const struct parquet_delta *d)
-{
-	return d->blocks.bytes + d->held.bytes;
-}
-
 void delta_release(struct parquet_account *a, struct parquet_delta *d)
 {
 	delta_clear(d);

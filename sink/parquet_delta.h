@@ -29,7 +29,11 @@ struct parquet_delta {
 void delta_add(struct parquet_account *a, struct parquet_delta *d, int64_t v);
 void delta_finish(struct parquet_account *a, struct parquet_delta *d, struct parquet_buffer *out);
 /* Octets so far, nearly. */
-size_t delta_bytes(const struct parquet_delta *d);
+static inline size_t delta_bytes(const struct parquet_delta *d)
+{
+	return d->blocks.bytes + d->held.bytes;
+}
+
 void delta_clear(struct parquet_delta *d);
 void delta_release(struct parquet_account *a, struct parquet_delta *d);
 

@@ -114,7 +114,7 @@ static bool is_entry(const struct parquet_dict *d, uint32_t index, const void *o
 	uint32_t has;
 	const uint8_t *at = dict_entry(d, index, &has);
 
-	return has == bytes && memcmp(at, octets, bytes) == 0;
+	return has == bytes && is_same(at, octets, bytes);
 }
 
 uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, const void *octets,

@@ -3,7 +3,8 @@
  * parquet_parts.h - what the parts of the Parquet writer share; for parquet*.c alone.
  *
  *	parquet.c		a file: rows, groups, the end
- *	parquet_column.c	values into the page at hand of their column
+ *	parquet_put.c		values and levels into the page at hand of their column
+ *	parquet_column.c	what a column keeps, with dictionary and without
  *	parquet_page.c		a page from what its column holds; the bench
  *	parquet_chunk.c		the pages of a column and a group into the file; the footer
  *
@@ -42,10 +43,13 @@ struct parquet_column {
 	uint64_t row;		    /* rows of the group that have their levels */
 	struct parquet_body *body;  /* NULL: nothing yet */
 	uint32_t last_bytes;
-	uint32_t run;	   /* equal values, the last ones, that are in no run yet */
-	uint32_t run_left; /* so many more may join them without another look */
-	uint16_t index;	   /* of that value */
+	uint32_t run;	/* equal values, the last ones, that are in no run yet */
+	uint32_t left;	/* rows that get a value without a look at levels and the page's size */
+	uint16_t index; /* of the value of the run */
 	uint8_t mode;
+	uint8_t type;
+	uint8_t max_def;
+	uint8_t max_rep;
 	uint8_t backoff; /* row groups without a dictionary after it did not pay */
 	uint8_t skip;	 /* of these, still to come */
 };
@@ -101,19 +105,36 @@ struct parquet {
 	uint32_t groups_count;
 };
 
-/* parquet_column.c */
+/* parquet_put.c */
 
 /* Levels for rows that got nothing, up to the group's last. */
 void column_catch_up(struct parquet *p, unsigned leaf);
+
+/* parquet_column.c */
+
 void column_end_run(struct parquet *p, struct parquet_column *c);
 /* Values that are held as indices are held directly from now on. */
 void column_to_direct(struct parquet *p, unsigned leaf);
 /* Is the dictionary worth what it takes, as far as the page at hand tells? */
 void column_decide(struct parquet *p, unsigned leaf);
+bool column_is_undecided(const struct parquet_column *c);
+/* Values as they are written without a dictionary. */
+void column_store_i64(struct parquet *p, struct parquet_column *c, int64_t v);
+void column_store_octets(struct parquet *p, struct parquet_column *c, const void *octets,
+			 size_t bytes);
+void column_bound(struct parquet_column *c, int64_t v);
 /* The next row group begins. */
 void column_restart(struct parquet *p, unsigned leaf);
 void column_free(struct parquet *p, unsigned leaf);
 size_t column_used(const struct parquet_column *c);
+
+/* Is it time for the page to end? */
+static inline bool column_is_full(const struct parquet *p, const struct parquet_column *c)
+{
+	const struct parquet_body *b = c->body;
+
+	return b->values.bytes + delta_bytes(&b->delta) + b->runs.bytes / 2 >= p->conf.page_bytes;
+}
 
 /* parquet_page.c */
 
