@@ -58,9 +58,10 @@
 #include "sink/file_out.h"
 
 #define PARQUET_BOUND_BYTES 64
-#define PARQUET_DEPTH_MAX 16	 /* nodes on the way to a leaf */
+#define PARQUET_DEPTH_MAX 16 /* nodes on the way to a leaf */
 #define PARQUET_LEAVES_MAX 4096
-#define PARQUET_PAGE_MAX (1u << 30) /* a page, and so a row of one column, is not larger: ERR_LIMIT */
+#define PARQUET_PAGE_MAX                                                                           \
+	(1u << 30) /* a page, and so a row of one column, is not larger: ERR_LIMIT */
 
 enum parquet_type {
 	PARQUET_BOOLEAN,

@@ -29,7 +29,8 @@ static uint64_t head_of(const uint8_t *octets, size_t bytes)
 	return __builtin_bswap64(head);
 }
 
-static int compare(const struct parquet_bound *b, const uint8_t *octets, size_t bytes, uint64_t head)
+static int compare(const struct parquet_bound *b, const uint8_t *octets, size_t bytes,
+		   uint64_t head)
 {
 	size_t common = bytes < b->octets.bytes ? bytes : b->octets.bytes;
 	int order;
@@ -71,7 +72,8 @@ void bounds_octets(struct parquet_bounds *b, const void *octets, size_t bytes)
 		set(&b->max, octets, bytes, head);
 }
 
-void bounds_join(struct parquet_bounds *b, enum parquet_type type, const struct parquet_bounds *other)
+void bounds_join(struct parquet_bounds *b, enum parquet_type type,
+		 const struct parquet_bounds *other)
 {
 	b->is_lost = b->is_lost || other->is_lost;
 	if (!other->is_set || b->is_lost)

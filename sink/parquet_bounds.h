@@ -19,7 +19,8 @@ struct parquet_bound {
 		int64_t i64;
 		double f64;
 		struct {
-			uint64_t head; /* the first eight octets as a number: most comparisons end there */
+			uint64_t
+				head; /* the first eight octets as a number: most comparisons end there */
 			uint8_t bytes;
 			uint8_t octets[PARQUET_BOUND_BYTES];
 		} octets;
@@ -49,7 +50,8 @@ static inline void bounds_i64(struct parquet_bounds *b, int64_t v)
 
 void bounds_f64(struct parquet_bounds *b, double v);
 void bounds_octets(struct parquet_bounds *b, const void *octets, size_t bytes);
-void bounds_join(struct parquet_bounds *b, enum parquet_type type, const struct parquet_bounds *other);
+void bounds_join(struct parquet_bounds *b, enum parquet_type type,
+		 const struct parquet_bounds *other);
 void bounds_clear(struct parquet_bounds *b);
 
 /* A field that is Statistics; `distinct` 0: not known. */

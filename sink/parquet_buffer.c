@@ -5,7 +5,8 @@
 
 #define DOUBLE_BYTES (1u << 20) /* larger ones grow by a half */
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are written as they lie in memory");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	      "values are written as they lie in memory");
 
 bool parquet_grow(struct parquet_account *a, struct parquet_buffer *b, size_t more)
 {

@@ -4,13 +4,20 @@
 #define STAGE_BYTES 65536
 #define FORMAT_VERSION 2
 
-enum { CODEC_UNCOMPRESSED = 0, CODEC_SNAPPY = 1, CODEC_ZSTD = 6 }; /* parquet.thrift, enum CompressionCodec */
+enum {
+	CODEC_UNCOMPRESSED = 0,
+	CODEC_SNAPPY = 1,
+	CODEC_ZSTD = 6
+}; /* parquet.thrift, enum CompressionCodec */
 
 static const int32_t codecs[] = { [PARQUET_UNCOMPRESSED] = CODEC_UNCOMPRESSED,
 				  [PARQUET_SNAPPY] = CODEC_SNAPPY,
 				  [PARQUET_ZSTD] = CODEC_ZSTD };
-static const int32_t types[] = { [PARQUET_BOOLEAN] = 0, [PARQUET_INT32] = 1, [PARQUET_INT64] = 2,
-				 [PARQUET_DOUBLE] = 5,	[PARQUET_BYTES] = 6 };
+static const int32_t types[] = { [PARQUET_BOOLEAN] = 0,
+				 [PARQUET_INT32] = 1,
+				 [PARQUET_INT64] = 2,
+				 [PARQUET_DOUBLE] = 5,
+				 [PARQUET_BYTES] = 6 };
 
 enum err out_flush(struct parquet *p)
 {
@@ -26,7 +33,8 @@ enum err out_stage(struct parquet *p, const void *octets, size_t bytes)
 {
 	struct parquet_bench *b = p->bench;
 
-	if (b->staged.room < STAGE_BYTES && !parquet_reserve(&b->account, &b->staged, STAGE_BYTES)) {
+	if (b->staged.room < STAGE_BYTES &&
+	    !parquet_reserve(&b->account, &b->staged, STAGE_BYTES)) {
 		b->account.error = ERR_OK;
 		parquet_fail(&p->account, ERR_NOMEM);
 		return ERR_NOMEM;

@@ -88,7 +88,7 @@ static void go_direct(struct parquet *p, unsigned leaf)
 	/* No page needs it: there will be none, and not too soon again. */
 	dict_release(&p->account, &b->dict);
 	if (b->values_count >= REMEMBER_VALUES) {
-		c->backoff = c->backoff == 0		   ? BACKOFF_MIN
+		c->backoff = c->backoff == 0		     ? BACKOFF_MIN
 			     : c->backoff >= BACKOFF_MAX / 2 ? BACKOFF_MAX
 							     : (uint8_t)(2 * c->backoff);
 		c->skip = c->backoff;
@@ -162,7 +162,9 @@ void column_restart(struct parquet *p, unsigned leaf)
 	b->chunk_entries = 0;
 	b->chunk_values = 0;
 	b->plain_bytes = 0;
-	c->mode = c->type == PARQUET_BOOLEAN ? COLUMN_BOOL : c->skip > 0 ? COLUMN_DIRECT : COLUMN_DICT;
+	c->mode = c->type == PARQUET_BOOLEAN ? COLUMN_BOOL
+		  : c->skip > 0		     ? COLUMN_DIRECT
+					     : COLUMN_DICT;
 }
 
 void column_free(struct parquet *p, unsigned leaf)

@@ -6,7 +6,8 @@
 
 #define SLOTS_MIN 64
 #define TAG_SHIFT 16
-#define GOLDEN 0x9e3779b97f4a7c15u /* 2^64 / the golden ratio: spreads integers over the upper bits */
+#define GOLDEN                                                                                     \
+	0x9e3779b97f4a7c15u /* 2^64 / the golden ratio: spreads integers over the upper bits */
 
 static uint32_t slot_mask(const struct parquet_dict *d)
 {
@@ -134,7 +135,8 @@ uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, const vo
 		for (uint32_t i = (uint32_t)hash & mask; slots[i] != 0; i = (i + 1) & mask) {
 			uint32_t index = (slots[i] & 0xffff) - 1;
 
-			if (((slots[i] ^ tag) >> TAG_SHIFT) == 0 && is_entry(d, index, octets, bytes))
+			if (((slots[i] ^ tag) >> TAG_SHIFT) == 0 &&
+			    is_entry(d, index, octets, bytes))
 				return index;
 		}
 	}

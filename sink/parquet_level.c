@@ -4,7 +4,8 @@
 #define GROUP 8
 #define LITERALS 504 /* 63 groups: as many as a header of one octet can say */
 
-void runs_add(struct parquet_account *a, struct parquet_buffer *runs, uint16_t value, uint64_t count)
+void runs_add(struct parquet_account *a, struct parquet_buffer *runs, uint16_t value,
+	      uint64_t count)
 {
 	if (runs->bytes > 0) {
 		struct parquet_run *last =

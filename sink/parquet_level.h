@@ -32,7 +32,8 @@ static inline const struct parquet_run *runs_at(const struct parquet_buffer *run
 	return (const struct parquet_run *)(const void *)runs->at;
 }
 
-void runs_add(struct parquet_account *a, struct parquet_buffer *runs, uint16_t value, uint64_t count);
+void runs_add(struct parquet_account *a, struct parquet_buffer *runs, uint16_t value,
+	      uint64_t count);
 
 /* Bits for values of 0 to `max`. */
 unsigned hybrid_width(unsigned max);

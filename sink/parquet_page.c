@@ -271,8 +271,9 @@ void page_of_nulls(struct parquet *p, unsigned leaf, uint64_t rows, size_t *plai
 	static const struct parquet_bounds none = { 0 };
 	const struct parquet_leaf *l = &p->schema->leaves[leaf];
 	struct parquet_bench *b = p->bench;
-	struct page page = { .type = PAGE_DATA, .values = rows, .nulls = rows, .column = l->type,
-			     .bounds = &none };
+	struct page page = {
+		.type = PAGE_DATA, .values = rows, .nulls = rows, .column = l->type, .bounds = &none
+	};
 
 	must(l->max_def > 0); /* a required column got nothing */
 	b->page.bytes = 0;

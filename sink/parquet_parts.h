@@ -97,10 +97,10 @@ struct parquet {
 	struct parquet_account account;
 	struct parquet_bench *bench;
 	bool owns_bench;
-	struct file_out *out; /* NULL: none is open */
-	uint64_t position;    /* in the file, with what is staged */
-	uint64_t rows;	      /* in groups that are done */
-	uint64_t until_check; /* rows, until the memory of the group is looked at again */
+	struct file_out *out;	      /* NULL: none is open */
+	uint64_t position;	      /* in the file, with what is staged */
+	uint64_t rows;		      /* in groups that are done */
+	uint64_t until_check;	      /* rows, until the memory of the group is looked at again */
 	struct parquet_buffer groups; /* the footer's row groups, as they will stand there */
 	uint32_t groups_count;
 };

@@ -70,14 +70,17 @@ static void enter_row(struct parquet *p, unsigned leaf)
 		c->left = (uint32_t)(p->conf.page_rows - (c->row - b->page_row));
 }
 
-/* Levels of what is put now; false: no memory. */
+/* Levels of what is put now; false: something failed, now or before, and nothing matters any more. */
 static bool enter(struct parquet *p, unsigned leaf, unsigned rep, unsigned def)
 {
 	struct parquet_column *c = &p->columns[leaf];
-	struct parquet_body *b = c->body == NULL ? new_body(p, leaf) : c->body;
+	struct parquet_body *b;
 
 	must(rep <= c->max_rep);
 	must(def <= c->max_def);
+	if (p->account.error != ERR_OK)
+		return false;
+	b = c->body == NULL ? new_body(p, leaf) : c->body;
 	if (b == NULL)
 		return false;
 	if (rep == 0)

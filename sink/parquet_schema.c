@@ -5,17 +5,22 @@
 #include <string.h>
 
 /* As parquet.thrift numbers them: enum Type, enum ConvertedType, union LogicalType. */
-static const int32_t physical[] = { [PARQUET_BOOLEAN] = 0, [PARQUET_INT32] = 1,
-				    [PARQUET_INT64] = 2,   [PARQUET_DOUBLE] = 5,
+static const int32_t physical[] = { [PARQUET_BOOLEAN] = 0,
+				    [PARQUET_INT32] = 1,
+				    [PARQUET_INT64] = 2,
+				    [PARQUET_DOUBLE] = 5,
 				    [PARQUET_BYTES] = 6 };
 enum { CONVERTED_NONE = -1 };
 static const struct {
 	int32_t converted;
 	int logical; /* field of the union */
 } annotations[] = {
-	[PARQUET_NONE] = { CONVERTED_NONE, 0 }, [PARQUET_STRING] = { 0, 1 },
-	[PARQUET_MS] = { 9, 8 },		[PARQUET_DATE] = { 6, 6 },
-	[PARQUET_LIST] = { 3, 3 },		[PARQUET_MAP] = { 1, 2 },
+	[PARQUET_NONE] = { CONVERTED_NONE, 0 },
+	[PARQUET_STRING] = { 0, 1 },
+	[PARQUET_MS] = { 9, 8 },
+	[PARQUET_DATE] = { 6, 6 },
+	[PARQUET_LIST] = { 3, 3 },
+	[PARQUET_MAP] = { 1, 2 },
 };
 
 /* The way from the root to the node at hand. */
@@ -131,7 +136,8 @@ static enum err compile(struct parquet_schema *s, struct why *why)
 			w.depth--;
 	}
 	if (w.depth > 0)
-		return why_set(why, ERR_CONF, "%s: children are missing", w.open[w.depth - 1]->name);
+		return why_set(why, ERR_CONF, "%s: children are missing",
+			       w.open[w.depth - 1]->name);
 	return ERR_OK;
 }
 

@@ -3,7 +3,7 @@
 
 #include "base/must.h"
 
-#define DELTA_MAX 15  /* a field header of one octet: the id's distance in its upper half */
+#define DELTA_MAX 15   /* a field header of one octet: the id's distance in its upper half */
 #define COUNT_SHORT 15 /* a list of fewer has its length in the upper half of the header */
 
 struct parquet_thrift parquet_thrift_of(struct parquet_account *a, struct parquet_buffer *out)

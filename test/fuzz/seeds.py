@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
-recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log.
+recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -290,7 +290,26 @@ LOG = {
     "later": b"\1" + segment_head(version=2),
 }
 
+# Calls: fuzz_parquet's options, then rows: how often, which leaves, and how their values are drawn.
+
+def calls(options, *rows):
+    return bytes(options) + b"".join(bytes([op, which & 255, which >> 8]) + bytes(values) for op, which, values in rows)
+
+
+ALL = 0x07FE
+PARQUET = {
+    "one_row": calls((1, 0), (0, ALL, [0x25] * 40)),
+    "few_values": calls((1, 1 << 2), (0xff, 0x003E, [1, 2, 3, 4, 5, 6, 7]), (0xff, 0x003E, [9, 9, 9, 9, 9, 9, 9])),
+    "many_values": calls((2, 3), (0xff, ALL, [0xb0] * 60), (0xff, ALL, [0xb0] * 60)),
+    "plain": calls((5, 3), (0xff, ALL, [0xb0] * 60), (0xff, ALL, [0xf0] * 60)),
+    "small_pages": calls((0x09, 0x11), (0xff, ALL, [0x93] * 60), (0xc4, ALL, [0xff] * 20)),
+    "flushed": calls((0x11, 0x2A), (0xc9, ALL, [0xa0] * 60)) + b"\xbf" + calls((), (0xc9, 0, [0x10, 0x10])),
+    "two_files": calls((0x02, 0), (0xc2, ALL, [0xe1] * 60)) + b"\xbe" + calls((), (0xc2, ALL, [0xe0] * 60)),
+    "late_values": calls((1, 3), (0xff, 0x3E, [1, 2, 3, 4, 5, 6, 7]), (0xff, 0x3E, [0xb0] * 7), (0xff, 0x3E, [0xb0] * 7)),
+    "full_dictionary": calls((1, 0), (0xc1, 0x20, [0x11, 0xff, 0x11])),
+}
+
 for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST)):
+                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET)):
     for name, octets in seeds.items():
         write(target, name, octets)

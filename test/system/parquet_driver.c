@@ -62,7 +62,8 @@ static uint64_t below(uint64_t n)
 
 /* The schema. */
 
-static size_t add_node(const char *name, enum parquet_repeat repeat, unsigned children, bool is_inner)
+static size_t add_node(const char *name, enum parquet_repeat repeat, unsigned children,
+		       bool is_inner)
 {
 	size_t at = node_count++;
 
@@ -148,7 +149,8 @@ static void print_schema(size_t *at)
 	const struct parquet_node *n = &nodes[(*at)++];
 	bool is_type = n->children == 0 && n->logical == PARQUET_NONE;
 
-	(void)fprintf(truth, "{\"name\":\"%s\",\"kind\":\"%s\",\"repeat\":%d,\"inner\":%s,\"children\":[",
+	(void)fprintf(truth,
+		      "{\"name\":\"%s\",\"kind\":\"%s\",\"repeat\":%d,\"inner\":%s,\"children\":[",
 		      n->name, is_type ? types[n->type] : logicals[n->logical], (int)n->repeat,
 		      plans[n - nodes].is_inner ? "true" : "false");
 	for (unsigned i = 0; i < n->children; i++) {
@@ -162,8 +164,8 @@ static void print_schema(size_t *at)
 
 static int64_t draw_i64(struct plan *p)
 {
-	static const int64_t extremes[] = { INT64_MIN, INT64_MAX, 0, -1, 1, INT32_MIN, INT32_MAX,
-					    INT64_C(1) << 40 };
+	static const int64_t extremes[] = { INT64_MIN, INT64_MAX, 0,	     -1,
+					    1,	       INT32_MIN, INT32_MAX, INT64_C(1) << 40 };
 
 	switch (p->kind) {
 	case CONSTANT:
@@ -212,7 +214,7 @@ static void put_i64(size_t at, unsigned def)
 static void put_f64(size_t at, unsigned def)
 {
 	static const uint64_t extremes[] = { 0,
-					     UINT64_C(1) << 63,		  /* -0 */
+					     UINT64_C(1) << 63,		   /* -0 */
 					     UINT64_C(0x7ff0000000000000), /* infinite */
 					     UINT64_C(0xfff0000000000000),
 					     UINT64_C(0x7ff8000000000000), /* NaN */

@@ -44,12 +44,12 @@ static void thrift(void **state)
 	struct parquet_thrift t = parquet_thrift_of(&account, &b);
 
 	(void)state;
-	thrift_i32(&t, 1, -1);		       /* 1 << 4 | 5, zigzag 1 */
-	thrift_i64(&t, 3, 300);		       /* 2 << 4 | 6, zigzag 600 */
-	thrift_bool(&t, 4, true);	       /* the type is the value */
+	thrift_i32(&t, 1, -1);	  /* 1 << 4 | 5, zigzag 1 */
+	thrift_i64(&t, 3, 300);	  /* 2 << 4 | 6, zigzag 600 */
+	thrift_bool(&t, 4, true); /* the type is the value */
 	thrift_bool(&t, 5, false);
 	thrift_text(&t, 6, "ab");
-	thrift_i16(&t, 30, -2);		       /* too far for a short header: type, zigzag 60, zigzag 3 */
+	thrift_i16(&t, 30, -2); /* too far for a short header: type, zigzag 60, zigzag 3 */
 	thrift_list(&t, 31, THRIFT_I32, 2);
 	thrift_item_i32(&t, 1);
 	thrift_item_i32(&t, INT32_MIN);
@@ -423,17 +423,32 @@ static void schemas_that_are_none(void **state)
 		{ "root without children", 1, { { "schema" } } },
 		{ "child is missing", 2, { { "schema", .children = 2 }, { "a" } } },
 		{ "one too many", 3, { { "schema", .children = 1 }, { "a" }, { "b" } } },
-		{ "text of integers", 2, { { "schema", .children = 1 }, { "a", .logical = PARQUET_STRING } } },
-		{ "date of 64 bits", 2,
+		{ "text of integers",
+		  2,
+		  { { "schema", .children = 1 }, { "a", .logical = PARQUET_STRING } } },
+		{ "date of 64 bits",
+		  2,
 		  { { "schema", .children = 1 }, { "a", 0, 0, PARQUET_INT64, PARQUET_DATE } } },
-		{ "list that is a column", 2, { { "schema", .children = 1 }, { "a", .logical = PARQUET_LIST } } },
-		{ "list of nothing repeated", 3,
-		  { { "schema", .children = 1 }, { "a", .children = 1, .logical = PARQUET_LIST }, { "b" } } },
-		{ "key that may be null", 5,
-		  { { "schema", .children = 1 }, { "a", .children = 1, .logical = PARQUET_MAP },
-		    { "kv", PARQUET_REPEATED, .children = 2 }, { "k", PARQUET_OPTIONAL }, { "v" } } },
-		{ "timestamp of a group", 3,
-		  { { "schema", .children = 1 }, { "a", .children = 1, .logical = PARQUET_MS }, { "b" } } },
+		{ "list that is a column",
+		  2,
+		  { { "schema", .children = 1 }, { "a", .logical = PARQUET_LIST } } },
+		{ "list of nothing repeated",
+		  3,
+		  { { "schema", .children = 1 },
+		    { "a", .children = 1, .logical = PARQUET_LIST },
+		    { "b" } } },
+		{ "key that may be null",
+		  5,
+		  { { "schema", .children = 1 },
+		    { "a", .children = 1, .logical = PARQUET_MAP },
+		    { "kv", PARQUET_REPEATED, .children = 2 },
+		    { "k", PARQUET_OPTIONAL },
+		    { "v" } } },
+		{ "timestamp of a group",
+		  3,
+		  { { "schema", .children = 1 },
+		    { "a", .children = 1, .logical = PARQUET_MS },
+		    { "b" } } },
 		{ "no such repetition", 2, { { "schema", .children = 1 }, { "a", 3 } } },
 	};
 
@@ -765,8 +780,16 @@ static void an_empty_file(void **state)
 	assert_int_equal(parquet_finish(r.p, NULL, 0), ERR_OK);
 	bytes = snprintf(want, sizeof(want), "sluice version %s", SLUICE_VERSION);
 	assert_int_equal(pread(r.out.fd, got, sizeof(got), 0), r.out.bytes);
-	assert_memory_equal(got, "PAR1" "\x15\x04" "\x19\x2c" "\x48\x06schema\x15\x02\0"
-				 "\x15\x0c\x25\x02\x18\x01" "a\0" "\x16\0" "\x19\x0c" "\x28",
+	assert_memory_equal(got,
+			    "PAR1"
+			    "\x15\x04"
+			    "\x19\x2c"
+			    "\x48\x06schema\x15\x02\0"
+			    "\x15\x0c\x25\x02\x18\x01"
+			    "a\0"
+			    "\x16\0"
+			    "\x19\x0c"
+			    "\x28",
 			    32);
 	assert_int_equal(got[32], bytes);
 	assert_memory_equal(got + 33, want, bytes);
