@@ -11,21 +11,6 @@
 #define KEY_BYTES 256 /* longer keys of raw.elements are cut */
 #define HEX_SMALL 128
 
-/* Items of the next block of an array or map; 0 at its end.  An item takes an octet at least, so no
- * count can make a loop longer than the record. */
-static uint64_t read_block(struct rd *r)
-{
-	int64_t n = avro_read_long(r);
-
-	if (n < 0) {
-		(void)avro_read_long(r); /* octets of the block, for readers that skip it */
-		n = n == INT64_MIN ? INT64_MAX : -n;
-	}
-	if ((uint64_t)n > rd_left(r))
-		r->is_short = true;
-	return r->is_short ? 0 : (uint64_t)n;
-}
-
 static void put_text(struct rd *r, const char *key, struct json *out)
 {
 	size_t bytes;
@@ -59,7 +44,7 @@ static void put_hex(struct rd *r, const char *key, struct json *out)
 static void put_array(struct rd *r, const char *key, enum field_type type, struct json *out)
 {
 	json_open_array(out, key);
-	for (uint64_t n = read_block(r); n > 0; n = read_block(r)) {
+	for (uint64_t n = avro_read_block(r); n > 0; n = avro_read_block(r)) {
 		for (uint64_t i = 0; i < n && !r->is_short; i++) {
 			int64_t v;
 
@@ -151,7 +136,7 @@ static void put_layer(const struct field_set *fields, enum field_layer layer, co
 static void put_elements(struct rd *r, struct json *out)
 {
 	json_open_object(out, "elements");
-	for (uint64_t n = read_block(r); n > 0; n = read_block(r)) {
+	for (uint64_t n = avro_read_block(r); n > 0; n = avro_read_block(r)) {
 		for (uint64_t i = 0; i < n && !r->is_short; i++) {
 			char key[KEY_BYTES];
 			size_t bytes;
