@@ -32,53 +32,76 @@ static inline uint8_t *avro_put_long(uint8_t *p, int64_t v)
 	return avro_put_varint(p, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
 }
 
-/* Octet by octet.  Anything past ten octets is short. */
-static inline uint64_t avro_read_varint_slowly(struct rd *r)
+static inline int64_t avro_unzigzag(uint64_t v)
 {
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < AVRO_LONG_MAX; i++) {
-		uint8_t octet = rd_u8(r);
-
-		v |= (uint64_t)(octet & 0x7f) << (7 * i);
-		if ((octet & 0x80) == 0)
-			return v;
-	}
-	r->is_short = true;
-	return 0;
+	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
-/* One load where eight octets are left and the number takes no more: its length is then no branch.
- * The copy of the reader lets the caller's stay in registers. */
-static inline uint64_t avro_read_varint(struct rd *r)
+/* A number where AVRO_LONG_MAX octets may be read: what stands after it, NULL when it is longer.  The
+ * usual lengths have branches of their own: guessed right, as they mostly are where numbers are of a kind,
+ * what comes next needs not wait for the length. */
+static inline const uint8_t *avro_take_varint(const uint8_t *p, uint64_t *v)
 {
-	struct rd copy;
-	uint64_t v;
+	uint64_t w;
 	uint64_t ends;
 
-	if (__builtin_expect(rd_left(r) >= sizeof(v), 1)) {
-		memcpy(&v, r->at, sizeof(v));
-		v = le64toh(v);
-		ends = ~v & 0x8080808080808080;
-		if (__builtin_expect(ends != 0, 1)) {
-			r->at += ((unsigned)__builtin_ctzll(ends) + 1) / 8;
-			v &= (ends ^ (ends - 1)) & 0x7f7f7f7f7f7f7f7f;
-			v = (v & 0x007f007f007f007f) | (v & 0x7f007f007f007f00) >> 1;
-			v = (v & 0x00003fff00003fff) | (v & 0x3fff00003fff0000) >> 2;
-			return (v & 0x000000000fffffff) | (v & 0x0fffffff00000000) >> 4;
-		}
+	memcpy(&w, p, sizeof(w));
+	w = le64toh(w);
+	if ((w & 0x80) == 0) {
+		*v = w & 0x7f;
+		return p + 1;
 	}
-	copy = *r;
-	v = avro_read_varint_slowly(&copy);
-	*r = copy;
+	if ((w & 0x8000) == 0) {
+		*v = (w & 0x7f) | (w & 0x7f00) >> 1;
+		return p + 2;
+	}
+	if ((w & 0x800000) == 0) {
+		*v = (w & 0x7f) | (w & 0x7f00) >> 1 | (w & 0x7f0000) >> 2;
+		return p + 3;
+	}
+	ends = ~w & 0x8080808080808080;
+	if (__builtin_expect(ends == 0, 0)) { /* nine or ten; further ones are no part of 64 bits */
+		*v = 0;
+		for (unsigned i = 0; i < AVRO_LONG_MAX; i++) {
+			*v |= (uint64_t)(p[i] & 0x7f) << (7 * i);
+			if ((p[i] & 0x80) == 0)
+				return p + i + 1;
+		}
+		return NULL;
+	}
+	w &= (ends ^ (ends - 1)) & 0x7f7f7f7f7f7f7f7f;
+	w = (w & 0x007f007f007f007f) | (w & 0x7f007f007f007f00) >> 1;
+	w = (w & 0x00003fff00003fff) | (w & 0x3fff00003fff0000) >> 2;
+	*v = (w & 0x000000000fffffff) | (w & 0x0fffffff00000000) >> 4;
+	return p + ((unsigned)__builtin_ctzll(ends) + 1) / 8;
+}
+
+/* Anything past ten octets is short. */
+static inline uint64_t avro_read_varint(struct rd *r)
+{
+	uint8_t last[AVRO_LONG_MAX] = { 0 }; /* with zeros, which end a number, behind them */
+	size_t left = rd_left(r);
+	const uint8_t *from = r->at;
+	const uint8_t *p;
+	uint64_t v;
+
+	if (__builtin_expect(left < AVRO_LONG_MAX, 0)) {
+		memcpy(last, r->at, left);
+		from = last;
+	}
+	p = avro_take_varint(from, &v);
+	if (__builtin_expect(p == NULL || (size_t)(p - from) > left, 0)) {
+		r->at = r->end;
+		r->is_short = true;
+		return 0;
+	}
+	r->at += p - from;
 	return v;
 }
 
 static inline int64_t avro_read_long(struct rd *r)
 {
-	uint64_t v = avro_read_varint(r);
-
-	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+	return avro_unzigzag(avro_read_varint(r));
 }
 
 /* The octets of a string or bytes value; NULL when there are not that many. */

@@ -14,6 +14,7 @@
 #define STEPS_MAX (FIELD_SLOTS + FIXED_STEPS)
 #define NODES_MAX (3 * FIELD_SLOTS + 32) /* a list is two groups and a column */
 #define HIGH_BITS UINT64_C(0x8080808080808080)
+#define NEAR 24 /* octets: what a union's index and a number may take, and some */
 
 /* How a value stands in the record. */
 enum step_kind {
@@ -21,19 +22,12 @@ enum step_kind {
 	STEP_TEXT,
 	STEP_INT, /* a number of 32 bits */
 	STEP_LONG,
+	STEP_TIME, /* a long, mostly of six octets */
 	STEP_DOUBLE,
 	STEP_BOOL,
 	STEP_LONGS,
 	STEP_TEXTS,
 	STEP_MAP /* of texts */
-};
-
-/* One value of the record, in its order. */
-struct step {
-	uint16_t leaf;	/* of a map the keys; the values are the next */
-	uint16_t nulls; /* steps from here on, one after the other, that may be null; 0: required */
-	uint8_t kind;
-	uint8_t depth; /* of a list or map: its definition level when it is there and empty */
 };
 
 /* What becomes of a value that was read: parquet_put_*() of that kind. */
@@ -47,12 +41,7 @@ enum cell_kind {
 	CELL_NULL_AT
 };
 
-struct cell {
-	union {
-		const uint8_t *octets;
-		int64_t i64;
-		double f64;
-	};
+struct cell_head {
 	uint32_t bytes;
 	uint16_t leaf;
 	uint8_t kind;
@@ -60,6 +49,24 @@ struct cell {
 };
 
 #define CELL_AGAIN 0x80
+
+struct cell {
+	struct cell_head head;
+	union {
+		const uint8_t *octets;
+		int64_t i64;
+		double f64;
+	};
+};
+
+/* One value of the record, in its order. */
+struct step {
+	struct cell_head
+		head;	/* of what is no list; the leaf is a map's keys, its values are the next */
+	uint16_t nulls; /* steps from here on, one after the other, that may be null; 0: required */
+	uint8_t kind;
+	uint8_t depth; /* of a list or map: its definition level when it is there and empty */
+};
 
 struct parquet_flow {
 	struct parquet_schema *schema;
@@ -71,6 +78,7 @@ struct parquet_flow {
 	char *names; /* what `columns` points to */
 	const char *columns[STEPS_MAX];
 	size_t column_count;
+	uint8_t tail[2 * NEAR]; /* the end of the record, and zeros */
 };
 
 struct column {
@@ -87,7 +95,7 @@ static const struct column columns[] = {
 	[FIELD_I64] = { STEP_LONG, PARQUET_INT64, PARQUET_NONE },
 	[FIELD_F64] = { STEP_DOUBLE, PARQUET_DOUBLE, PARQUET_NONE },
 	[FIELD_BOOL] = { STEP_BOOL, PARQUET_BOOLEAN, PARQUET_NONE },
-	[FIELD_MS] = { STEP_LONG, PARQUET_INT64, PARQUET_MS },
+	[FIELD_MS] = { STEP_TIME, PARQUET_INT64, PARQUET_MS },
 	[FIELD_DATE] = { STEP_INT, PARQUET_INT32, PARQUET_DATE },
 	[FIELD_LONGS] = { STEP_LONGS, PARQUET_INT64, PARQUET_NONE },
 	[FIELD_STRS] = { STEP_TEXTS, PARQUET_BYTES, PARQUET_STRING },
@@ -129,14 +137,22 @@ static void add_leaf(struct draft *d, const char *name, enum parquet_repeat repe
 
 static void add_step(struct draft *d, enum step_kind kind, bool is_required)
 {
+	static const uint8_t cells[] = {
+		[STEP_OCTETS] = CELL_OCTETS, [STEP_TEXT] = CELL_TEXT,
+		[STEP_INT] = CELL_I64,	     [STEP_LONG] = CELL_I64,
+		[STEP_TIME] = CELL_I64,	     [STEP_DOUBLE] = CELL_F64,
+		[STEP_BOOL] = CELL_I64,	     [STEP_LONGS] = CELL_I64_AT,
+		[STEP_TEXTS] = CELL_TEXT_AT, [STEP_MAP] = CELL_TEXT_AT,
+	};
 	struct parquet_flow *f = d->flow;
 
 	must(f->step_count < STEPS_MAX);
 	/* How many are to follow that may be null is known at the end. */
-	f->steps[f->step_count++] = (struct step){ .leaf = d->leaf_count,
-						   .nulls = !is_required,
-						   .kind = (uint8_t)kind,
-						   .depth = !is_required };
+	f->steps[f->step_count++] =
+		(struct step){ .head = { .leaf = d->leaf_count, .kind = cells[kind] },
+			       .nulls = !is_required,
+			       .kind = (uint8_t)kind,
+			       .depth = !is_required };
 }
 
 static void add_column(struct draft *d, const char *name, const struct column *c, bool is_required)
@@ -306,24 +322,28 @@ bool parquet_flow_has_column(const struct parquet_flow *f, const char *name)
 
 /* ---- a record's cells ---- */
 
-/* Of the text that was just read: some octet above 0x7f leaves one of HIGH_BITS.  Past its end the
- * record goes on, mostly. */
-static inline uint64_t text_bits(const struct rd *in, size_t bytes)
+static inline uint64_t load(const uint8_t *p)
 {
-	const uint8_t *octets = in->at - bytes;
-	size_t whole = bytes & ~(size_t)7;
-	uint64_t all = 0;
 	uint64_t word;
 
-	for (size_t i = 0; i < whole; i += 8) {
-		memcpy(&word, octets + i, sizeof(word));
-		all |= word;
+	memcpy(&word, p, sizeof(word));
+	return le64toh(word);
+}
+
+/* Some octet of the text above 0x7f leaves one of HIGH_BITS.  Past its end the record goes on, mostly. */
+static inline uint64_t text_bits(const uint8_t *octets, size_t bytes, const uint8_t *end)
+{
+	uint64_t all = 0;
+
+	if (bytes >= 8) {
+		all = load(octets) | load(octets + bytes - 8);
+		for (size_t i = 8; i + 8 < bytes; i += 8)
+			all |= load(octets + i);
+		return all;
 	}
-	if (__builtin_expect((size_t)(in->end - octets) >= whole + 8, 1)) {
-		memcpy(&word, octets + whole, sizeof(word));
-		return all | (le64toh(word) & ((UINT64_C(1) << 8 * (bytes - whole)) - 1));
-	}
-	for (size_t i = whole; i < bytes; i++)
+	if (__builtin_expect(end - octets >= 8, 1))
+		return load(octets) & ((UINT64_C(1) << 8 * bytes) - 1);
+	for (size_t i = 0; i < bytes; i++)
 		all |= octets[i];
 	return all;
 }
@@ -338,7 +358,7 @@ static struct cell *more_cells(struct parquet_flow *f)
 	return (struct cell *)(void *)f->cells + f->cell_count++;
 }
 
-static bool read_text_at(struct parquet_flow *f, struct rd *in, unsigned leaf, struct cell at,
+static bool read_text_at(struct parquet_flow *f, struct rd *in, struct cell_head head,
 			 uint64_t *bits)
 {
 	struct cell *c = more_cells(f);
@@ -346,132 +366,109 @@ static bool read_text_at(struct parquet_flow *f, struct rd *in, unsigned leaf, s
 
 	if (c == NULL)
 		return false;
-	at.octets = avro_read_octets(in, &bytes);
-	at.bytes = (uint32_t)bytes;
-	at.kind = CELL_TEXT_AT;
-	at.leaf = (uint16_t)leaf;
-	*bits |= text_bits(in, bytes);
-	*c = at;
+	c->octets = avro_read_octets(in, &bytes);
+	head.bytes = (uint32_t)bytes;
+	c->head = head;
+	if (bytes > 0)
+		*bits |= text_bits(c->octets, bytes, in->end);
 	return true;
 }
 
-static bool read_long_at(struct parquet_flow *f, struct rd *in, unsigned leaf, struct cell at)
+static bool read_item(struct parquet_flow *f, const struct step *s, struct rd *in,
+		      struct cell_head head, uint64_t *bits)
 {
-	struct cell *c = more_cells(f);
+	struct cell *c;
 
-	if (c == NULL)
+	if (s->kind == STEP_LONGS) {
+		c = more_cells(f);
+		if (c == NULL)
+			return false;
+		c->head = head;
+		c->i64 = avro_read_long(in);
+		return true;
+	}
+	if (!read_text_at(f, in, head, bits))
 		return false;
-	at.i64 = avro_read_long(in);
-	at.kind = CELL_I64_AT;
-	at.leaf = (uint16_t)leaf;
-	*c = at;
-	return true;
-}
-
-static bool read_item(struct parquet_flow *f, const struct step *s, struct rd *in, struct cell at,
-		      uint64_t *bits)
-{
-	if (s->kind == STEP_LONGS)
-		return read_long_at(f, in, s->leaf, at);
-	if (!read_text_at(f, in, s->leaf, at, bits))
-		return false;
-	return s->kind == STEP_TEXTS || read_text_at(f, in, s->leaf + 1u, at, bits);
+	head.leaf++;
+	return s->kind == STEP_TEXTS || read_text_at(f, in, head, bits);
 }
 
 /* A list or map.  An empty one that is required is what a column without a value is. */
 static bool read_items(struct parquet_flow *f, const struct step *s, struct rd *in, uint64_t *bits)
 {
-	struct cell at = { .levels = (uint8_t)(s->depth + 1) };
+	struct cell_head head = s->head;
 	struct cell *c;
 
+	head.levels = (uint8_t)(s->depth + 1);
 	for (uint64_t n = avro_read_block(in); n > 0; n = avro_read_block(in)) {
 		for (uint64_t i = 0; i < n && !in->is_short; i++) {
-			if (!read_item(f, s, in, at, bits))
+			if (!read_item(f, s, in, head, bits))
 				return false;
-			at.levels |= CELL_AGAIN;
+			head.levels |= CELL_AGAIN;
 		}
 	}
-	if ((at.levels & CELL_AGAIN) != 0 || s->depth == 0)
+	if ((head.levels & CELL_AGAIN) != 0 || s->depth == 0)
 		return true;
 	c = more_cells(f);
 	if (c == NULL)
 		return false;
-	*c = (struct cell){ .kind = CELL_NULL_AT, .leaf = s->leaf, .levels = s->depth };
+	c->head = (struct cell_head){ .kind = CELL_NULL_AT,
+				      .leaf = s->head.leaf,
+				      .levels = s->depth };
 	return true;
 }
 
-/* How many fields from here on are absent, up to 8; what is no zero is left to who reads next. */
-static inline size_t skip_nulls(struct rd *in, size_t most)
+/* Milliseconds since 1970 take six octets from 1971 to 2039. */
+static inline const uint8_t *take_time(const uint8_t *p, uint64_t *v)
 {
-	uint64_t word;
-	size_t n;
+	uint64_t w = load(p);
 
-	if (__builtin_expect(rd_left(in) >= sizeof(word), 1)) {
-		memcpy(&word, in->at, sizeof(word));
-		n = word == 0 ? sizeof(word) : (unsigned)__builtin_ctzll(le64toh(word)) / 8;
-		n = n < most ? n : most;
-	} else {
-		n = rd_left(in) > 0 && in->at[0] == 0;
-	}
-	in->at += n;
-	return n;
+	if (__builtin_expect((w & 0x808080808080) != 0x008080808080, 0))
+		return avro_take_varint(p, v);
+	w = (w & 0x007f007f007f) | (w & 0x7f007f007f00) >> 1;
+	*v = (w & 0x3fff) | (w & 0x3fff0000) >> 2 | (w & 0x3fff00000000) >> 4;
+	return p + 6;
 }
 
-/* Branch 1 of a union, which is the value's: it has an octet of its own, if not in our own encoder's
- * way. */
-static inline bool take_index(struct rd *in)
+/* One value that is no list, where NEAR octets may be read; what stands after it, or NULL when it is
+ * none.  It may go on past `end`, which is looked at before the next one. */
+static inline __attribute__((always_inline)) const uint8_t *
+take_value(const struct step *s, const uint8_t *p, const uint8_t *end, struct cell *c,
+	   uint64_t *bits)
 {
-	int64_t index;
+	uint64_t v;
 
-	if (__builtin_expect(rd_left(in) > 0 && in->at[0] == 2, 1)) {
-		in->at++;
-		return true;
-	}
-	index = avro_read_long(in);
-	in->is_short |= index != 0 && index != 1;
-	return index == 1;
-}
-
-/* One value that is no list. */
-static inline __attribute__((always_inline)) void read_value(const struct step *s, struct rd *in,
-							     struct cell *c, uint64_t *bits)
-{
-	const uint8_t *octets;
-	size_t bytes;
-
-	c->leaf = s->leaf;
+	c->head = s->head;
 	switch ((enum step_kind)s->kind) {
 	case STEP_TEXT:
-		c->kind = CELL_TEXT;
-		c->octets = avro_read_octets(in, &bytes);
-		c->bytes = (uint32_t)bytes;
-		*bits |= text_bits(in, bytes);
-		break;
 	case STEP_OCTETS:
-		c->kind = CELL_OCTETS;
-		c->octets = avro_read_octets(in, &bytes);
-		c->bytes = (uint32_t)bytes;
-		break;
+		p = avro_take_varint(p, &v);
+		if (p == NULL || (v & 1) != 0 || (int64_t)(v >> 1) > end - p)
+			return NULL;
+		v >>= 1;
+		c->octets = p;
+		c->head.bytes = (uint32_t)v;
+		if (s->kind == STEP_TEXT)
+			*bits |= text_bits(p, v, end);
+		return p + v;
 	case STEP_INT:
-		c->kind = CELL_I64;
-		c->i64 = avro_read_long(in);
-		in->is_short |= c->i64 != (int32_t)c->i64;
-		break;
+		p = avro_take_varint(p, &v);
+		c->i64 = avro_unzigzag(v);
+		return v <= UINT32_MAX ? p : NULL;
 	case STEP_LONG:
-		c->kind = CELL_I64;
-		c->i64 = avro_read_long(in);
-		break;
+		p = avro_take_varint(p, &v);
+		c->i64 = avro_unzigzag(v);
+		return p;
+	case STEP_TIME:
+		p = take_time(p, &v);
+		c->i64 = avro_unzigzag(v);
+		return p;
 	case STEP_BOOL:
-		c->kind = CELL_I64;
-		c->i64 = rd_u8(in);
-		in->is_short |= c->i64 > 1;
-		break;
+		c->i64 = p[0];
+		return p[0] <= 1 ? p + 1 : NULL;
 	case STEP_DOUBLE:
-		c->kind = CELL_F64;
-		octets = rd_take(in, sizeof(c->f64));
-		if (octets != NULL)
-			memcpy(&c->f64, octets, sizeof(c->f64));
-		break;
+		memcpy(&c->f64, p, sizeof(c->f64));
+		return p + sizeof(c->f64);
 	case STEP_LONGS:
 	case STEP_TEXTS:
 	case STEP_MAP:
@@ -480,56 +477,131 @@ static inline __attribute__((always_inline)) void read_value(const struct step *
 	}
 }
 
+/* How many of the steps from here on, up to 8, are absent; the first is. */
+static inline size_t count_nulls_at(const uint8_t *p, size_t most)
+{
+	uint64_t word = load(p);
+	size_t n = word == 0 ? sizeof(word) : (unsigned)__builtin_ctzll(word) / 8;
+
+	return n < most ? n : most;
+}
+
+/* The branch of a union, 1 or 0, that is not written as our own encoder does; NULL when it is neither. */
+static const uint8_t *take_index(const uint8_t *p, bool *is_there)
+{
+	uint64_t v;
+
+	p = avro_take_varint(p, &v);
+	*is_there = v == 2;
+	return v == 2 || v == 0 ? p : NULL;
+}
+
 static bool has_texts(const struct parquet_flow *f)
 {
 	const struct cell *cells = (const struct cell *)(const void *)f->cells;
 
 	for (size_t i = 0; i < f->cell_count; i++) {
-		if ((cells[i].kind == CELL_TEXT || cells[i].kind == CELL_TEXT_AT) &&
-		    !utf8_is_valid(cells[i].octets, cells[i].bytes))
+		if ((cells[i].head.kind == CELL_TEXT || cells[i].head.kind == CELL_TEXT_AT) &&
+		    !utf8_is_valid(cells[i].octets, cells[i].head.bytes))
 			return false;
 	}
 	return true;
 }
 
-/* All of the record as cells.  What is wrong leaves in.is_short, and is looked at once. */
-static enum err read_record(struct parquet_flow *f, struct rd in)
+/* Where a record is being read. */
+struct place {
+	const uint8_t *at;
+	const uint8_t *end;
+	struct cell *cell; /* the next */
+	uint64_t bits;	   /* of all texts */
+};
+
+/* A list or map, which may move the cells. */
+static enum err read_list(struct parquet_flow *f, const struct step *s, struct place *at)
+{
+	struct rd in;
+
+	if (at->at > at->end)
+		return ERR_FORMAT;
+	in = rd_of(at->at, (size_t)(at->end - at->at));
+	f->cell_count = (size_t)(at->cell - (struct cell *)(void *)f->cells);
+	if (!read_items(f, s, &in, &at->bits))
+		return ERR_NOMEM;
+	at->at = in.at;
+	at->cell = (struct cell *)(void *)f->cells + f->cell_count;
+	return in.is_short ? ERR_FORMAT : ERR_OK;
+}
+
+/* The last octets move to where zeros follow, and need no counting there before they are read. */
+static void move_to_tail(struct parquet_flow *f, const uint8_t **p, const uint8_t **end)
+{
+	size_t left = (size_t)(*end - *p);
+
+	memset(f->tail, 0, sizeof(f->tail));
+	memcpy(f->tail, *p, left);
+	*p = f->tail;
+	*end = f->tail + left;
+}
+
+/* The steps from *s on that are absent here: *s is then the first that is not, and what stands after its
+ * index is returned.  NULL: this is no record. */
+static inline __attribute__((always_inline)) const uint8_t *
+skip_nulls(const struct step **s, const uint8_t *p, bool *is_there)
+{
+	*is_there = true;
+	if (__builtin_expect(p[0] == 2, 1))
+		return p + 1;
+	*is_there = false;
+	if (__builtin_expect(p[0] == 0, 1)) {
+		size_t run = count_nulls_at(p, (*s)->nulls);
+
+		*s += run;
+		return p + run;
+	}
+	p = take_index(p, is_there);
+	*s += !*is_there;
+	return p;
+}
+
+/* All of the record as cells.  `near` octets are to be left before each step. */
+static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t bytes)
 {
 	const struct step *s = f->steps;
-	const struct step *end = s + f->step_count;
+	const struct step *stop = s + f->step_count;
+	const uint8_t *end = p + bytes;
 	struct cell *c = (struct cell *)(void *)f->cells;
+	ptrdiff_t near = NEAR;
 	uint64_t bits = 0;
 
-	while (s < end) {
-		if (s->nulls > 0) {
-			size_t run = skip_nulls(&in, s->nulls);
+	while (s < stop && p != NULL) {
+		bool is_there = true;
 
-			s += run;
-			if (run > 0)
-				continue;
-			if (!take_index(&in)) {
-				s++;
-				continue;
-			}
+		if (__builtin_expect(end - p < near, 0)) {
+			if (near > 0)
+				move_to_tail(f, &p, &end);
+			near = 0;
+			if (p > end)
+				return ERR_FORMAT;
 		}
-		if (s->kind < STEP_LONGS) {
-			read_value(s, &in, c, &bits);
+		if (s->nulls > 0)
+			p = skip_nulls(&s, p, &is_there);
+		if (!is_there || p == NULL)
+			continue;
+		if (__builtin_expect(s->kind < STEP_LONGS, 1)) {
+			p = take_value(s, p, end, c, &bits);
 			c++;
 		} else {
-			struct rd copy = in; /* so that `in` may stay in registers */
-			uint64_t more = 0;
+			struct place at = { p, end, c, bits };
 
-			f->cell_count = (size_t)(c - (struct cell *)(void *)f->cells);
-			if (!read_items(f, s, &copy, &more))
-				return ERR_NOMEM;
-			in = copy;
-			bits |= more;
-			c = (struct cell *)(void *)f->cells + f->cell_count;
+			TRY(read_list(f, s, &at));
+			p = at.at;
+			c = at.cell;
+			bits = at.bits;
 		}
 		s++;
 	}
 	f->cell_count = (size_t)(c - (struct cell *)(void *)f->cells);
-	if (in.is_short || rd_left(&in) > 0)
+	if (p != end)
 		return ERR_FORMAT;
 	return (bits & HIGH_BITS) == 0 || has_texts(f) ? ERR_OK : ERR_FORMAT;
 }
@@ -538,28 +610,29 @@ static enum err read_record(struct parquet_flow *f, struct rd in)
 
 static void put_cell(struct parquet *p, const struct cell *c)
 {
-	unsigned rep = (c->levels & CELL_AGAIN) != 0;
-	unsigned def = c->levels & (CELL_AGAIN - 1);
+	const struct cell_head *h = &c->head;
+	unsigned rep = (h->levels & CELL_AGAIN) != 0;
+	unsigned def = h->levels & (CELL_AGAIN - 1);
 
-	switch ((enum cell_kind)c->kind) {
+	switch ((enum cell_kind)h->kind) {
 	case CELL_OCTETS:
 	case CELL_TEXT:
-		parquet_put_octets(p, c->leaf, c->octets, c->bytes);
+		parquet_put_octets(p, h->leaf, c->octets, h->bytes);
 		break;
 	case CELL_I64:
-		parquet_put_i64(p, c->leaf, c->i64);
+		parquet_put_i64(p, h->leaf, c->i64);
 		break;
 	case CELL_F64:
-		parquet_put_f64(p, c->leaf, c->f64);
+		parquet_put_f64(p, h->leaf, c->f64);
 		break;
 	case CELL_TEXT_AT:
-		parquet_put_octets_at(p, c->leaf, rep, def, c->octets, c->bytes);
+		parquet_put_octets_at(p, h->leaf, rep, def, c->octets, h->bytes);
 		break;
 	case CELL_I64_AT:
-		parquet_put_i64_at(p, c->leaf, rep, def, c->i64);
+		parquet_put_i64_at(p, h->leaf, rep, def, c->i64);
 		break;
 	case CELL_NULL_AT:
-		parquet_put_null_at(p, c->leaf, rep, def);
+		parquet_put_null_at(p, h->leaf, rep, def);
 		break;
 	default:
 		__builtin_unreachable();
@@ -573,7 +646,7 @@ enum err parquet_flow_add(struct parquet_flow *f, struct parquet *p, const void 
 
 	if (bytes > INT32_MAX)
 		return ERR_FORMAT;
-	TRY(read_record(f, rd_of(octets, bytes)));
+	TRY(read_record(f, octets, bytes));
 	cells = (const struct cell *)(const void *)f->cells;
 	for (size_t i = 0; i < f->cell_count; i++)
 		put_cell(p, &cells[i]);
