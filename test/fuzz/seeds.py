@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
-recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet.
+recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
+fuzz_parquet_flow.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
 import os
+import re
 import struct
 import sys
 
@@ -309,7 +311,68 @@ PARQUET = {
     "full_dictionary": calls((1, 0), (0xc1, 0x20, [0x11, 0xff, 0x11])),
 }
 
+
+# Encoded flows, each with its length before it; the first octet says layout, codec and how.
+
+FIELD_TYPES = ["ADDR", "MAC", "STR", "I32", "I64", "F64", "BOOL", "MS", "DATE", "LONGS", "STRS"]
+
+
+def zigzag(number):
+    number, out = (number << 1 ^ number >> 63) & (1 << 64) - 1, b""
+    while number >= 0x80:
+        out, number = out + bytes([number & 0x7F | 0x80]), number >> 7
+    return out + bytes([number])
+
+
+def avro_text(text):
+    return zigzag(len(text)) + text
+
+
+AVRO_VALUES = {"ADDR": avro_text(b"192.0.2.1"), "MAC": avro_text(b"02:00:5e:10:00:11"), "STR": avro_text("na\u00efve".encode()),
+               "I32": zigzag(-443), "I64": zigzag(1 << 40), "F64": struct.pack("<d", 0.25), "BOOL": b"\1", "MS": zigzag(1772619339870),
+               "DATE": zigzag(20454), "LONGS": zigzag(3) + zigzag(1) + zigzag(-(1 << 63)) + zigzag(7) + b"\0",
+               "STRS": zigzag(-1) + zigzag(4) + avro_text(b"one") + zigzag(1) + avro_text(b"") + b"\0"}
+RAW_EMPTY = bytes(5)
+RAW_FILLED = (zigzag(10) + b"\2" + zigzag(257) + zigzag(2) + avro_text(b"e9id1") + avro_text(b"42") + avro_text(b"") + avro_text(b"x") + b"\0"
+              + b"\2" + avro_text(bytes(range(40))) + zigzag(1) + avro_text(b"no_end_time") + b"\0")
+
+
+def flow_fields():
+    """(type, is required) of each, with one added of each type, as fuzz_parquet_flow has them."""
+    path = os.path.join(os.path.dirname(CORPUS), "..", "..", "normalizer", "fields.def")
+    with open(path, encoding="utf-8") as f:
+        rows = re.findall(r"^FIELD\((\w+), *\w+, *(\w+), *(\w+)", f.read(), re.M)
+    layers = {name: [(t, null == "REQUIRED") for where, t, null in rows if where == name] for name in ("normalized", "enriched")}
+    return layers["normalized"] + [(t, False) for t in FIELD_TYPES] + layers["enriched"]
+
+
+def encoded_flow(is_there, raw):
+    out = avro_text(bytes(range(16)))
+    for number, (kind, is_required) in enumerate(flow_fields()):
+        if is_required:
+            out += AVRO_VALUES[kind]
+        else:
+            out += b"\2" + AVRO_VALUES[kind] if is_there(number) else b"\0"
+    return out + raw
+
+
+def encoded_flows(how, *flows):
+    return bytes([how]) + b"".join(struct.pack(">H", len(f)) + f for f in flows)
+
+
+FLOW_FULL = encoded_flow(lambda number: True, RAW_FILLED)
+FLOW_SOME = encoded_flow(lambda number: number < 40 or number % 9 == 0, RAW_EMPTY)
+FLOW_FEW = encoded_flow(lambda number: False, RAW_FILLED)
+PARQUET_FLOW = {
+    "full": encoded_flows(0, FLOW_FULL, FLOW_SOME),
+    "nested_snappy": encoded_flows(1 | 1 << 1, FLOW_SOME, FLOW_FEW, FLOW_SOME),
+    "zstd_plain": encoded_flows(2 << 1 | 8, *[FLOW_SOME] * 9),
+    "rows_alone": encoded_flows(16, FLOW_FEW, FLOW_FEW),
+    "cut": encoded_flows(1, FLOW_FEW[:-1], FLOW_FEW, FLOW_FEW + b"\0"),
+    "empty": encoded_flows(0, b""),
+}
+
 for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET)):
+                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
     for name, octets in seeds.items():
         write(target, name, octets)
