@@ -118,15 +118,45 @@ static void add_raw(struct draft *d)
 	add_column(d, "notes", &columns[FIELD_STRS], true);
 }
 
-/* A name of one level; ERR_CONF when it has it already. */
-static enum err add_name(const char **names, size_t *count, const char *name, struct why *why)
+static int compare_names(const void *a, const void *b)
 {
-	for (size_t i = 0; i < *count; i++) {
-		if (strcmp(names[i], name) == 0)
-			return why_set(why, ERR_CONF, "two columns would have the name %s", name);
+	const char *const *x = a;
+	const char *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
+/* Those of one level. */
+static enum err check_names(const char *const *names, size_t count, struct why *why)
+{
+	const char *sorted[STEPS_MAX];
+
+	must(count <= STEPS_MAX);
+	memcpy(sorted, names, count * sizeof(names[0]));
+	qsort(sorted, count, sizeof(sorted[0]), compare_names);
+	for (size_t i = 1; i < count; i++) {
+		if (strcmp(sorted[i - 1], sorted[i]) == 0)
+			return why_set(why, ERR_CONF, "two columns would have the name %s",
+				       sorted[i]);
 	}
-	names[(*count)++] = name;
 	return ERR_OK;
+}
+
+/* The fields of a layer as columns; their names to `names`. */
+static size_t add_fields(struct draft *d, const struct field_set *fields, enum field_layer layer,
+			 const char **names)
+{
+	size_t first;
+	size_t end = field_layer_end(fields, layer, &first);
+
+	for (size_t i = first; i < end; i++) {
+		const struct field *field = &fields->fields[i];
+
+		must((unsigned)field->type < FIELD_TYPE_COUNT);
+		names[i - first] = field->name;
+		add_column(d, field->name, &columns[field->type], field->is_required);
+	}
+	return end - first;
 }
 
 static enum err add_layer(struct draft *d, const struct field_set *fields, enum field_layer layer,
@@ -134,26 +164,19 @@ static enum err add_layer(struct draft *d, const struct field_set *fields, enum 
 {
 	static const char *const layer_names[LAYER_COUNT] = { "normalized", "enriched" };
 	struct parquet_flow *f = d->flow;
-	const char *nested[FIELD_SLOTS];
-	const char **names = layout == PARQUET_FLAT ? f->columns : nested;
-	size_t nested_count = 0;
-	size_t *count = layout == PARQUET_FLAT ? &f->column_count : &nested_count;
-	size_t first;
-	size_t end = field_layer_end(fields, layer, &first);
+	const char *names[FIELD_SLOTS];
+	size_t group = d->node_count;
+	size_t count;
 
-	if (layout == PARQUET_NESTED) {
-		TRY(add_name(f->columns, &f->column_count, layer_names[layer], why));
-		add_group(d, layer_names[layer], PARQUET_REQUIRED, PARQUET_NONE,
-			  (unsigned)(end - first));
+	if (layout == PARQUET_FLAT) {
+		f->column_count += add_fields(d, fields, layer, f->columns + f->column_count);
+		return ERR_OK;
 	}
-	for (size_t i = first; i < end; i++) {
-		const struct field *field = &fields->fields[i];
-
-		must((unsigned)field->type < FIELD_TYPE_COUNT);
-		TRY(add_name(names, count, field->name, why));
-		add_column(d, field->name, &columns[field->type], field->is_required);
-	}
-	return ERR_OK;
+	f->columns[f->column_count++] = layer_names[layer];
+	add_group(d, layer_names[layer], PARQUET_REQUIRED, PARQUET_NONE, 0);
+	count = add_fields(d, fields, layer, names);
+	d->nodes[group].children = (unsigned)count;
+	return check_names(names, count, why);
 }
 
 static void count_nulls(struct parquet_flow *f)
@@ -195,12 +218,13 @@ static enum err make(struct draft *d, const struct field_set *fields, enum parqu
 	struct parquet_flow *f = d->flow;
 
 	add_group(d, "schema", PARQUET_REQUIRED, PARQUET_NONE, 0);
-	TRY(add_name(f->columns, &f->column_count, "record_id", why));
-	add_column(d, f->columns[0], &octets_column, true);
+	f->columns[f->column_count++] = "record_id";
+	add_column(d, "record_id", &octets_column, true);
 	TRY(add_layer(d, fields, LAYER_normalized, layout, why));
 	TRY(add_layer(d, fields, LAYER_enriched, layout, why));
 	add_raw(d);
-	TRY(add_name(f->columns, &f->column_count, "raw", why));
+	f->columns[f->column_count++] = "raw";
+	TRY(check_names(f->columns, f->column_count, why));
 	d->nodes[0].children = (unsigned)f->column_count;
 	count_nulls(f);
 	TRY(keep_columns(f));

@@ -22,7 +22,7 @@
 
 #define FLOWS 131072
 #define ROUNDS 3
-#define SHRED_ROUNDS 15
+#define SHRED_ROUNDS 5
 #define RECORD_MOST 8192
 #define PRESENT_NORMALIZED 60
 #define TEXT_ROOM 64
