@@ -83,6 +83,8 @@ static bool enter(struct parquet *p, unsigned leaf, unsigned rep, unsigned def)
 	b = c->body == NULL ? new_body(p, leaf) : c->body;
 	if (b == NULL)
 		return false;
+	if (rep > 0 && p->account.error != ERR_OK)
+		return false; /* there was no memory for the first */
 	if (rep == 0)
 		enter_row(p, leaf);
 	else
