@@ -166,12 +166,20 @@ take_value(const struct step *s, const uint8_t *p, const uint8_t *end, struct ce
 	}
 }
 
-/* How many of the steps from here on, up to 8, are absent; the first is. */
-static inline size_t count_nulls_at(const uint8_t *p, size_t most)
+/* How many of the steps from here on, up to `most`, are absent; the first is. */
+static inline size_t count_nulls_at(const uint8_t *p, const uint8_t *end, size_t most)
 {
-	uint64_t word = load(p);
-	size_t n = word == 0 ? sizeof(word) : (unsigned)__builtin_ctzll(word) / 8;
+	uint64_t word;
+	size_t n = 0;
 
+	do {
+		word = load(p + n);
+		if (word != 0) {
+			n += (unsigned)__builtin_ctzll(word) / 8;
+			break;
+		}
+		n += sizeof(word);
+	} while (n < most && end - p >= (ptrdiff_t)(n + sizeof(word)));
 	return n < most ? n : most;
 }
 
@@ -234,14 +242,14 @@ static struct place move_to_tail(struct parquet_flow *f, const uint8_t *p, const
 /* The steps from *s on that are absent here: *s is then the first that is not, and what stands after its
  * index is returned.  NULL: this is no record. */
 static inline __attribute__((always_inline)) const uint8_t *
-skip_nulls(const struct step **s, const uint8_t *p, bool *is_there)
+skip_nulls(const struct step **s, const uint8_t *p, const uint8_t *end, bool *is_there)
 {
 	*is_there = true;
 	if (__builtin_expect(p[0] == 2, 1))
 		return p + 1;
 	*is_there = false;
 	if (__builtin_expect(p[0] == 0, 1)) {
-		size_t run = count_nulls_at(p, (*s)->nulls);
+		size_t run = count_nulls_at(p, end, (*s)->nulls);
 
 		*s += run;
 		return p + run;
@@ -270,13 +278,12 @@ static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t byt
 			if (near == 0)
 				return ERR_FORMAT;
 			at = move_to_tail(f, p, end);
-
 			p = at.at;
 			end = at.end;
 			near = 0;
 		}
 		if (s->nulls > 0)
-			p = skip_nulls(&s, p, &is_there);
+			p = skip_nulls(&s, p, end, &is_there);
 		if (!is_there || p == NULL)
 			continue;
 		if (__builtin_expect(s->kind < STEP_LONGS, 1)) {
