@@ -13,28 +13,29 @@
 
 struct column {
 	enum step_kind step;
+	uint32_t high; /* as in struct step */
 	enum parquet_type type;
 	enum parquet_logical logical; /* of the elements, where it is a list */
 };
 
 static const struct column columns[] = {
-	[FIELD_ADDR] = { STEP_TEXT, PARQUET_BYTES, PARQUET_STRING },
-	[FIELD_MAC] = { STEP_TEXT, PARQUET_BYTES, PARQUET_STRING },
-	[FIELD_STR] = { STEP_TEXT, PARQUET_BYTES, PARQUET_STRING },
-	[FIELD_I32] = { STEP_INT, PARQUET_INT32, PARQUET_NONE },
-	[FIELD_I64] = { STEP_LONG, PARQUET_INT64, PARQUET_NONE },
-	[FIELD_F64] = { STEP_DOUBLE, PARQUET_DOUBLE, PARQUET_NONE },
-	[FIELD_BOOL] = { STEP_BOOL, PARQUET_BOOLEAN, PARQUET_NONE },
-	[FIELD_MS] = { STEP_TIME, PARQUET_INT64, PARQUET_MS },
-	[FIELD_DATE] = { STEP_INT, PARQUET_INT32, PARQUET_DATE },
-	[FIELD_LONGS] = { STEP_LONGS, PARQUET_INT64, PARQUET_NONE },
-	[FIELD_STRS] = { STEP_TEXTS, PARQUET_BYTES, PARQUET_STRING },
+	[FIELD_ADDR] = { STEP_TEXT, 0, PARQUET_BYTES, PARQUET_STRING },
+	[FIELD_MAC] = { STEP_TEXT, 0, PARQUET_BYTES, PARQUET_STRING },
+	[FIELD_STR] = { STEP_TEXT, 0, PARQUET_BYTES, PARQUET_STRING },
+	[FIELD_I32] = { STEP_NUMBER, UINT32_MAX, PARQUET_INT32, PARQUET_NONE },
+	[FIELD_I64] = { STEP_NUMBER, 0, PARQUET_INT64, PARQUET_NONE },
+	[FIELD_F64] = { STEP_DOUBLE, 0, PARQUET_DOUBLE, PARQUET_NONE },
+	[FIELD_BOOL] = { STEP_BOOL, 0, PARQUET_BOOLEAN, PARQUET_NONE },
+	[FIELD_MS] = { STEP_NUMBER, 0, PARQUET_INT64, PARQUET_MS },
+	[FIELD_DATE] = { STEP_NUMBER, UINT32_MAX, PARQUET_INT32, PARQUET_DATE },
+	[FIELD_LONGS] = { STEP_LONGS, 0, PARQUET_INT64, PARQUET_NONE },
+	[FIELD_STRS] = { STEP_TEXTS, 0, PARQUET_BYTES, PARQUET_STRING },
 };
 /* A new type needs its row above, wherever it stands among the others. */
 _Static_assert(FIELD_TYPE_COUNT == 11, "a row for each type of field");
 _Static_assert(sizeof(columns) / sizeof(columns[0]) == FIELD_TYPE_COUNT, "no other rows");
 
-static const struct column octets_column = { STEP_OCTETS, PARQUET_BYTES, PARQUET_NONE };
+static const struct column octets_column = { STEP_OCTETS, 0, PARQUET_BYTES, PARQUET_NONE };
 
 /* ---- the schema ---- */
 
@@ -65,31 +66,24 @@ static void add_leaf(struct draft *d, const char *name, enum parquet_repeat repe
 	d->leaf_count++;
 }
 
-static void add_step(struct draft *d, enum step_kind kind, bool is_required)
+static void add_step(struct draft *d, enum step_kind kind, uint32_t high, bool is_required)
 {
-	static const uint8_t cells[] = {
-		[STEP_OCTETS] = CELL_OCTETS, [STEP_TEXT] = CELL_TEXT,
-		[STEP_INT] = CELL_I64,	     [STEP_LONG] = CELL_I64,
-		[STEP_TIME] = CELL_I64,	     [STEP_DOUBLE] = CELL_F64,
-		[STEP_BOOL] = CELL_I64,	     [STEP_LONGS] = CELL_I64_AT,
-		[STEP_TEXTS] = CELL_TEXT_AT, [STEP_MAP] = CELL_TEXT_AT,
-	};
 	struct parquet_flow *f = d->flow;
 
 	must(f->step_count < STEPS_MAX);
 	/* How many are to follow that may be null is known at the end. */
-	f->steps[f->step_count++] =
-		(struct step){ .head = { .leaf = d->leaf_count, .kind = cells[kind] },
-			       .nulls = !is_required,
-			       .kind = (uint8_t)kind,
-			       .depth = !is_required };
+	f->steps[f->step_count++] = (struct step){ .high = high,
+						   .leaf = d->leaf_count,
+						   .nulls = !is_required,
+						   .kind = (uint8_t)kind,
+						   .depth = !is_required };
 }
 
 static void add_column(struct draft *d, const char *name, const struct column *c, bool is_required)
 {
 	enum parquet_repeat repeat = is_required ? PARQUET_REQUIRED : PARQUET_OPTIONAL;
 
-	add_step(d, c->step, is_required);
+	add_step(d, c->step, c->high, is_required);
 	if (c->step == STEP_LONGS || c->step == STEP_TEXTS) {
 		add_group(d, name, repeat, PARQUET_LIST, 1);
 		add_group(d, "list", PARQUET_REPEATED, PARQUET_NONE, 1);
@@ -101,7 +95,7 @@ static void add_column(struct draft *d, const char *name, const struct column *c
 
 static void add_elements(struct draft *d)
 {
-	add_step(d, STEP_MAP, true);
+	add_step(d, STEP_MAP, 0, true);
 	add_group(d, "elements", PARQUET_REQUIRED, PARQUET_MAP, 1);
 	add_group(d, "key_value", PARQUET_REPEATED, PARQUET_NONE, 2);
 	add_leaf(d, "key", PARQUET_REQUIRED, &columns[FIELD_STR]);

@@ -16,11 +16,9 @@
 
 /* How a value stands in the record. */
 enum step_kind {
-	STEP_OCTETS,
+	STEP_NUMBER,
 	STEP_TEXT,
-	STEP_INT, /* a number of 32 bits */
-	STEP_LONG,
-	STEP_TIME, /* a long, mostly of six octets */
+	STEP_OCTETS,
 	STEP_DOUBLE,
 	STEP_BOOL,
 	STEP_LONGS,
@@ -28,18 +26,36 @@ enum step_kind {
 	STEP_MAP /* of texts */
 };
 
-/* What becomes of a value that was read: parquet_put_*() of that kind. */
-enum cell_kind {
-	CELL_OCTETS,
-	CELL_TEXT,
-	CELL_I64,
-	CELL_F64,
-	CELL_TEXT_AT,
-	CELL_I64_AT,
-	CELL_NULL_AT
+/* One value of the record, in its order. */
+struct step {
+	uint32_t high;	/* of a number: bits above the 32nd that it must not have */
+	uint16_t leaf;	/* of a map that of its keys; its values are the next */
+	uint16_t nulls; /* steps from here on, one after the other, that may be null; 0: required */
+	uint8_t kind;
+	uint8_t depth; /* of a list or map: its definition level when it is there and empty */
 };
 
-struct cell_head {
+/* What was read, by how it is put: who does one after the other of a kind need not look which it is. */
+struct number_cell {
+	int64_t v;
+	uint32_t leaf;
+};
+
+struct text_cell {
+	const uint8_t *octets;
+	uint32_t bytes;
+	uint32_t leaf;
+};
+
+enum cell_kind { CELL_OCTETS, CELL_I64, CELL_F64, CELL_TEXT_AT, CELL_I64_AT, CELL_NULL_AT };
+
+/* All others. */
+struct cell {
+	union {
+		const uint8_t *octets;
+		int64_t i64;
+		double f64;
+	};
 	uint32_t bytes;
 	uint16_t leaf;
 	uint8_t kind;
@@ -48,28 +64,14 @@ struct cell_head {
 
 #define CELL_AGAIN 0x80
 
-struct cell {
-	struct cell_head head;
-	union {
-		const uint8_t *octets;
-		int64_t i64;
-		double f64;
-	};
-};
-
-/* One value of the record, in its order. */
-struct step {
-	struct cell_head
-		head;	/* of what is no list; the leaf is a map's keys, its values are the next */
-	uint16_t nulls; /* steps from here on, one after the other, that may be null; 0: required */
-	uint8_t kind;
-	uint8_t depth; /* of a list or map: its definition level when it is there and empty */
-};
-
 struct parquet_flow {
 	struct parquet_schema *schema;
 	struct step steps[STEPS_MAX];
 	size_t step_count;
+	struct number_cell numbers[STEPS_MAX];
+	struct text_cell texts[STEPS_MAX];
+	size_t number_count;
+	size_t text_count;
 	uint8_t *cells; /* struct cell; always room for one of each step that is to come */
 	size_t cells_room;
 	size_t cell_count;

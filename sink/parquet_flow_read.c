@@ -47,24 +47,24 @@ static struct cell *more_cells(struct parquet_flow *f)
 	return (struct cell *)(void *)f->cells + f->cell_count++;
 }
 
-static bool read_text_at(struct parquet_flow *f, struct rd *in, struct cell_head head,
-			 uint64_t *bits)
+static bool read_text_at(struct parquet_flow *f, struct rd *in, struct cell at, uint64_t *bits)
 {
 	struct cell *c = more_cells(f);
 	size_t bytes;
 
 	if (c == NULL)
 		return false;
-	c->octets = avro_read_octets(in, &bytes);
-	head.bytes = (uint32_t)bytes;
-	c->head = head;
+	at.octets = avro_read_octets(in, &bytes);
+	at.bytes = (uint32_t)bytes;
+	at.kind = CELL_TEXT_AT;
+	*c = at;
 	if (bytes > 0)
-		*bits |= text_bits(c->octets, bytes, in->end);
+		*bits |= text_bits(at.octets, bytes, in->end);
 	return true;
 }
 
-static bool read_item(struct parquet_flow *f, const struct step *s, struct rd *in,
-		      struct cell_head head, uint64_t *bits)
+static bool read_item(struct parquet_flow *f, const struct step *s, struct rd *in, struct cell at,
+		      uint64_t *bits)
 {
 	struct cell *c;
 
@@ -72,98 +72,94 @@ static bool read_item(struct parquet_flow *f, const struct step *s, struct rd *i
 		c = more_cells(f);
 		if (c == NULL)
 			return false;
-		c->head = head;
-		c->i64 = avro_read_long(in);
+		at.i64 = avro_read_long(in);
+		at.kind = CELL_I64_AT;
+		*c = at;
 		return true;
 	}
-	if (!read_text_at(f, in, head, bits))
+	if (!read_text_at(f, in, at, bits))
 		return false;
-	head.leaf++;
-	return s->kind == STEP_TEXTS || read_text_at(f, in, head, bits);
+	at.leaf++;
+	return s->kind == STEP_TEXTS || read_text_at(f, in, at, bits);
 }
 
 /* A list or map.  An empty one that is required is what a column without a value is. */
 static bool read_items(struct parquet_flow *f, const struct step *s, struct rd *in, uint64_t *bits)
 {
-	struct cell_head head = s->head;
+	struct cell at = { .leaf = s->leaf, .levels = (uint8_t)(s->depth + 1) };
 	struct cell *c;
 
-	head.levels = (uint8_t)(s->depth + 1);
 	for (uint64_t n = avro_read_block(in); n > 0; n = avro_read_block(in)) {
 		for (uint64_t i = 0; i < n && !in->is_short; i++) {
-			if (!read_item(f, s, in, head, bits))
+			if (!read_item(f, s, in, at, bits))
 				return false;
-			head.levels |= CELL_AGAIN;
+			at.levels |= CELL_AGAIN;
 		}
 	}
-	if ((head.levels & CELL_AGAIN) != 0 || s->depth == 0)
+	if ((at.levels & CELL_AGAIN) != 0 || s->depth == 0)
 		return true;
 	c = more_cells(f);
 	if (c == NULL)
 		return false;
-	c->head = (struct cell_head){ .kind = CELL_NULL_AT,
-				      .leaf = s->head.leaf,
-				      .levels = s->depth };
+	*c = (struct cell){ .kind = CELL_NULL_AT, .leaf = s->leaf, .levels = s->depth };
 	return true;
 }
 
 /* Milliseconds since 1970 take six octets from 1971 to 2039. */
-static inline const uint8_t *take_time(const uint8_t *p, uint64_t *v)
+static inline __attribute__((always_inline)) const uint8_t *take_number(const uint8_t *p,
+									uint64_t *v)
 {
 	uint64_t w = load(p);
 
-	if (__builtin_expect((w & 0x808080808080) != 0x008080808080, 0))
+	if ((w & 0x808080808080) != 0x008080808080)
 		return avro_take_varint(p, v);
 	w = (w & 0x007f007f007f) | (w & 0x7f007f007f00) >> 1;
 	*v = (w & 0x3fff) | (w & 0x3fff0000) >> 2 | (w & 0x3fff00000000) >> 4;
 	return p + 6;
 }
 
-/* One value that is no list, where NEAR octets may be read; what stands after it, or NULL when it is
- * none.  It may go on past `end`, which is looked at before the next one. */
-static inline __attribute__((always_inline)) const uint8_t *
-take_value(const struct step *s, const uint8_t *p, const uint8_t *end, struct cell *c,
-	   uint64_t *bits)
+/* The number of octets that follow; NULL when there are not that many. */
+static inline const uint8_t *take_length(const uint8_t *p, const uint8_t *end, uint32_t *bytes)
 {
 	uint64_t v;
 
-	c->head = s->head;
-	switch ((enum step_kind)s->kind) {
-	case STEP_TEXT:
-	case STEP_OCTETS:
-		p = avro_take_varint(p, &v);
-		if (p == NULL || (v & 1) != 0 || (int64_t)(v >> 1) > end - p)
-			return NULL;
-		v >>= 1;
+	p = avro_take_varint(p, &v);
+	if (p == NULL || (v & 1) != 0 || (int64_t)(v >> 1) > end - p)
+		return NULL;
+	*bytes = (uint32_t)(v >> 1);
+	return p;
+}
+
+static inline __attribute__((always_inline)) const uint8_t *
+take_text(const uint8_t *p, const uint8_t *end, struct text_cell *text, uint64_t *bits)
+{
+	p = take_length(p, end, &text->bytes);
+	text->octets = p;
+	if (p == NULL)
+		return NULL;
+	*bits |= text_bits(p, text->bytes, end);
+	return p + text->bytes;
+}
+
+/* Values of a kind that is rare. */
+static const uint8_t *take_rare(const struct step *s, const uint8_t *p, const uint8_t *end,
+				struct cell *c)
+{
+	*c = (struct cell){ .leaf = s->leaf };
+	if (s->kind == STEP_OCTETS) {
+		c->kind = CELL_OCTETS;
+		p = take_length(p, end, &c->bytes);
 		c->octets = p;
-		c->head.bytes = (uint32_t)v;
-		if (s->kind == STEP_TEXT)
-			*bits |= text_bits(p, v, end);
-		return p + v;
-	case STEP_INT:
-		p = avro_take_varint(p, &v);
-		c->i64 = avro_unzigzag(v);
-		return v <= UINT32_MAX ? p : NULL;
-	case STEP_LONG:
-		p = avro_take_varint(p, &v);
-		c->i64 = avro_unzigzag(v);
-		return p;
-	case STEP_TIME:
-		p = take_time(p, &v);
-		c->i64 = avro_unzigzag(v);
-		return p;
-	case STEP_BOOL:
-		c->i64 = p[0];
-		return p[0] <= 1 ? p + 1 : NULL;
-	case STEP_DOUBLE:
+		return p == NULL ? NULL : p + c->bytes;
+	}
+	if (s->kind == STEP_DOUBLE) {
+		c->kind = CELL_F64;
 		memcpy(&c->f64, p, sizeof(c->f64));
 		return p + sizeof(c->f64);
-	case STEP_LONGS:
-	case STEP_TEXTS:
-	case STEP_MAP:
-	default:
-		__builtin_unreachable();
 	}
+	c->kind = CELL_I64; /* STEP_BOOL */
+	c->i64 = p[0];
+	return p[0] <= 1 ? p + 1 : NULL;
 }
 
 /* How many of the steps from here on, up to `most`, are absent; the first is. */
@@ -197,9 +193,13 @@ static bool has_texts(const struct parquet_flow *f)
 {
 	const struct cell *cells = (const struct cell *)(const void *)f->cells;
 
+	for (size_t i = 0; i < f->text_count; i++) {
+		if (!utf8_is_valid(f->texts[i].octets, f->texts[i].bytes))
+			return false;
+	}
 	for (size_t i = 0; i < f->cell_count; i++) {
-		if ((cells[i].head.kind == CELL_TEXT || cells[i].head.kind == CELL_TEXT_AT) &&
-		    !utf8_is_valid(cells[i].octets, cells[i].head.bytes))
+		if (cells[i].kind == CELL_TEXT_AT &&
+		    !utf8_is_valid(cells[i].octets, cells[i].bytes))
 			return false;
 	}
 	return true;
@@ -259,22 +259,26 @@ skip_nulls(const struct step **s, const uint8_t *p, const uint8_t *end, bool *is
 	return p;
 }
 
-/* All of the record as cells.  `near` octets are to be left before each step. */
+/* All of the record as cells.  `near` octets are to be left before each step; a value may go on past the
+ * end of the tail, which is looked at before the next one. */
 static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t bytes)
 {
 	const struct step *s = f->steps;
 	const struct step *stop = s + f->step_count;
 	const uint8_t *end = p + bytes;
+	struct number_cell *number = f->numbers;
+	struct text_cell *text = f->texts;
 	struct cell *c = (struct cell *)(void *)f->cells;
 	ptrdiff_t near = NEAR;
 	uint64_t bits = 0;
+	uint64_t high = 0;
 
 	while (s < stop && p != NULL) {
+		struct place at = { p, end, c, bits };
 		bool is_there = true;
+		uint64_t v;
 
 		if (__builtin_expect(end - p < near, 0)) {
-			struct place at;
-
 			if (near == 0)
 				return ERR_FORMAT;
 			at = move_to_tail(f, p, end);
@@ -286,12 +290,17 @@ static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t byt
 			p = skip_nulls(&s, p, end, &is_there);
 		if (!is_there || p == NULL)
 			continue;
-		if (__builtin_expect(s->kind < STEP_LONGS, 1)) {
-			p = take_value(s, p, end, c, &bits);
-			c++;
+		if (s->kind == STEP_NUMBER) {
+			p = take_number(p, &v);
+			*number++ = (struct number_cell){ avro_unzigzag(v), s->leaf };
+			high |= v >> 32 & s->high;
+		} else if (s->kind == STEP_TEXT) {
+			p = take_text(p, end, text, &bits);
+			text++->leaf = s->leaf;
+		} else if (s->kind < STEP_LONGS) {
+			p = take_rare(s, p, end, c++);
 		} else {
-			struct place at = { p, end, c, bits };
-
+			at = (struct place){ p, end, c, bits };
 			TRY(read_list(f, s, &at));
 			p = at.at;
 			c = at.cell;
@@ -299,8 +308,10 @@ static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t byt
 		}
 		s++;
 	}
+	f->number_count = (size_t)(number - f->numbers);
+	f->text_count = (size_t)(text - f->texts);
 	f->cell_count = (size_t)(c - (struct cell *)(void *)f->cells);
-	if (p != end)
+	if (p != end || high != 0)
 		return ERR_FORMAT;
 	return (bits & HIGH_BITS) == 0 || has_texts(f) ? ERR_OK : ERR_FORMAT;
 }
@@ -309,29 +320,27 @@ static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t byt
 
 static void put_cell(struct parquet *p, const struct cell *c)
 {
-	const struct cell_head *h = &c->head;
-	unsigned rep = (h->levels & CELL_AGAIN) != 0;
-	unsigned def = h->levels & (CELL_AGAIN - 1);
+	unsigned rep = (c->levels & CELL_AGAIN) != 0;
+	unsigned def = c->levels & (CELL_AGAIN - 1);
 
-	switch ((enum cell_kind)h->kind) {
+	switch ((enum cell_kind)c->kind) {
 	case CELL_OCTETS:
-	case CELL_TEXT:
-		parquet_put_octets(p, h->leaf, c->octets, h->bytes);
+		parquet_put_octets(p, c->leaf, c->octets, c->bytes);
 		break;
 	case CELL_I64:
-		parquet_put_i64(p, h->leaf, c->i64);
+		parquet_put_i64(p, c->leaf, c->i64);
 		break;
 	case CELL_F64:
-		parquet_put_f64(p, h->leaf, c->f64);
+		parquet_put_f64(p, c->leaf, c->f64);
 		break;
 	case CELL_TEXT_AT:
-		parquet_put_octets_at(p, h->leaf, rep, def, c->octets, h->bytes);
+		parquet_put_octets_at(p, c->leaf, rep, def, c->octets, c->bytes);
 		break;
 	case CELL_I64_AT:
-		parquet_put_i64_at(p, h->leaf, rep, def, c->i64);
+		parquet_put_i64_at(p, c->leaf, rep, def, c->i64);
 		break;
 	case CELL_NULL_AT:
-		parquet_put_null_at(p, h->leaf, rep, def);
+		parquet_put_null_at(p, c->leaf, rep, def);
 		break;
 	default:
 		__builtin_unreachable();
@@ -346,6 +355,10 @@ enum err parquet_flow_add(struct parquet_flow *f, struct parquet *p, const void 
 	if (bytes > INT32_MAX)
 		return ERR_FORMAT;
 	TRY(read_record(f, octets, bytes));
+	for (size_t i = 0; i < f->number_count; i++)
+		parquet_put_i64(p, f->numbers[i].leaf, f->numbers[i].v);
+	for (size_t i = 0; i < f->text_count; i++)
+		parquet_put_octets(p, f->texts[i].leaf, f->texts[i].octets, f->texts[i].bytes);
 	cells = (const struct cell *)(const void *)f->cells;
 	for (size_t i = 0; i < f->cell_count; i++)
 		put_cell(p, &cells[i]);

@@ -43,6 +43,7 @@ struct entry {
 	int64_t number; /* the bits of a double */
 	const uint8_t *octets;
 	size_t bytes;
+	size_t at; /* its turn */
 };
 
 struct entries {
@@ -300,9 +301,27 @@ static void read_wanted(const uint8_t *octets, size_t bytes)
 	assert_int_equal(leaf, parquet_schema_leaves(parquet_flow_schema(flows[0])));
 }
 
+static int compare_leaves(const void *a, const void *b)
+{
+	const struct entry *x = a;
+	const struct entry *y = b;
+
+	return x->leaf != y->leaf ? (x->leaf > y->leaf) - (x->leaf < y->leaf) : (x->at > y->at) - (x->at < y->at);
+}
+
+/* What is put into one column is in order; columns are in none. */
+static void by_leaf(struct entries *e)
+{
+	for (size_t i = 0; i < e->count; i++)
+		e->at[i].at = i;
+	qsort(e->at, e->count, sizeof(e->at[0]), compare_leaves);
+}
+
 static void must_be_wanted(void)
 {
 	assert_int_equal(put.count, wanted.count);
+	by_leaf(&put);
+	by_leaf(&wanted);
 	for (size_t i = 0; i < put.count; i++) {
 		const struct entry *a = &put.at[i];
 		const struct entry *b = &wanted.at[i];
