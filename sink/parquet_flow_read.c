@@ -189,10 +189,13 @@ static const uint8_t *take_index(const uint8_t *p, bool *is_there)
 	return v == 2 || v == 0 ? p : NULL;
 }
 
-static bool has_texts(const struct parquet_flow *f)
+/* `bits` are those of all texts: looked at one by one only where one is not ASCII. */
+static bool has_texts(const struct parquet_flow *f, uint64_t bits)
 {
 	const struct cell *cells = (const struct cell *)(const void *)f->cells;
 
+	if ((bits & HIGH_BITS) == 0)
+		return true;
 	for (size_t i = 0; i < f->text_count; i++) {
 		if (!utf8_is_valid(f->texts[i].octets, f->texts[i].bytes))
 			return false;
@@ -313,7 +316,7 @@ static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t byt
 	f->cell_count = (size_t)(c - (struct cell *)(void *)f->cells);
 	if (p != end || high != 0)
 		return ERR_FORMAT;
-	return (bits & HIGH_BITS) == 0 || has_texts(f) ? ERR_OK : ERR_FORMAT;
+	return has_texts(f, bits) ? ERR_OK : ERR_FORMAT;
 }
 
 /* ---- a row ---- */
