@@ -86,7 +86,8 @@ static inline uint64_t avro_read_varint(struct rd *r)
 	uint64_t v;
 
 	if (__builtin_expect(left < AVRO_LONG_MAX, 0)) {
-		memcpy(last, r->at, left);
+		if (left > 0)
+			memcpy(last, r->at, left);
 		from = last;
 	}
 	p = avro_take_varint(from, &v);
