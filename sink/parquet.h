@@ -41,6 +41,10 @@
  * Bounds (min, max) are kept per page and per chunk: octets compare bytewise and unsigned, those longer than
  * PARQUET_BOUND_BYTES leave the page and the chunk without bounds, as does a NaN; -0 and +0 are both covered.
  *
+ * Pages carry a CRC-32.  There is no page index (ColumnIndex, OffsetIndex): of DuckDB, pyarrow and polars none reads
+ * a range of a sorted column faster with it (measured over a million rows in one group), and with 263 columns it
+ * is some 20 KiB for each row group, whose own bounds do most of the work.
+ *
  * Nothing is written to `out` between row groups.  What fails inside of parquet_put_*() is answered by the next
  * parquet_row().  After an error only parquet_reset() and parquet_free() are of use; what was written is garbage.
  *

@@ -152,8 +152,7 @@ uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, const vo
 
 void dict_clear(struct parquet_dict *d)
 {
-	if (d->count > 0)
-		memset(d->slots.at, 0, d->slots.bytes);
+	d->slots.bytes = 0;
 	d->values.bytes = 0;
 	d->places.bytes = 0;
 	d->stamps.bytes = 0;

@@ -23,9 +23,9 @@
 
 #define PLAIN_MOST (64u << 20)
 #define GROUPS_MOST 100000
-#define WORK_MOST (6u << 20)
-#define WORK_ROW 400 /* as many octets' worth */
-#define WORK_GROUP 20000
+#define WORK_MOST (1u << 20)
+#define WORK_ROW 100 /* as many octets' worth */
+#define WORK_GROUP 5000
 #define TRAIL 16 /* structures within each other */
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes);
@@ -390,7 +390,7 @@ static enum err write_file(struct input *in, const struct parquet_schema *s, str
 	while (in->at < in->end) {
 		unsigned op = take(in);
 		/* The same octets again, so that a short input fills pages and dictionaries. */
-		unsigned times = op < 0xc0 ? 1 : (op & 63) * 40u;
+		unsigned times = op < 0xc0 ? 1 : op < 0xf0 ? op - 0xbe : (op & 15) * 170;
 		const uint8_t *from = in->at;
 
 		if (op == 0xbf) {

@@ -4,7 +4,8 @@
  *
  *	parquet_driver FILE TRUTH key=value ...
  *		seed= rows= codec=none|snappy|zstd fallback=delta|plain page_bytes= page_rows= group_rows=
- *		group_bytes= flat=1 (columns only) wide=1 (also values and lengths that not all readers take)
+ *		group_bytes= flat=1 (columns only) wide=1 (also dates that not all readers take) huge= (how many
+ *		values of 10 MiB)
  *
  * TRUTH is lines of JSON: the schema, then one array per row, with a value per node below the root.  Octets are
  * hexadecimal, doubles the integer of their bits, maps lists of pairs.
@@ -45,6 +46,7 @@ static uint64_t dice;
 static uint64_t row_number;
 static bool is_wide;
 static uint64_t repeat_now; /* repetition level of what is put */
+static uint64_t huge_left;  /* values of TEXT_MAX octets */
 static uint8_t text[TEXT_MAX];
 
 static uint64_t roll(void)
@@ -245,12 +247,14 @@ static size_t draw_octets(size_t at)
 		bytes = 11;
 	if (p->kind == EXTREME)
 		bytes = below(4) == 0 ? 0 : below(200);
-	if (p->kind == EXTREME && is_wide && !p->is_inner && below(2000) == 0)
-		bytes = TEXT_MAX - below(3);
 	if (p->kind == MANY)
 		bytes = 16;
 	if (p->kind == FEW || p->kind == RUNS)
 		bytes = (size_t)(v & 7);
+	if (huge_left > 0 && row_number >= 3 && !p->is_inner) {
+		bytes = TEXT_MAX;
+		huge_left--;
+	}
 	for (size_t i = 0; i < bytes; i++)
 		text[i] = (uint8_t)(v >> i % 8 * 8 ^ (int64_t)(i / 8));
 	for (size_t i = 0; nodes[at].logical == PARQUET_STRING && i < bytes; i++)
@@ -433,6 +437,7 @@ int main(int argc, char **argv)
 	must(argc >= 3);
 	conf = conf_of(argc, argv);
 	rows = number(argc, argv, "rows", "100");
+	huge_left = number(argc, argv, "huge", "0");
 	is_wide = number(argc, argv, "wide", "0") != 0;
 	dice = number(argc, argv, "seed", "1") * 0x9e3779b97f4a7c15u + 1;
 	(void)roll();

@@ -697,6 +697,25 @@ static void memory_is_given_back(void **state)
 	rig_close(&r);
 }
 
+/* What the last group left in buffers is not part of the next. */
+static void a_group_starts_from_nothing(void **state)
+{
+	struct parquet_conf conf = { .group_rows = 30000, .group_bytes = 1 << 20 };
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, one_i64, 2, &conf);
+	for (unsigned group = 0; group < 3; group++) {
+		put_numbers(&r, 29999, 6000);
+		assert_int_equal(r.p->groups_count, group);
+		assert_true(column_used(&r.p->columns[0]) > 100000);
+		put_numbers(&r, 1, 6000);
+		assert_int_equal(r.p->groups_count, group + 1);
+		assert_int_equal(column_used(&r.p->columns[0]), 0);
+	}
+	rig_close(&r);
+}
+
 static void a_shared_bench(void **state)
 {
 	struct parquet_conf conf = { .codec = PARQUET_ZSTD };
@@ -821,6 +840,7 @@ int main(void)
 		cmocka_unit_test(a_full_dictionary_ends_in_the_middle_of_a_page),
 		cmocka_unit_test(a_column_of_nulls_holds_nothing),
 		cmocka_unit_test(memory_is_given_back),
+		cmocka_unit_test(a_group_starts_from_nothing),
 		cmocka_unit_test(a_shared_bench),
 		cmocka_unit_test(write_errors),
 		cmocka_unit_test(an_empty_file),
