@@ -41,9 +41,10 @@ enum err parquet_new(const struct parquet_schema *schema, const struct parquet_c
 	p->schema = schema;
 	set_conf(p, conf);
 	p->bench = conf->bench;
-	p->columns = calloc(schema->leaf_count, sizeof(*p->columns));
+	p->columns = aligned_alloc(COLUMN_ALIGN, schema->leaf_count * sizeof(*p->columns));
 	if (p->columns == NULL)
 		goto fail;
+	memset(p->columns, 0, schema->leaf_count * sizeof(*p->columns));
 	for (size_t i = 0; i < schema->leaf_count; i++) {
 		p->columns[i].type = (uint8_t)schema->leaves[i].type;
 		p->columns[i].max_def = schema->leaves[i].max_def;

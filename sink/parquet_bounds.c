@@ -11,14 +11,14 @@ void bounds_f64(struct parquet_bounds *b, double v)
 	}
 	if (!b->is_set) {
 		b->is_set = true;
-		b->min.f64 = v;
-		b->max.f64 = v;
+		b->f64[BOUND_MIN] = v;
+		b->f64[BOUND_MAX] = v;
 		return;
 	}
-	if (v < b->min.f64)
-		b->min.f64 = v;
-	if (v > b->max.f64)
-		b->max.f64 = v;
+	if (v < b->f64[BOUND_MIN])
+		b->f64[BOUND_MIN] = v;
+	if (v > b->f64[BOUND_MAX])
+		b->f64[BOUND_MAX] = v;
 }
 
 static uint64_t head_of(const uint8_t *octets, size_t bytes)
@@ -29,23 +29,24 @@ static uint64_t head_of(const uint8_t *octets, size_t bytes)
 	return __builtin_bswap64(head);
 }
 
-static int compare(const struct parquet_bound *b, const uint8_t *octets, size_t bytes,
-		   uint64_t head)
+static int compare(const struct parquet_bounds *b, unsigned which, const uint8_t *octets,
+		   size_t bytes, uint64_t head)
 {
-	size_t common = bytes < b->octets.bytes ? bytes : b->octets.bytes;
+	size_t common = bytes < b->bytes[which] ? bytes : b->bytes[which];
 	int order;
 
-	if (head != b->octets.head)
-		return head < b->octets.head ? -1 : 1;
-	order = memcmp(octets, b->octets.octets, common);
-	return order != 0 ? order : (bytes > b->octets.bytes) - (bytes < b->octets.bytes);
+	if (head != b->head[which])
+		return head < b->head[which] ? -1 : 1;
+	order = memcmp(octets, b->octets[which], common);
+	return order != 0 ? order : (bytes > b->bytes[which]) - (bytes < b->bytes[which]);
 }
 
-static void set(struct parquet_bound *b, const uint8_t *octets, size_t bytes, uint64_t head)
+static void set(struct parquet_bounds *b, unsigned which, const uint8_t *octets, size_t bytes,
+		uint64_t head)
 {
-	b->octets.head = head;
-	b->octets.bytes = (uint8_t)bytes;
-	memcpy(b->octets.octets, octets, bytes);
+	b->head[which] = head;
+	b->bytes[which] = (uint8_t)bytes;
+	memcpy(b->octets[which], octets, bytes);
 }
 
 void bounds_octets(struct parquet_bounds *b, const void *octets, size_t bytes)
@@ -56,20 +57,18 @@ void bounds_octets(struct parquet_bounds *b, const void *octets, size_t bytes)
 		b->is_lost = true;
 		return;
 	}
-	head = bytes == 0 ? 0 : head_of(octets, bytes);
-	if (!b->is_set) {
-		b->is_set = true;
-		b->min.octets.bytes = 0;
-		set(&b->min, bytes == 0 ? b->min.octets.octets : octets, bytes, head);
-		b->max = b->min;
-		return;
-	}
 	if (bytes == 0)
 		octets = "";
-	if (compare(&b->min, octets, bytes, head) < 0)
-		set(&b->min, octets, bytes, head);
-	else if (compare(&b->max, octets, bytes, head) > 0)
-		set(&b->max, octets, bytes, head);
+	head = head_of(octets, bytes);
+	if (!b->is_set) {
+		b->is_set = true;
+		set(b, BOUND_MIN, octets, bytes, head);
+		set(b, BOUND_MAX, octets, bytes, head);
+	} else if (compare(b, BOUND_MIN, octets, bytes, head) < 0) {
+		set(b, BOUND_MIN, octets, bytes, head);
+	} else if (compare(b, BOUND_MAX, octets, bytes, head) > 0) {
+		set(b, BOUND_MAX, octets, bytes, head);
+	}
 }
 
 void bounds_join(struct parquet_bounds *b, enum parquet_type type,
@@ -79,14 +78,14 @@ void bounds_join(struct parquet_bounds *b, enum parquet_type type,
 	if (!other->is_set || b->is_lost)
 		return;
 	if (type == PARQUET_BYTES) {
-		bounds_octets(b, other->min.octets.octets, other->min.octets.bytes);
-		bounds_octets(b, other->max.octets.octets, other->max.octets.bytes);
+		bounds_octets(b, other->octets[BOUND_MIN], other->bytes[BOUND_MIN]);
+		bounds_octets(b, other->octets[BOUND_MAX], other->bytes[BOUND_MAX]);
 	} else if (type == PARQUET_DOUBLE) {
-		bounds_f64(b, other->min.f64);
-		bounds_f64(b, other->max.f64);
+		bounds_f64(b, other->f64[BOUND_MIN]);
+		bounds_f64(b, other->f64[BOUND_MAX]);
 	} else {
-		bounds_i64(b, other->min.i64);
-		bounds_i64(b, other->max.i64);
+		bounds_i64(b, other->i64[BOUND_MIN]);
+		bounds_i64(b, other->i64[BOUND_MAX]);
 	}
 }
 
@@ -97,28 +96,30 @@ void bounds_clear(struct parquet_bounds *b)
 }
 
 /* PLAIN, but octets without their length (parquet.thrift, struct Statistics). */
-static void write_bound(struct parquet_thrift *t, int id, const struct parquet_bound *b,
-			enum parquet_type type, bool is_max)
+static void write_bound(struct parquet_thrift *t, int id, const struct parquet_bounds *b,
+			enum parquet_type type, unsigned which)
 {
 	double f64;
 
 	switch (type) {
 	case PARQUET_BOOLEAN:
-		thrift_octets(t, id, &b->i64, 1);
+		thrift_octets(t, id, &b->i64[which], 1);
 		break;
 	case PARQUET_INT32:
-		thrift_octets(t, id, &b->i64, sizeof(int32_t));
+		thrift_octets(t, id, &b->i64[which], sizeof(int32_t));
 		break;
 	case PARQUET_INT64:
-		thrift_octets(t, id, &b->i64, sizeof(int64_t));
+		thrift_octets(t, id, &b->i64[which], sizeof(int64_t));
 		break;
 	case PARQUET_DOUBLE:
 		/* A least zero is to be -0, a greatest +0: they are equal, and both may be there. */
-		f64 = b->f64 == 0 ? (is_max ? 0.0 : -0.0) : b->f64;
+		f64 = b->f64[which];
+		if (f64 == 0)
+			f64 = which == BOUND_MAX ? 0.0 : -0.0;
 		thrift_octets(t, id, &f64, sizeof(f64));
 		break;
 	case PARQUET_BYTES:
-		thrift_octets(t, id, b->octets.octets, b->octets.bytes);
+		thrift_octets(t, id, b->octets[which], b->bytes[which]);
 		break;
 	}
 }
@@ -133,8 +134,8 @@ void bounds_write(struct parquet_thrift *t, int id, const struct parquet_bounds 
 	if (distinct > 0)
 		thrift_i64(t, 4, (int64_t)distinct);
 	if (is_given) {
-		write_bound(t, 5, &b->max, type, true);
-		write_bound(t, 6, &b->min, type, false);
+		write_bound(t, 5, b, type, BOUND_MAX);
+		write_bound(t, 6, b, type, BOUND_MIN);
 		thrift_bool(t, 7, true);
 		thrift_bool(t, 8, true);
 	}

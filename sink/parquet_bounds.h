@@ -14,38 +14,34 @@
 #include "sink/parquet.h"
 #include "sink/parquet_thrift.h"
 
-struct parquet_bound {
-	union {
-		int64_t i64;
-		double f64;
-		struct {
-			uint64_t
-				head; /* the first eight octets as a number: most comparisons end there */
-			uint8_t bytes;
-			uint8_t octets[PARQUET_BOUND_BYTES];
-		} octets;
-	};
-};
+enum { BOUND_MIN, BOUND_MAX };
 
+/* What most values are compared with comes first. */
 struct parquet_bounds {
 	bool is_set;
 	bool is_lost; /* none are to be given */
-	struct parquet_bound min;
-	struct parquet_bound max;
+	uint8_t bytes[2];
+	union {
+		int64_t i64[2];
+		double f64[2];
+		uint64_t head
+			[2]; /* the first eight octets as a number: most comparisons end there */
+	};
+	uint8_t octets[2][PARQUET_BOUND_BYTES];
 };
 
 static inline void bounds_i64(struct parquet_bounds *b, int64_t v)
 {
 	if (!b->is_set) {
 		b->is_set = true;
-		b->min.i64 = v;
-		b->max.i64 = v;
+		b->i64[BOUND_MIN] = v;
+		b->i64[BOUND_MAX] = v;
 		return;
 	}
-	if (v < b->min.i64)
-		b->min.i64 = v;
-	if (v > b->max.i64)
-		b->max.i64 = v;
+	if (v < b->i64[BOUND_MIN])
+		b->i64[BOUND_MIN] = v;
+	if (v > b->i64[BOUND_MAX])
+		b->i64[BOUND_MAX] = v;
 }
 
 void bounds_f64(struct parquet_bounds *b, double v);

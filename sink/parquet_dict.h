@@ -24,11 +24,11 @@
 #define DICT_FULL UINT32_MAX
 
 struct parquet_dict {
+	struct parquet_buffer slots;
 	struct parquet_buffer values;
+	uint32_t count;
 	struct parquet_buffer places;
 	struct parquet_buffer stamps;
-	struct parquet_buffer slots;
-	uint32_t count;
 };
 
 uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, int64_t v);

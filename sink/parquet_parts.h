@@ -31,6 +31,8 @@ enum encoding {
 	ENCODING_COUNT
 };
 
+#define COLUMN_ALIGN 64 /* a cache line */
+
 enum column_mode {
 	COLUMN_DICT,
 	COLUMN_DIRECT, /* values are encoded as they come */
@@ -38,7 +40,8 @@ enum column_mode {
 };
 
 struct parquet_column {
-	int64_t last;		    /* the value of the run at hand; of a double, its bits */
+	_Alignas(COLUMN_ALIGN)
+		int64_t last;	    /* the value of the run at hand; of a double, its bits */
 	const uint8_t *last_octets; /* in the dictionary */
 	uint64_t row;		    /* rows of the group that have their levels */
 	struct parquet_body *body;  /* NULL: nothing yet */
@@ -54,24 +57,25 @@ struct parquet_column {
 	uint8_t skip;	 /* of these, still to come */
 };
 
+/* In the order in which values come by. */
 struct parquet_body {
 	/* The page at hand. */
 	struct parquet_buffer runs; /* of indices, or of booleans */
-	struct parquet_buffer reps;
-	struct parquet_buffer defs;
+	uint64_t values_count;	    /* without those of column.run */
+	uint64_t page_row;	    /* its first row */
+	uint64_t def_row;	    /* not repeated: where `def` began, which is in no run yet */
+	uint32_t dict_before;	    /* entries when the page began */
+	uint16_t def;
+	bool is_decided;	  /* of the chunk: the dictionary pays, for now */
+	struct parquet_dict dict; /* of the chunk */
+	struct parquet_bounds bounds;
 	struct parquet_buffer values; /* direct ones, but integers as differences */
 	struct parquet_delta delta;
-	uint64_t page_row; /* its first row */
-	uint64_t def_row;  /* not repeated: the row where `def` began, which is in no run yet */
-	uint16_t def;
-	uint32_t dict_before;  /* entries when the page began */
-	uint64_t entries;      /* repeated: levels */
-	uint64_t values_count; /* without those of column.run */
-	struct parquet_bounds bounds;
+	struct parquet_buffer defs;
+	struct parquet_buffer reps;
+	uint64_t entries; /* repeated: levels */
 	/* The chunk. */
-	struct parquet_dict dict;
 	struct parquet_buffer pages; /* as they go into the file */
-	bool is_decided;	     /* the dictionary pays, for now */
 	uint32_t page_counts[ENCODING_COUNT];
 	uint32_t pages_count;
 	uint64_t chunk_entries;
@@ -133,7 +137,10 @@ static inline bool column_is_full(const struct parquet *p, const struct parquet_
 {
 	const struct parquet_body *b = c->body;
 
-	return b->values.bytes + delta_bytes(&b->delta) + b->runs.bytes / 2 >= p->conf.page_bytes;
+	size_t bytes = c->mode == COLUMN_DIRECT ? b->values.bytes + delta_bytes(&b->delta)
+						: b->runs.bytes / 2;
+
+	return bytes >= p->conf.page_bytes;
 }
 
 /* parquet_page.c */

@@ -3,6 +3,8 @@
 
 #include "base/must.h"
 
+/* What only some values need is kept out of the functions that all go through: they save fewer registers. */
+#define SLOW __attribute__((noinline))
 #define BIG_BYTES 65536 /* a value after which the group's memory is looked at */
 
 static struct parquet_body *new_body(struct parquet *p, unsigned leaf)
@@ -140,7 +142,7 @@ static void put_direct_i64(struct parquet *p, struct parquet_column *c, int64_t 
 }
 
 /* No run of the same value is at hand. */
-static void put_i64(struct parquet *p, unsigned leaf, int64_t v)
+static SLOW void put_i64(struct parquet *p, unsigned leaf, int64_t v)
 {
 	struct parquet_column *c = &p->columns[leaf];
 	struct parquet_body *b = c->body;
@@ -179,12 +181,21 @@ static inline void join_or_put_i64(struct parquet *p, unsigned leaf, int64_t v)
 		put_i64(p, leaf, v);
 }
 
+static SLOW void enter_and_put_i64(struct parquet *p, unsigned leaf, int64_t v)
+{
+	if (enter(p, leaf, 0, p->columns[leaf].max_def))
+		join_or_put_i64(p, leaf, v);
+}
+
 void parquet_put_i64(struct parquet *p, unsigned leaf, int64_t v)
 {
 	struct parquet_column *c = &p->columns[leaf];
 
-	if (enter_quickly(p, c) || enter(p, leaf, 0, c->max_def))
-		join_or_put_i64(p, leaf, fit(c, v));
+	v = fit(c, v);
+	if (enter_quickly(p, c))
+		join_or_put_i64(p, leaf, v);
+	else
+		enter_and_put_i64(p, leaf, v);
 }
 
 void parquet_put_f64(struct parquet *p, unsigned leaf, double v)
@@ -207,7 +218,7 @@ static void put_direct_octets(struct parquet *p, struct parquet_column *c, const
 		p->until_check = 1;
 }
 
-static void put_octets(struct parquet *p, unsigned leaf, const void *octets, size_t bytes)
+static SLOW void put_octets(struct parquet *p, unsigned leaf, const void *octets, size_t bytes)
 {
 	struct parquet_column *c = &p->columns[leaf];
 	struct parquet_body *b = c->body;
@@ -242,12 +253,23 @@ static inline void join_or_put_octets(struct parquet *p, unsigned leaf, const vo
 		put_octets(p, leaf, octets, bytes);
 }
 
+static SLOW void enter_and_put_octets(struct parquet *p, unsigned leaf, const void *octets,
+				      size_t bytes)
+{
+	if (enter(p, leaf, 0, p->columns[leaf].max_def))
+		join_or_put_octets(p, leaf, octets, bytes);
+}
+
 void parquet_put_octets(struct parquet *p, unsigned leaf, const void *octets, size_t bytes)
 {
 	struct parquet_column *c = &p->columns[leaf];
 
-	if (enter_quickly(p, c) || enter(p, leaf, 0, c->max_def))
-		join_or_put_octets(p, leaf, bytes == 0 ? "" : octets, bytes);
+	if (bytes == 0)
+		octets = "";
+	if (enter_quickly(p, c))
+		join_or_put_octets(p, leaf, octets, bytes);
+	else
+		enter_and_put_octets(p, leaf, octets, bytes);
 }
 
 void parquet_put_i64_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def, int64_t v)

@@ -372,15 +372,15 @@ static void bounds(void **state)
 	bounds_octets(&b, longest, PARQUET_BOUND_BYTES);
 	bounds_octets(&b, "12345678a", 9);
 	bounds_octets(&b, "12345678A", 9);
-	assert_int_equal(b.min.octets.bytes, 9);
-	assert_memory_equal(b.min.octets.octets, "12345678A", 9);
-	assert_int_equal(b.max.octets.bytes, PARQUET_BOUND_BYTES);
+	assert_int_equal(b.bytes[BOUND_MIN], 9);
+	assert_memory_equal(b.octets[BOUND_MIN], "12345678A", 9);
+	assert_int_equal(b.bytes[BOUND_MAX], PARQUET_BOUND_BYTES);
 	bounds_join(&all, PARQUET_BYTES, &b);
 	bounds_clear(&b);
 	bounds_octets(&b, "", 0);
 	bounds_join(&all, PARQUET_BYTES, &b);
-	assert_int_equal(all.min.octets.bytes, 0);
-	assert_int_equal(all.max.octets.bytes, PARQUET_BOUND_BYTES);
+	assert_int_equal(all.bytes[BOUND_MIN], 0);
+	assert_int_equal(all.bytes[BOUND_MAX], PARQUET_BOUND_BYTES);
 	assert_false(all.is_lost);
 	bounds_octets(&b, longest, PARQUET_BOUND_BYTES + 1);
 	bounds_join(&all, PARQUET_BYTES, &b);
@@ -390,7 +390,7 @@ static void bounds(void **state)
 	bounds_clear(&all);
 	bounds_f64(&b, 0.0);
 	bounds_f64(&b, -INFINITY);
-	assert_true(b.min.f64 == -INFINITY && b.max.f64 == 0);
+	assert_true(b.f64[BOUND_MIN] == -INFINITY && b.f64[BOUND_MAX] == 0);
 	bounds_f64(&b, NAN);
 	assert_true(b.is_lost);
 }
