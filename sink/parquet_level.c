@@ -49,21 +49,22 @@ struct literals {
 /* Filled up with zeros to whole groups; the reader knows how many values there are. */
 static void write_literals(struct literals *l)
 {
-	unsigned groups = (l->count + GROUP - 1) / GROUP;
+	unsigned count = (l->count + GROUP - 1) / GROUP * GROUP;
+	unsigned groups = count / GROUP;
 	uint64_t bits = 0;
 	unsigned fill = 0;
 	uint8_t *at;
 
 	if (l->count == 0)
 		return;
-	while (l->count < groups * GROUP)
-		l->values[l->count++] = 0;
+	memset(l->values + l->count, 0, (count - l->count) * sizeof(l->values[0]));
+	l->count = 0;
 	/* Four octets are stored at a time; the last may reach beyond what counts. */
 	if (!parquet_reserve(l->account, l->out, 1 + (size_t)groups * l->width + sizeof(uint32_t)))
 		return;
 	at = parquet_end(l->out);
 	*at++ = (uint8_t)(groups << 1 | 1);
-	for (unsigned i = 0; i < l->count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		bits |= (uint64_t)l->values[i] << fill;
 		fill += l->width;
 		if (fill >= 32) {
@@ -77,7 +78,6 @@ static void write_literals(struct literals *l)
 	}
 	memcpy(at, &(uint32_t){ (uint32_t)bits }, sizeof(uint32_t));
 	l->out->bytes += 1 + (size_t)groups * l->width;
-	l->count = 0;
 }
 
 static void add_literals(struct literals *l, uint16_t value, unsigned count)
