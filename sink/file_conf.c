@@ -2,6 +2,7 @@
 #include "sink/file_conf.h"
 
 #include <stddef.h>
+#include <string.h>
 
 static const struct conf_word formats[] = {
 	{ "avro", FORMAT_AVRO },
@@ -16,14 +17,7 @@ static const struct conf_word codecs[] = {
 
 #define AT(member) offsetof(struct file_options, member)
 const struct conf_opt file_conf_options[] = {
-	{ .key = "path",
-	  .type = CONF_STRING,
-	  .reload = CONF_RESTART,
-	  .at = AT(path),
-	  .min = 1,
-	  .max = 4000,
-	  .preset = "flows",
-	  .doc = "Directory of the files; made when it is missing." },
+	FILE_COMMON_PATH(struct file_options, ""),
 	CONF_ENUM_ROW("format", struct file_options, format, CONF_RESTART, formats, "avro",
 		      "Avro object container files, or JSON lines."),
 	CONF_ENUM_ROW(
@@ -37,23 +31,10 @@ const struct conf_opt file_conf_options[] = {
 	  .max = 22,
 	  .preset = "0",
 	  .doc = "Level of the codec, deflate up to 9, zstandard up to 22; 0 is a fast one." },
-	{ .key = "rotate_s",
-	  .type = CONF_U32,
-	  .reload = CONF_RESTART,
-	  .at = AT(rotate_s),
-	  .min = 1,
-	  .max = 86400,
-	  .preset = "60",
-	  .doc = "Seconds after which a file is completed." },
-	{ .key = "rotate_bytes",
-	  .type = CONF_SIZE,
-	  .reload = CONF_RESTART,
-	  .at = AT(rotate_bytes),
-	  .min = 4096,
-	  .max = INT64_MAX,
-	  .preset = "128M",
-	  .doc = "Octets of records, before compression, after which a file is completed; the log holds "
-		 "them so long." },
+	FILE_COMMON_ROTATE(struct file_options, "60", "128M",
+			   "Octets of records, before compression, after which the open files are "
+			   "completed; the log holds them so long.",
+			   "0"),
 	{ .key = "block_bytes",
 	  .type = CONF_SIZE,
 	  .reload = CONF_RESTART,
@@ -62,10 +43,11 @@ const struct conf_opt file_conf_options[] = {
 	  .max = 16 << 20,
 	  .preset = "256K",
 	  .doc = "Octets of records that are compressed together." },
+	FILE_COMMON_ROWS(struct file_options),
 	{ 0 },
 };
 
-const char *file_conf_suffix(enum file_format format, enum file_codec_kind kind)
+const char *file_conf_suffix(enum file_kind format, enum file_codec_kind kind)
 {
 	if (format == FORMAT_AVRO)
 		return ".avro";
@@ -81,6 +63,30 @@ const char *file_conf_codec_name(enum file_codec_kind kind)
 	return "null";
 }
 
+/* Of an Avro file, and of a line. */
+static bool is_column(const void *ctx, const char *name)
+{
+	static const char *const columns[] = { "record_id", "normalized", "enriched", "raw" };
+
+	(void)ctx;
+	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+		if (strcmp(columns[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum err check_pattern(const struct file_options *o, struct why *why)
+{
+	struct file_path *p;
+	enum err e;
+
+	TRY(file_path_new(o->common.pattern, why, &p));
+	e = file_path_check_names(p, is_column, NULL, why);
+	file_path_free(p);
+	return e;
+}
+
 enum err file_conf_check(const struct file_options *o, struct why *why)
 {
 	if (o->format == FORMAT_JSON && o->codec == CODEC_SNAPPY)
@@ -91,7 +97,7 @@ enum err file_conf_check(const struct file_options *o, struct why *why)
 	    (int)o->level > file_codec_level_max((enum file_codec_kind)o->codec))
 		return why_set(why, ERR_CONF, "level: %u is above the codec's %d", o->level,
 			       file_codec_level_max((enum file_codec_kind)o->codec));
-	return ERR_OK;
+	return check_pattern(o, why);
 }
 
 enum file_codec_kind file_conf_codec(const struct file_options *o)

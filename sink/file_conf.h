@@ -7,16 +7,14 @@
 #ifndef SINK_FILE_CONF_H
 #define SINK_FILE_CONF_H
 
-#include "base/conf.h"
+#include "sink/file_common.h"
 #include "sink/file_writer.h"
 
 struct file_options {
-	char *path;
+	struct file_common common;
 	int format;
 	int codec;
 	uint32_t level;
-	uint32_t rotate_s;
-	uint64_t rotate_bytes;
 	uint64_t block_bytes;
 };
 
@@ -27,6 +25,6 @@ enum err file_conf_check(const struct file_options *o, struct why *why);
 /* The codec in the form that the format wants it. */
 enum file_codec_kind file_conf_codec(const struct file_options *o);
 const char *file_conf_codec_name(enum file_codec_kind kind);
-const char *file_conf_suffix(enum file_format format, enum file_codec_kind kind);
+const char *file_conf_suffix(enum file_kind format, enum file_codec_kind kind);
 
 #endif

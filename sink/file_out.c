@@ -2,7 +2,6 @@
 #include "sink/file_out.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,9 +10,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "sink/file_walk.h"
 
 #define STAMP_PATTERN "-########T######.###Z-######" /* # is a digit; more may follow the last */
 #define STAMP_BYTES 32
@@ -58,7 +59,7 @@ static enum err make_dirs(const char *path)
 }
 
 /* Of every format and codec: the sink may have had another one when it was killed. */
-static const char *const suffixes[] = { ".avro", ".jsonl", ".jsonl.gz", ".jsonl.zst" };
+static const char *const suffixes[] = { ".avro", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet" };
 
 /* Is it a name of ours, with that behind the suffix? */
 static bool is_ours(const struct file_dir *d, const char *name, const char *tail)
@@ -129,22 +130,55 @@ bool file_dir_remove_unheld(int dir_fd, const char *name)
 
 enum err file_dir_clean(const struct file_dir *d, unsigned *removed)
 {
-	int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct file_walk walk;
 
 	*removed = 0;
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
-		return ERR_IO;
-	}
-	/* The stream is ours alone. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-		if (is_ours(d, e->d_name, TMP) && file_dir_remove_unheld(d->fd, e->d_name))
+	TRY(file_walk_open(&walk, d->fd));
+	while (file_walk_next(&walk)) {
+		if (is_ours(d, walk.name, TMP) &&
+		    file_dir_remove_unheld(file_walk_fd(&walk), walk.name))
 			(*removed)++;
 	}
-	(void)closedir(dir);
+	file_walk_close(&walk);
 	return ERR_OK;
+}
+
+static unsigned digits(const char *p, size_t count)
+{
+	unsigned v = 0;
+
+	for (size_t i = 0; i < count; i++)
+		v = 10 * v + (unsigned)(p[i] - '0');
+	return v;
+}
+
+int64_t file_dir_time_ms(const struct file_dir *d, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *p = (slash == NULL ? path : slash + 1) + strlen(d->prefix) + 1;
+	struct tm tm = {
+		.tm_year = (int)digits(p, 4) - 1900,
+		.tm_mon = (int)digits(p + 4, 2) - 1,
+		.tm_mday = (int)digits(p + 6, 2),
+		.tm_hour = (int)digits(p + 9, 2),
+		.tm_min = (int)digits(p + 11, 2),
+		.tm_sec = (int)digits(p + 13, 2),
+	};
+
+	return (int64_t)timegm(&tm) * 1000 + digits(p + 16, 3);
+}
+
+void file_dir_prune(int dir_fd, const char *path)
+{
+	char at[FILE_PATH_BYTES];
+	char *slash;
+
+	(void)snprintf(at, sizeof(at), "%s", path);
+	for (slash = strrchr(at, '/'); slash != NULL; slash = strrchr(at, '/')) {
+		*slash = '\0';
+		if (unlinkat(dir_fd, at, AT_REMOVEDIR) != 0)
+			return;
+	}
 }
 
 enum err file_dir_open(struct file_dir *d, const char *path)
@@ -187,20 +221,55 @@ static void stamp(char out[STAMP_BYTES])
 	out[n] = '\0';
 }
 
-enum err file_out_create(struct file_dir *d, struct file_out *f)
+static enum err make_below(int dir_fd, const char *below)
+{
+	char part[FILE_PATH_BYTES];
+
+	for (size_t i = 0; below[i] != '\0'; i++) {
+		part[i] = below[i];
+		if (below[i] != '/')
+			continue;
+		part[i] = '\0';
+		if (mkdirat(dir_fd, part, 0777) != 0 && errno != EEXIST)
+			return ERR_IO;
+		part[i] = '/';
+	}
+	return ERR_OK;
+}
+
+/* Somebody who removes what is empty may be between the directory and its first file. */
+static int create_in(int dir_fd, const char *below, const char *path)
+{
+	int fd = -1;
+
+	for (unsigned tries = 0; fd < 0 && tries < TRIES_MAX; tries++) {
+		fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (fd >= 0 || errno != ENOENT || below[0] == '\0')
+			break;
+		if (make_below(dir_fd, below) != ERR_OK && errno != ENOENT)
+			break;
+	}
+	return fd;
+}
+
+enum err file_out_create(struct file_dir *d, const char *below, struct file_out *f)
 {
 	memset(f, 0, sizeof(*f));
 	f->fd = -1;
+	if (strlen(below) >= FILE_BELOW_BYTES) {
+		errno = ENAMETOOLONG;
+		return ERR_IO;
+	}
 	for (unsigned tries = 0; f->fd < 0 && tries < TRIES_MAX; tries++) {
 		char when[STAMP_BYTES];
 
 		stamp(when);
-		(void)snprintf(f->name, sizeof(f->name), "%s-%s-%06u%s", d->prefix, when,
+		(void)snprintf(f->name, sizeof(f->name), "%s%s-%s-%06u%s", below, d->prefix, when,
 			       d->sequence++ % 1000000, d->suffix);
-		(void)snprintf(f->tmp, sizeof(f->tmp), "%.180s%s", f->name, TMP);
+		(void)snprintf(f->tmp, sizeof(f->tmp), "%.500s%s", f->name, TMP);
 		if (faccessat(d->fd, f->name, F_OK, 0) == 0)
 			continue;
-		f->fd = openat(d->fd, f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		f->fd = create_in(d->fd, below, f->tmp);
 		if (f->fd < 0 && errno != EEXIST)
 			return ERR_IO;
 	}

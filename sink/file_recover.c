@@ -198,7 +198,7 @@ static bool finish(struct file_rotate *r, struct file_kept *k, bool is_early,
 {
 	bool is_tracked = true;
 
-	k->is_named = file_rotate_name_all(k) == ERR_OK && file_rotate_sync_dirs(k) == ERR_OK;
+	k->is_named = file_rotate_name_all(k) == ERR_OK && file_rotate_sync_dirs(r, k) == ERR_OK;
 	if (!k->is_named) {
 		found->is_settled = false;
 		log_error("sink.manifest_unfinished sink=%s manifest=%s why=\"%s\" "

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/must.h"
 
-#define SYNC_MS 50 /* at most so long in one step for the log */
+#define SYNC_MS 50 /* at most so long in one step for the log, and about so long for files */
 #define RETRY_MS 1000
 #define TRIES_MAX 1000
 
@@ -84,6 +84,7 @@ enum err file_rotate_begin(struct file_rotate *r, const struct file_dir *d)
 	r->now.manifest.is_durable = r->is_durable;
 	memcpy(r->now.manifest.log_id, log_hub_id(r->env->hub), LOG_ID_BYTES);
 	r->now.is_named = false;
+	r->files_synced = 0;
 	r->synced = 0;
 	r->named = 0;
 	r->stage = ROTATE_FILES;
@@ -125,10 +126,20 @@ void file_rotate_abandon(struct file_rotate *r)
 	r->stage = ROTATE_NONE;
 }
 
+static enum err sync_dir(const struct file_rotate *r, int fd)
+{
+	return r->is_lazy ? ERR_OK : file_dir_sync(fd);
+}
+
 static enum err sync_files(struct file_rotate *r)
 {
-	for (size_t i = 0; i < r->now.manifest.file_count; i++)
-		TRY(file_out_sync(r->outs[i]));
+	int64_t until_ms = clock_mono_ms() + SYNC_MS;
+
+	for (; !r->is_lazy && r->files_synced < r->now.manifest.file_count; r->files_synced++) {
+		if (clock_mono_ms() > until_ms)
+			return ERR_AGAIN;
+		TRY(file_out_sync(r->outs[r->files_synced]));
+	}
 	return ERR_OK;
 }
 
@@ -179,7 +190,7 @@ static enum err fill_manifest(const struct file_rotate *r, struct file_out *out)
 	TRY(with_errno(file_manifest_encode(&r->now.manifest, &octets, &bytes)));
 	e = file_out_write(out, octets, bytes);
 	free(octets);
-	if (e == ERR_OK)
+	if (e == ERR_OK && !r->is_lazy)
 		e = file_out_sync(out);
 	return e == ERR_OK ? file_dir_rename(r->now.dir_fd, out->tmp, out->name) : e;
 }
@@ -230,19 +241,16 @@ enum err file_rotate_name_all(const struct file_kept *k)
 	return first;
 }
 
-/* Files of one directory stand together: `last` is what was synced before. */
-static enum err sync_parent(int dir_fd, const char *path, char last[FILE_PATH_BYTES])
+/* `bytes` of the path, which is below. */
+static enum err sync_below(int dir_fd, const char *path, size_t bytes)
 {
-	const char *slash = strrchr(path, '/');
-	size_t bytes = slash == NULL ? 0 : (size_t)(slash - path);
+	char at[FILE_PATH_BYTES];
 	enum err e;
 	int fd;
 
-	if (bytes == 0 || (strncmp(last, path, bytes) == 0 && last[bytes] == '\0'))
-		return ERR_OK;
-	memcpy(last, path, bytes);
-	last[bytes] = '\0';
-	fd = openat(dir_fd, last, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	memcpy(at, path, bytes);
+	at[bytes] = '\0';
+	fd = openat(dir_fd, at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? ERR_OK : ERR_IO; /* gone, with what was in it */
 	e = file_dir_sync(fd);
@@ -250,15 +258,53 @@ static enum err sync_parent(int dir_fd, const char *path, char last[FILE_PATH_BY
 	return e;
 }
 
-enum err file_rotate_sync_dirs(const struct file_kept *k)
+/* Does a file before this one stand in the same directory, or, not `is_parent`, below it? */
+static bool is_synced(const struct file_manifest *m, size_t i, size_t bytes, bool is_parent)
 {
-	char last[FILE_PATH_BYTES] = "";
+	for (size_t k = 0; k < i; k++) {
+		const char *name = m->files[k].name;
 
-	for (size_t i = 0; i < k->manifest.file_count; i++) {
-		TRY(sync_parent(k->dir_fd, k->manifest.files[i].name, last));
-		TRY(sync_parent(k->dir_fd, k->manifest.files[i].tmp, last));
+		if (strncmp(name, m->files[i].name, bytes + 1) == 0 &&
+		    (!is_parent || strchr(name + bytes + 1, '/') == NULL))
+			return true;
 	}
-	return file_dir_sync(k->dir_fd);
+	return false;
+}
+
+/* Temporary and final name stand in one directory. */
+enum err file_rotate_sync_dirs(const struct file_rotate *r, const struct file_kept *k)
+{
+	const struct file_manifest *m = &k->manifest;
+
+	for (size_t i = 0; !r->is_lazy && i < m->file_count; i++) {
+		const char *slash = strrchr(m->files[i].name, '/');
+		size_t bytes = slash == NULL ? 0 : (size_t)(slash - m->files[i].name);
+
+		if (bytes > 0 && !is_synced(m, i, bytes, true))
+			TRY(sync_below(k->dir_fd, m->files[i].name, bytes));
+	}
+	return sync_dir(r, k->dir_fd);
+}
+
+/* Where files stand below, they and the directories above them may be new: their names are to outlast
+ * whatever the manifest does, so they come before it. */
+static enum err sync_tree(struct file_rotate *r)
+{
+	const struct file_manifest *m = &r->now.manifest;
+	bool is_flat = true;
+
+	for (size_t i = 0; !r->is_lazy && i < m->file_count; i++) {
+		const char *name = m->files[i].name;
+
+		for (size_t at = strlen(name); at > 0; at--) {
+			if (name[at] != '/')
+				continue;
+			is_flat = false;
+			if (!is_synced(m, i, at, false))
+				TRY(sync_below(r->now.dir_fd, name, at));
+		}
+	}
+	return is_flat ? ERR_OK : sync_dir(r, r->now.dir_fd);
 }
 
 /* A rename may have been done by a call that failed. */
@@ -278,7 +324,7 @@ static bool has_its_name(const struct file_rotate *r, size_t i)
 static enum err take_back(struct file_rotate *r)
 {
 	if ((unlinkat(r->now.dir_fd, r->now.name, 0) != 0 && errno != ENOENT) ||
-	    file_dir_sync(r->now.dir_fd) != ERR_OK)
+	    sync_dir(r, r->now.dir_fd) != ERR_OK)
 		return ERR_IO;
 	r->stage = ROTATE_MANIFEST;
 	errno = ENOENT;
@@ -314,20 +360,21 @@ static enum err decide(struct file_rotate *r)
 
 static enum err sync_decision(struct file_rotate *r)
 {
-	return file_dir_sync(r->now.dir_fd);
+	return sync_dir(r, r->now.dir_fd);
 }
 
 static enum err sync_names(struct file_rotate *r)
 {
-	return file_rotate_sync_dirs(&r->now);
+	return file_rotate_sync_dirs(r, &r->now);
 }
 
 enum err file_rotate_step(struct file_rotate *r)
 {
 	static enum err (*const steps[])(struct file_rotate * r) = {
-		[ROTATE_FILES] = sync_files, [ROTATE_LOGS] = sync_logs,
-		[ROTATE_MANIFEST] = decide,  [ROTATE_DECIDED] = sync_decision,
-		[ROTATE_NAMES] = name_files, [ROTATE_DIRS] = sync_names,
+		[ROTATE_FILES] = sync_files,	  [ROTATE_LOGS] = sync_logs,
+		[ROTATE_TREE] = sync_tree,	  [ROTATE_MANIFEST] = decide,
+		[ROTATE_DECIDED] = sync_decision, [ROTATE_NAMES] = name_files,
+		[ROTATE_DIRS] = sync_names,
 	};
 
 	must(r->stage != ROTATE_NONE);
@@ -377,7 +424,7 @@ static bool is_over(struct file_rotate *r, struct file_kept *k, bool may_retry)
 {
 	if (!k->is_named && may_retry)
 		k->is_named =
-			file_rotate_name_all(k) == ERR_OK && file_rotate_sync_dirs(k) == ERR_OK;
+			file_rotate_name_all(k) == ERR_OK && file_rotate_sync_dirs(r, k) == ERR_OK;
 	if (!k->is_named || !is_stored(r, &k->manifest))
 		return false;
 	return unlinkat(k->dir_fd, k->name, 0) == 0 || errno == ENOENT;
@@ -399,6 +446,24 @@ void file_rotate_tend(struct file_rotate *r)
 	r->kept_count = kept;
 	if (may_retry)
 		r->retry_ms = clock_mono_ms() + RETRY_MS;
+}
+
+static bool has_name(const struct file_manifest *m, const char *path)
+{
+	for (size_t i = 0; i < m->file_count; i++) {
+		if (strcmp(m->files[i].name, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool file_rotate_names(const struct file_rotate *r, const char *path)
+{
+	for (size_t i = 0; i < r->kept_count; i++) {
+		if (has_name(&r->kept[i].manifest, path))
+			return true;
+	}
+	return r->stage != ROTATE_NONE && has_name(&r->now.manifest, path);
 }
 
 void file_rotate_lsn_text(const struct sink_env *env, char out[FILE_LSN_TEXT_BYTES])

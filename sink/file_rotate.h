@@ -11,9 +11,10 @@
  *	file_rotate_done(r)
  *	file_rotate_tend(r)	in every poll
  *
- *	fsync the files | wait until the log has the records on disk | write, fsync and rename the
- *	manifest, fsync its directory | rename the files, fsync their directories | reader_done() |
- *	remove the manifest when the cursors are stored
+ *	fsync the files | wait until the log has the records on disk | fsync directories below, which may be
+ *	new, and those that they stand in | write, fsync and rename the manifest, fsync its directory |
+ *	rename the files, fsync their directories | reader_done() | remove the manifest when the cursors
+ *	are stored
  *
  * The manifest's rename decides.  Before it the rotation may be given up, and the files with it: their
  * records are read again.  After it nothing goes back: what fails is tried again, in this life or by
@@ -23,6 +24,9 @@
  * A manifest is `.<prefix>.manifest-<number>`; who works on it holds its lock.  One that is locked is
  * another process's, and is left alone.  A log in memory knows nothing of an earlier life: it finishes
  * what it finds, commits nothing, and leaves the manifest of a log on disk to the service that has it.
+ *
+ * `is_lazy` leaves every fsync out: then a loss of power may take what was said to be safe, and leave files
+ * that are cut; the end of the process alone may not.
  *
  * On ERR_IO and ERR_NOMEM errno says why.  Owner: the sink's thread; open() and close() of the sink.
  */
@@ -40,6 +44,7 @@ enum file_rotate_stage {
 	ROTATE_NONE,
 	ROTATE_FILES,	 /* their data is to be synced */
 	ROTATE_LOGS,	 /* the log is */
+	ROTATE_TREE,	 /* directories below are, with the names of the files in them */
 	ROTATE_MANIFEST, /* it is to be written */
 	ROTATE_DECIDED,	 /* its name is to be synced */
 	ROTATE_NAMES,	 /* the files are to be renamed */
@@ -59,6 +64,7 @@ struct file_kept {
 struct file_rotate {
 	const struct sink_env *env;
 	bool is_durable;
+	bool is_lazy;
 	uint64_t sequence;
 	uint64_t *skips; /* for each reader: what lies below was delivered by an earlier life */
 	struct file_kept kept[FILE_KEPT_MAX];
@@ -70,6 +76,7 @@ struct file_rotate {
 	struct file_kept now;
 	char prefix[FILE_PREFIX_BYTES];
 	struct file_out *outs[FILE_MANIFEST_FILES_MAX];
+	size_t files_synced;
 	size_t synced;
 	size_t named;
 };
@@ -89,6 +96,8 @@ void file_rotate_abandon(struct file_rotate *r);
 /* Tells the readers. */
 void file_rotate_done(struct file_rotate *r);
 void file_rotate_tend(struct file_rotate *r);
+/* Does a manifest that is still there name the file? */
+bool file_rotate_names(const struct file_rotate *r, const char *path);
 
 /* What recovery has delivered, not counting what the cursors know already. */
 struct file_found {
@@ -119,7 +128,7 @@ struct log_reader *file_rotate_reader(const struct file_rotate *r, uint32_t work
 enum err file_rotate_name(int dir_fd, const struct file_manifest_file *file);
 /* Tolerates what is renamed already. */
 enum err file_rotate_name_all(const struct file_kept *k);
-enum err file_rotate_sync_dirs(const struct file_kept *k);
+enum err file_rotate_sync_dirs(const struct file_rotate *r, const struct file_kept *k);
 void file_kept_close(struct file_kept *k);
 
 #endif

@@ -359,6 +359,7 @@ static void a_full_log_completes_the_file(void **state)
 	}
 }
 
+/* Side by side, since workers change in turn. */
 static void each_schema_has_its_files(void **state)
 {
 	const char *path = fresh();
@@ -395,11 +396,12 @@ static void each_schema_has_its_files(void **state)
 		o = load(full);
 		is_other = memmem(o.p, o.bytes, "site_id", 7) != NULL;
 		free(o.p);
-		assert_int_equal(read_avro(full, is_other ? other : fix.schema, "null"), 100);
+		assert_int_equal(read_avro(full, is_other ? other : fix.schema, "null"),
+				 is_other ? 100 : 200);
 		files++;
 	}
 	(void)closedir(d);
-	assert_int_equal(files, 3);
+	assert_int_equal(files, 2);
 	check_each_once();
 	free(other);
 	fixture_close(&fix);

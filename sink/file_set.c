@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sink/file_set.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "sink/file_rotate.h"
+
+#define LOOK_RECORDS 256 /* between two looks at the memory */
+#define FINISH_MS 50	 /* at most about so long in one call */
+#define NUMBER_BYTES 24
+
+enum err file_set_init(struct file_set *s, const struct sink_env *env,
+		       const struct file_format *format, void *shared, const struct file_path *path,
+		       size_t slot_max, size_t memory_max)
+{
+	memset(s, 0, sizeof(*s));
+	s->env = env;
+	s->format = format;
+	s->shared = shared;
+	s->path = path;
+	s->memory_max = memory_max;
+	s->epoch = 1;
+	s->slots = calloc(slot_max, sizeof(s->slots[0]));
+	if (s->slots == NULL)
+		return ERR_NOMEM;
+	s->slot_max = slot_max;
+	for (size_t i = 0; i < slot_max; i++)
+		s->slots[i].out.fd = -1;
+	return ERR_OK;
+}
+
+static void free_writers(struct file_set *s, size_t from)
+{
+	for (size_t i = from; i < s->slot_max; i++) {
+		if (s->slots[i].writer != NULL)
+			s->format->writer_free(s->slots[i].writer);
+		s->slots[i].writer = NULL;
+	}
+}
+
+void file_set_fini(struct file_set *s)
+{
+	free_writers(s, 0);
+	free(s->slots);
+	memset(s, 0, sizeof(*s));
+}
+
+static void look(struct file_set *s)
+{
+	s->unseen = 0;
+	s->held = 0;
+	s->written = 0;
+	for (size_t i = 0; i < s->slot_max; i++) {
+		if (s->slots[i].writer != NULL)
+			s->held += s->format->held(s->slots[i].writer);
+		if (i < s->count)
+			s->written += s->slots[i].out.bytes;
+	}
+}
+
+/* Memory that waits for a next file goes first. */
+static enum err bound_memory(struct file_set *s)
+{
+	struct file_slot *most = NULL;
+	size_t most_bytes = 0;
+
+	look(s);
+	if (s->held <= s->memory_max)
+		return ERR_OK;
+	free_writers(s, s->count);
+	look(s);
+	if (s->held <= s->memory_max)
+		return ERR_OK;
+	for (size_t i = 0; i < s->count; i++) {
+		size_t bytes = s->format->held(s->slots[i].writer);
+
+		if (most == NULL || bytes > most_bytes) {
+			most = &s->slots[i];
+			most_bytes = bytes;
+		}
+	}
+	if (most != NULL)
+		TRY(s->format->spill(most->writer));
+	look(s);
+	return ERR_OK;
+}
+
+static enum err begin_file(struct file_set *s, struct file_slot *slot, uint32_t schema)
+{
+	char lsn[FILE_LSN_TEXT_BYTES];
+	char when[CLOCK_TEXT_BYTES];
+	const struct file_meta meta[] = {
+		{ "sluice.version", SLUICE_VERSION },
+		{ "sluice.sink", s->env->name },
+		{ "sluice.created", when },
+		{ "sluice.lsn_first", lsn },
+	};
+
+	file_rotate_lsn_text(s->env, lsn);
+	clock_text(slot->created_ms, when);
+	return s->format->open(slot->writer, &slot->out, schema, meta,
+			       sizeof(meta) / sizeof(meta[0]));
+}
+
+static enum err open_slot(struct file_set *s, struct file_dir *d, const char *below,
+			  uint32_t schema)
+{
+	struct file_slot *slot = &s->slots[s->count];
+	enum err e;
+
+	if (slot->writer == NULL)
+		TRY(s->format->writer_new(s->shared, &slot->writer));
+	TRY(file_out_create(d, below, &slot->out));
+	slot->schema = schema;
+	slot->records = 0;
+	slot->late = 0;
+	slot->created_ms = clock_real_ms();
+	memcpy(slot->below, below, strlen(below) + 1);
+	e = begin_file(s, slot, schema);
+	if (e != ERR_OK) {
+		int error = errno;
+
+		s->format->reset(slot->writer);
+		file_out_abort(d, &slot->out);
+		errno = error;
+		return e;
+	}
+	slot->is_open = true;
+	s->count++;
+	return ERR_OK;
+}
+
+/* ERR_ABSENT: there is none. */
+static enum err find_slot(const struct file_set *s, const char *below, uint32_t schema,
+			  uint32_t *out)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->slots[i].schema == schema && strcmp(s->slots[i].below, below) == 0) {
+			*out = (uint32_t)i;
+			return ERR_OK;
+		}
+	}
+	return ERR_ABSENT;
+}
+
+static size_t hash(const struct file_path_key *key, uint32_t schema)
+{
+	uint64_t h = (uint64_t)key->time_ms / 60000 * 0x9e3779b97f4a7c15u;
+
+	h ^= ((uint64_t)key->exporter << 32 | key->event_type << 8 | schema) * 0xff51afd7ed558ccdu;
+	return (size_t)((h ^ h >> 32) * 0x9e3779b97f4a7c15u >> 40) % FILE_SET_CACHE;
+}
+
+enum err file_set_find(struct file_set *s, struct file_dir *d, const struct log_head *head,
+		       uint32_t schema, struct file_slot **out, bool *is_late)
+{
+	uint32_t own_schema = s->format->has_schema ? schema : 0;
+	char below[FILE_BELOW_BYTES];
+	struct file_path_key key;
+	uint32_t slot;
+	size_t at;
+
+	*is_late = file_path_key(s->path, head, &key);
+	at = hash(&key, own_schema);
+	if (s->cache[at].epoch == s->epoch && s->cache[at].schema == own_schema &&
+	    s->cache[at].key.time_ms == key.time_ms && s->cache[at].key.exporter == key.exporter &&
+	    s->cache[at].key.event_type == key.event_type) {
+		*out = &s->slots[s->cache[at].slot];
+		return ERR_OK;
+	}
+	file_path_below(s->path, s->env->hub, s->env->name, &key, below);
+	if (find_slot(s, below, own_schema, &slot) != ERR_OK) {
+		if (s->count == s->slot_max)
+			return ERR_FULL;
+		slot = (uint32_t)s->count;
+		TRY(open_slot(s, d, below, own_schema));
+	}
+	s->cache[at].key = key;
+	s->cache[at].schema = own_schema;
+	s->cache[at].slot = slot;
+	s->cache[at].epoch = s->epoch;
+	*out = &s->slots[slot];
+	return ERR_OK;
+}
+
+enum err file_set_add(struct file_set *s, struct file_slot *slot, uint32_t schema,
+		      const struct log_record *record, bool is_late)
+{
+	TRY(s->format->add(slot->writer, schema, record->payload, record->head.bytes));
+	slot->records++;
+	slot->late += is_late;
+	s->records++;
+	return ++s->unseen < LOOK_RECORDS ? ERR_OK : bound_memory(s);
+}
+
+static enum err finish_slot(struct file_set *s, struct file_slot *slot, const char *lsn_text)
+{
+	char records[NUMBER_BYTES];
+	char late[NUMBER_BYTES];
+	char when[CLOCK_TEXT_BYTES];
+	const struct file_meta meta[] = {
+		{ "sluice.version", SLUICE_VERSION }, { "sluice.sink", s->env->name },
+		{ "sluice.created", when },	      { "sluice.lsn", lsn_text },
+		{ "sluice.records", records },	      { "sluice.late", late },
+	};
+
+	clock_text(slot->created_ms, when);
+	(void)snprintf(records, sizeof(records), "%llu", (unsigned long long)slot->records);
+	(void)snprintf(late, sizeof(late), "%llu", (unsigned long long)slot->late);
+	return s->format->finish(slot->writer, meta, sizeof(meta) / sizeof(meta[0]));
+}
+
+enum err file_set_finish(struct file_set *s, struct file_dir *d, const char *lsn_text)
+{
+	int64_t until_ms = clock_mono_ms() + FINISH_MS;
+
+	for (; s->finished < s->count; s->finished++) {
+		struct file_slot *slot = &s->slots[s->finished];
+
+		if (slot->records == 0) {
+			s->format->reset(slot->writer);
+			file_out_abort(d, &slot->out);
+			slot->is_open = false;
+			continue;
+		}
+		if (clock_mono_ms() > until_ms)
+			return ERR_AGAIN;
+		TRY(finish_slot(s, slot, lsn_text));
+	}
+	return ERR_OK;
+}
+
+static void forget(struct file_set *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		s->format->reset(s->slots[i].writer);
+		s->slots[i].is_open = false;
+	}
+	s->count = 0;
+	s->finished = 0;
+	s->records = 0;
+	s->epoch++;
+	look(s);
+}
+
+void file_set_close(struct file_set *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		file_out_close(&s->slots[i].out);
+	forget(s);
+}
+
+void file_set_abort(struct file_set *s, struct file_dir *d)
+{
+	int error = errno;
+
+	for (size_t i = 0; i < s->count; i++)
+		file_out_abort(d, &s->slots[i].out);
+	forget(s);
+	errno = error;
+}
