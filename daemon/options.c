@@ -189,7 +189,7 @@ static const struct conf_variant *dead_variants(void)
 static const struct conf_opt sink_table[] = {
 	{ "name", CONF_STRING, CONF_RESTART, AT(name), 1, 64, NULL, "Name in status and ledger." },
 	{ "type", CONF_STRING, CONF_RESTART, AT(type), 1, 32, NULL,
-	  "Which sink it is: file, kafka, stdout or null." },
+	  "Which sink it is: file, parquet, kafka, stdout or null." },
 	{ "from", CONF_ENUM, CONF_RESTART, AT(from), 0, 0, "oldest",
 	  "Where a sink begins that the log does not know: at the oldest record that is there, or at the newest.",
 	  0, starts, NULL, 0, NULL },

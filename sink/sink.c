@@ -15,6 +15,7 @@
 #include "sink/file.h"
 #include "sink/kafka.h"
 #include "sink/null.h"
+#include "sink/parquet_sink.h"
 #include "sink/schema.h"
 #include "sink/stdout.h"
 
@@ -22,8 +23,8 @@
 #define START_RETRY_MS 1000
 #define STOP_NAP_NS 5000000
 
-const struct sink_ops *const sink_types[] = { &sink_file, &sink_kafka, &sink_stdout, &sink_null,
-					      NULL };
+const struct sink_ops *const sink_types[] = { &sink_file,   &sink_parquet, &sink_kafka,
+					      &sink_stdout, &sink_null,	   NULL };
 
 const struct stat_desc sink_stat_descs[SINK_STAT_COUNT] = {
 #define COUNTER(id, name, unit, doc) [SINK_STAT_##id] = { name, "", unit, doc },
