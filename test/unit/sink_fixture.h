@@ -38,6 +38,7 @@ struct fixture {
 	struct flow flow;
 	uint64_t number; /* of the next flow */
 	uint64_t route;	 /* of the next flows; 0: all sinks */
+	struct log_head head; /* of the next flows: their times and the numbers of their names */
 	size_t record_bytes;
 	struct sinks *sinks;
 	void *conf;
@@ -68,6 +69,8 @@ static inline void fixture_open(struct fixture *f, uint64_t max_bytes, enum log_
 	flow_set_octets(&f->flow, F_source, "ipfix", 5);
 	flow_set_octets(&f->flow, F_exporter_ip, "\xc0\x00\x02\x01", 4);
 	flow_set_i64(&f->flow, F_bytes, 123456);
+	f->head.event_ms = 1767225600000;
+	f->head.ingest_ms = 1767225600001;
 }
 
 static inline void fixture_close(struct fixture *f)
@@ -121,13 +124,13 @@ static inline void fixture_append(struct fixture *f, unsigned log, unsigned coun
 		log_batch_clear(&f->batch);
 		f->batch.schema = schema;
 		for (unsigned i = 0; i < n; i++) {
-			struct log_head head = { .event_ms = 1767225600000,
-						 .route = f->route == 0 ? ~UINT64_C(0) : f->route };
+			struct log_head head = f->head;
 			size_t room = avro_room(&f->encoder, 1024);
 			uint8_t *out = log_batch_reserve(&f->batch, room);
 			uint64_t number = f->number + i;
 
 			assert_non_null(out);
+			head.route = f->route == 0 ? ~UINT64_C(0) : f->route;
 			memcpy(f->flow.record_id, &number, sizeof(number));
 			head.bytes = (uint32_t)avro_encode(&f->encoder, &f->flow, out, room);
 			assert_true(head.bytes > 0);
