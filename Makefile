@@ -102,7 +102,7 @@ $(BUILD)/fault.so: test/chaos/fault.c
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -g -O2 $(WARNINGS) -fPIC -shared -o $@ $< -ldl
 
 # The test stands between the sink and the disk, and says what a log on disk would.
-$(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat2,--wrap=unlinkat \
+$(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat2,--wrap=unlinkat,--wrap=mkdirat \
 	-Wl,--wrap=clock_mono_ms,--wrap=nanosleep,--wrap=log_hub_is_durable,--wrap=log_reader_sync \
 	-Wl,--wrap=log_reader_stored_lsn,--wrap=log_reader_committed
 # A disk that does not read.
