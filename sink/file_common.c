@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sink/file_common.h"
 
+const char *file_common_pattern(const struct file_common *o)
+{
+	return o->pattern == NULL ? "" : o->pattern;
+}
+
 struct file_engine_conf file_common_engine(const struct file_common *o)
 {
 	return (struct file_engine_conf){
 		.path = o->path,
-		.pattern = o->pattern == NULL ? "" : o->pattern,
+		.pattern = file_common_pattern(o),
 		.rotate_ms = (int64_t)o->rotate_s * 1000,
 		.rotate_bytes = o->rotate_bytes,
 		.rotate_records = o->rotate_records,

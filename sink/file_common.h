@@ -18,10 +18,10 @@
 
 struct file_common {
 	char *path;
-	char *pattern;
+	char *pattern; /* NULL: none */
 	uint32_t rotate_s;
 	uint64_t rotate_bytes;
-	uint64_t rotate_records;
+	uint32_t rotate_records;
 	uint32_t max_open;
 	uint64_t memory_bytes;
 	bool fsync;
@@ -52,7 +52,7 @@ struct file_common {
 			"Seconds after which the open files are completed."),                      \
 	FILE_COMMON_ROW(of, "rotate_bytes", CONF_SIZE, rotate_bytes, 4096, INT64_MAX, bytes,       \
 			bytes_doc),                                                                \
-	FILE_COMMON_ROW(of, "rotate_records", CONF_SIZE, rotate_records, 0, INT64_MAX, records,    \
+	FILE_COMMON_ROW(of, "rotate_records", CONF_U32, rotate_records, 0, UINT32_MAX, records,    \
 			"Records in the open files after which they are completed; 0: any.")
 #define FILE_COMMON_ROWS(of)                                                                       \
 	FILE_COMMON_ROW(of, "max_open", CONF_U32, max_open, 1, FILE_MANIFEST_FILES_MAX, "32",      \
@@ -73,6 +73,7 @@ struct file_common {
 			"sink go; 0: none do.")
 /* clang-format on */
 
+const char *file_common_pattern(const struct file_common *o);
 /* What of the engine's configuration these options say. */
 struct file_engine_conf file_common_engine(const struct file_common *o);
 

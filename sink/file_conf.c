@@ -17,7 +17,7 @@ static const struct conf_word codecs[] = {
 
 #define AT(member) offsetof(struct file_options, member)
 const struct conf_opt file_conf_options[] = {
-	FILE_COMMON_PATH(struct file_options, ""),
+	FILE_COMMON_PATH(struct file_options, NULL),
 	CONF_ENUM_ROW("format", struct file_options, format, CONF_RESTART, formats, "avro",
 		      "Avro object container files, or JSON lines."),
 	CONF_ENUM_ROW(
@@ -81,7 +81,7 @@ static enum err check_pattern(const struct file_options *o, struct why *why)
 	struct file_path *p;
 	enum err e;
 
-	TRY(file_path_new(o->common.pattern, why, &p));
+	TRY(file_path_new(file_common_pattern(&o->common), why, &p));
 	e = file_path_check_names(p, is_column, NULL, why);
 	file_path_free(p);
 	return e;

@@ -79,7 +79,7 @@ static enum err check_names(const struct parquet_options *o, const struct field_
 	enum err e = parquet_flow_new(fields, (enum parquet_layout)o->layout, why, &flow);
 
 	if (e == ERR_OK)
-		e = file_path_new(o->common.pattern, why, &path);
+		e = file_path_new(file_common_pattern(&o->common), why, &path);
 	if (e == ERR_OK)
 		e = file_path_check_names(path, is_column, flow, why);
 	file_path_free(path);
