@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <xxhash.h>
@@ -97,34 +98,23 @@ static enum err get_piece(const char *pattern, size_t *at, struct piece *out, st
 	return ERR_OK;
 }
 
-/* Pieces of one part, [first, p->count): its `name=`, and its length. */
-static enum err end_part(struct file_path *p, size_t first, size_t at, struct why *why)
+static bool is_literal(const struct piece *piece, char octet)
 {
-	size_t equals = first;
-	size_t room = 0;
-	char *name;
+	return piece->kind == LITERAL && piece->octet == octet;
+}
 
-	if (first == p->count)
-		return wrong(why, at,
-			     at == 0 ? "it begins with `/': it is a path below the sink's"
-				     : "a part of the path is empty");
-	if (p->pieces[first].kind == LITERAL && strchr("._", p->pieces[first].octet) != NULL)
-		return wrong(why, at,
-			     "this part begins with `.' or `_': it is hidden, or leads elsewhere");
-	for (size_t i = first; i < p->count; i++)
-		room += kinds[p->pieces[i].kind].room;
-	if (room > NAME_MAX)
-		return wrong(why, at, "this part of the path may be longer than a name can be");
-	while (equals < p->count &&
-	       !(p->pieces[equals].kind == LITERAL && p->pieces[equals].octet == '='))
-		equals++;
-	if (equals == p->count)
-		return ERR_OK;
+/* Of a part whose pieces are [first, p->count): what stands before its "=", at piece `equals`. */
+static enum err get_name(struct file_path *p, size_t first, size_t equals, size_t at,
+			 struct why *why)
+{
+	char *name = p->names[p->name_count];
+
+	if (equals == first || equals + 1 == p->count)
+		return wrong(why, at, "`name=' and a value are needed on either side of `='");
 	for (size_t i = equals + 1; i < p->count; i++) {
-		if (p->pieces[i].kind == LITERAL && p->pieces[i].octet == '=')
+		if (is_literal(&p->pieces[i], '='))
 			return wrong(why, at, "a part of the path has `=' once");
 	}
-	name = p->names[p->name_count];
 	for (size_t i = first; i < equals; i++) {
 		char c = p->pieces[i].octet;
 
@@ -133,14 +123,34 @@ static enum err end_part(struct file_path *p, size_t first, size_t at, struct wh
 				     "what stands before `=' is a name: letters, digits and `_'");
 		name[i - first] = c;
 	}
-	if (equals == first || equals + 1 == p->count)
-		return wrong(why, at, "`name=' and a value are needed on either side of `='");
 	for (size_t i = 0; i < p->name_count; i++) {
 		if (strcasecmp(p->names[i], name) == 0)
 			return wrong(why, at, "the same name stands before `=' twice");
 	}
 	p->name_count++;
 	return ERR_OK;
+}
+
+/* Pieces of one part, [first, p->count): its beginning, its length, its name. */
+static enum err end_part(struct file_path *p, size_t first, size_t at, struct why *why)
+{
+	size_t equals = first;
+	size_t room = 0;
+
+	if (first == p->count)
+		return wrong(why, at,
+			     at == 0 ? "it begins with `/': it is a path below the sink's"
+				     : "a part of the path is empty");
+	if (is_literal(&p->pieces[first], '.') || is_literal(&p->pieces[first], '_'))
+		return wrong(why, at,
+			     "this part begins with `.' or `_': it is hidden, or leads elsewhere");
+	for (size_t i = first; i < p->count; i++)
+		room += kinds[p->pieces[i].kind].room;
+	if (room > NAME_MAX)
+		return wrong(why, at, "this part of the path may be longer than a name can be");
+	while (equals < p->count && !is_literal(&p->pieces[equals], '='))
+		equals++;
+	return equals == p->count ? ERR_OK : get_name(p, first, equals, at, why);
 }
 
 static void use(struct file_path *p, const struct piece *piece)
@@ -167,9 +177,9 @@ static enum err parse(struct file_path *p, const char *pattern, struct why *why)
 		if (is_end && p->count == part)
 			break;
 		if (is_end || pattern[at] == '/') {
-			TRY(end_part(p, part, part_at, why));
 			if (++parts > FILE_DEPTH_MAX)
 				return wrong(why, part_at, "more than 8 directories deep");
+			TRY(end_part(p, part, part_at, why));
 		} else {
 			TRY(get_piece(pattern, &at, &piece, why));
 		}
@@ -214,11 +224,11 @@ void file_path_free(struct file_path *p)
 
 enum err file_path_check(const char *pattern, struct why *why)
 {
-	struct file_path *p;
+	struct file_path *p = NULL;
+	enum err e = file_path_new(pattern, why, &p);
 
-	TRY(file_path_new(pattern, why, &p));
 	file_path_free(p);
-	return ERR_OK;
+	return e;
 }
 
 /* Columns have small letters, and Spark does not tell them from capitals. */
@@ -290,14 +300,12 @@ static size_t put_value(char *out, const char *value, size_t bytes, bool is_firs
 {
 	char text[FILE_PATH_VALUE_MAX + 4];
 	bool is_utf8 = utf8_is_valid((const uint8_t *)value, bytes);
-	const char *empty = is_first ? EMPTY_PLAIN : EMPTY;
 	size_t keep = FILE_PATH_VALUE_MAX - HASH_BYTES;
 	size_t n = 0;
 
-	if (bytes == 0) {
-		memcpy(out, empty, strlen(empty));
-		return strlen(empty);
-	}
+	if (bytes == 0)
+		return (size_t)snprintf(out, FILE_PATH_VALUE_MAX, "%s",
+					is_first ? EMPTY_PLAIN : EMPTY);
 	for (size_t i = 0; i < bytes && n <= FILE_PATH_VALUE_MAX; i++) {
 		unsigned char c = (unsigned char)value[i];
 

@@ -130,6 +130,7 @@ static void sift_down(struct retained *heap, size_t count)
 static void keep(struct file_retain *r, int64_t time_ms, uint64_t octets, const char *path)
 {
 	struct retained one = { time_ms, octets, NULL };
+	char *newest;
 
 	if (r->count == RETAIN_OLDEST) {
 		r->is_partial = true;
@@ -146,9 +147,10 @@ static void keep(struct file_retain *r, int64_t time_ms, uint64_t octets, const 
 		sift_up(r->oldest, r->count++);
 		return;
 	}
-	free(r->oldest[0].path);
+	newest = r->oldest[0].path;
 	r->oldest[0] = one;
 	sift_down(r->oldest, r->count);
+	free(newest);
 }
 
 static uint64_t hash(const char *name)

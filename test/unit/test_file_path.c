@@ -110,6 +110,7 @@ static void wrong_patterns(void **state)
 		{ "a=b=c", "octet 1: a part of the path has" },
 		{ "k=%Y/K=%m", "octet 6: the same name" },
 		{ "1/2/3/4/5/6/7/8/9", "octet 17: more than 8" },
+		{ "a=1/b=1/c=1/d=1/e=1/f=1/g=1/h=1/i=1", "octet 33: more than 8" },
 		{ "%{sink}%{sink}%{sink}%{sink}", "octet 1: this part of the path may be longer" },
 		{ "%{sink}/%{sink}/%{sink}/%{sink}", "too long" },
 	};
