@@ -535,6 +535,8 @@ void file_engine_finish(void *self)
 
 	while (f->set.count > 0) {
 		e = complete(f);
+		if (f->rotate.stage < ROTATE_LOGS) /* it goes on, as long as it takes */
+			until_ms = clock_mono_ms() + FINISH_MS;
 		if (e != ERR_AGAIN || clock_mono_ms() >= until_ms)
 			break;
 		(void)nanosleep(&nap, NULL);

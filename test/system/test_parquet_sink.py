@@ -156,6 +156,8 @@ def test_killed(start, folder):
     assert wait_for(lambda: lake(s)["manifests"] == 0)
     delivered = lake(s)["delivered"]
     assert lake(s)["pending"] == 0
+    right = s.ledger()["sink lake"]["right"]
+    assert right["evicted"] == right["corrupt"] == 0
     s.stop()
     assert not leftovers(folder)
     found = ids(folder)
@@ -288,6 +290,22 @@ def test_avro_by_pattern(start, folder):
             assert {flow["exporter_ip"] for flow in flows} == {parts[2].removeprefix("from-")}
             seen += len(flows)
     assert seen == 3000
+
+
+@pytest.mark.parametrize("name", ["edge/1: \u00e4 = 100%", "..", "_x", "2001:db8::1", "a" * 64])
+def test_names_come_back(start, folder, name):
+    """What a folder is called for, both readers give back as the value that it was."""
+    s = start(Sluiced, lake_sink(folder, pattern="who=%{exporter}/"), [f'exporters=({{ address = "127.0.1.1"; name = "{name}"; }})'])
+    send(s, 100, "-r", 0)
+    s.settle(quiet_s=0.3)
+    s.drain()
+    s.stop()
+    path = os.path.join(folder, "lake", "**", "*.parquet")
+    assert duckdb.sql(f"select who, count(*) from read_parquet('{path}', hive_partitioning = true, hive_types_autocast = false) "
+                      "group by who").fetchall() == [(name, 100)]
+    table = pyarrow.dataset.dataset(os.path.join(folder, "lake"), partitioning="hive").to_table(columns=["who"])
+    assert set(table["who"].to_pylist()) == {name} and table.num_rows == 100
+    assert os.listdir(os.path.join(folder, "lake"))[0].startswith("who=")
 
 
 @pytest.mark.parametrize("pattern, why", [
