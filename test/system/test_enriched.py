@@ -8,6 +8,7 @@ import ipaddress
 import json
 import os
 import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,17 +16,11 @@ import pytest
 import conftest
 from conftest import BUILD, ROOT
 
+sys.path.insert(0, os.path.join(ROOT, "test", "gen"))
+from truth import PRIVATE, SCOPES  # noqa: E402
+
 CAPTURES = ["softflowd_v5", "softflowd_v9", "softflowd_ipfix_biflow", "pmacctd_ipfix_rich", "sluicegen_v5", "sluicegen_ipfix_rich",
             "sluicegen_v9_nprobe"]
-# The first that holds an address says its scope (IANA's special-purpose registries).
-SCOPES = [(ipaddress.ip_network(net), scope) for net, scope in (
-    ("255.255.255.255/32", "broadcast"), ("127.0.0.0/8", "loopback"), ("::1/128", "loopback"), ("169.254.0.0/16", "link_local"),
-    ("fe80::/10", "link_local"), ("10.0.0.0/8", "private"), ("172.16.0.0/12", "private"), ("192.168.0.0/16", "private"),
-    ("fc00::/7", "private"), ("100.64.0.0/10", "shared"), ("224.0.0.0/4", "multicast"), ("ff00::/8", "multicast"),
-    ("192.0.2.0/24", "documentation"), ("198.51.100.0/24", "documentation"), ("203.0.113.0/24", "documentation"),
-    ("2001:db8::/32", "documentation"), ("0.0.0.0/8", "reserved"), ("192.0.0.0/24", "reserved"), ("198.18.0.0/15", "reserved"),
-    ("240.0.0.0/4", "reserved"), ("2000::/3", "global"), ("::/0", "reserved"), ("0.0.0.0/0", "global"))]
-PRIVATE = {"private", "shared", "loopback", "link_local"}
 DIRECTIONS = {(True, False): "outbound", (False, True): "inbound", (True, True): "internal", (False, False): "external"}
 
 
