@@ -2,6 +2,7 @@
 #include "collector/udp.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -125,6 +126,17 @@ struct udp_worker *udp_group_worker(struct udp_group *g, unsigned worker)
 	return &g->workers[worker];
 }
 
+/* Octets of the receive buffer that datagrams take up now, as the kernel counts them. */
+static uint32_t queued_at(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t bytes = sizeof(info);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
+		return 0;
+	return info[SK_MEMINFO_RMEM_ALLOC];
+}
+
 size_t udp_group_describe(const struct udp_group *g, struct udp_status *rows, size_t room)
 {
 	size_t count = 0;
@@ -135,6 +147,7 @@ size_t udp_group_describe(const struct udp_group *g, struct udp_status *rows, si
 				continue;
 			rows[count] = g->shown[i];
 			rows[count].worker = k;
+			rows[count].queued = queued_at(g->workers[k].sockets[i].fd);
 			rows[count].kernel_drops = stat_get(g->workers[k].drops, i);
 		}
 	}

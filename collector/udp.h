@@ -72,6 +72,7 @@ struct udp_status {
 	bool is_dual;	       /* IPv6 socket that takes IPv4 too */
 	uint32_t rcvbuf_asked; /* octets; 0: not asked */
 	uint32_t rcvbuf;       /* what the kernel gave */
+	uint32_t queued;       /* of it in use now */
 	uint64_t kernel_drops; /* as of the last look, about a second ago */
 };
 

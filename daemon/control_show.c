@@ -49,6 +49,7 @@ static void show_sockets(struct service *s, struct json *out)
 		json_bool(out, "ipv4_too", rows[i].is_dual);
 		json_u64(out, "rcvbuf", rows[i].rcvbuf);
 		json_u64(out, "rcvbuf_asked", rows[i].rcvbuf_asked);
+		json_u64(out, "rcvbuf_queued", rows[i].queued);
 		json_u64(out, "kernel_drops", rows[i].kernel_drops);
 		json_end(out);
 	}

@@ -338,6 +338,8 @@ const struct conf_opt options_table[] = {
 	  "How long a stop may read what sockets hold, and wait for sinks." },
 	CONF_ENUM_ROW("log_level", struct options, log_level, CONF_LIVE, levels, "info",
 		      "Lines on standard error: this level and those before it."),
+	{ "health_s", CONF_U32, CONF_LIVE, AT(health_s), 0, 86400, "30",
+	  "Seconds from one `sluiced.health` line, of level info, to the next; 0: none." },
 	CONF_LIST_ROW("listen", struct options, listens, listen_count, CONF_RESTART, listen_table,
 		      struct listen_options, "Where messages come in."),
 	{ .key = "exporters",

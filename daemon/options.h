@@ -106,6 +106,7 @@ struct options {
 	char *workers; /* "auto", or a number */
 	uint32_t shutdown_s;
 	int log_level;
+	uint32_t health_s;
 	struct listen_options *listens;
 	size_t listen_count;
 	struct exporter_options *exporters;

@@ -169,6 +169,8 @@ enum err service_open(const struct service_setup *setup, struct service **out, s
 	balance_init(&s->balance, s->started_ms);
 	e = tails_new(s, &s->tails);
 	if (e == ERR_OK)
+		e = health_new(&s->health);
+	if (e == ERR_OK)
 		e = open_all(s, why);
 	if (e != ERR_OK) {
 		service_close(s);
@@ -206,6 +208,7 @@ enum err service_start(struct service *s, struct why *why)
 	if (!s->setup.is_replay) {
 		TRY(balance_begin(&s->balance, why));
 		take_opening(s);
+		health_begin(s->health, s);
 	}
 	TRY(log_hub_start(s->hub, why));
 	TRY(dead_start(s->dead, why));
@@ -362,6 +365,7 @@ static void idle(void *ctx)
 		reload_by_signal(s);
 	reload_collect(&s->reload);
 	take_rate(s);
+	health_step(s->health, s);
 	tails_step(s->tails);
 	control_step(s);
 }
@@ -494,6 +498,7 @@ void service_close(struct service *s)
 	if (s == NULL)
 		return;
 	tails_free(s->tails);
+	health_free(s->health);
 	ctl_close(s->ctl);
 	workers_close(s->workers);
 	sinks_close(s->sinks);

@@ -16,6 +16,7 @@
 #include "base/ctl.h"
 #include "base/why.h"
 #include "daemon/balance.h"
+#include "daemon/health.h"
 #include "daemon/ledger.h"
 #include "daemon/reload.h"
 #include "daemon/worker.h"
@@ -73,6 +74,7 @@ struct service {
 	struct ctl_client *replay_client; /* who asked for it and is still there */
 	struct service_rate rate;
 	struct balance balance;
+	struct health *health;
 };
 
 enum err service_open(const struct service_setup *setup, struct service **out, struct why *why);

@@ -281,6 +281,16 @@ bool log_hub_is_high(const struct log_hub *hub);
 struct stat_set *log_hub_stat(struct log_hub *hub);
 /* `log.sync` as it is in force, and why nothing can be written: "" when it can.  Any thread. */
 void log_hub_state(struct log_hub *hub, const char **sync, char trouble[LOG_TROUBLE_BYTES]);
+/* What an operator asks first: the sink that is farthest behind, by the age of the oldest record that it has
+ * not made safe; and memory for frames.  Any thread. */
+struct log_summary {
+	uint64_t memory_bytes;
+	uint64_t memory_max_bytes;
+	char slowest[LOG_SINK_BYTES]; /* "": all have everything */
+	uint64_t lag_records;
+	int64_t lag_ms;
+};
+void log_hub_summary(struct log_hub *hub, struct log_summary *out);
 /* Members of an open object: room, trouble, each log's segments, each sink's place.  Any thread. */
 void log_hub_show(struct log_hub *hub, struct json *out);
 

@@ -174,6 +174,74 @@ static void show_hub(struct log_hub *hub, struct json *out)
 	json_end(out);
 }
 
+static size_t logs_of(struct log_hub *hub, struct log *logs[LOG_LOGS_MAX])
+{
+	size_t count;
+
+	(void)pthread_mutex_lock(&hub->lock);
+	count = hub->log_count;
+	memcpy(logs, hub->logs, count * sizeof(logs[0]));
+	(void)pthread_mutex_unlock(&hub->lock);
+	return count;
+}
+
+/* A sink's lag over all logs: records add up, the oldest counts. */
+struct sink_lag {
+	char sink[LOG_SINK_BYTES];
+	uint64_t records;
+	int64_t ms;
+};
+
+static void add_lag(struct sink_lag *sinks, size_t *count, const char *sink, struct lag lag)
+{
+	size_t i = 0;
+
+	while (i < *count && strcmp(sinks[i].sink, sink) != 0)
+		i++;
+	if (i == LOG_ROUTES)
+		return;
+	if (i == *count) {
+		memcpy(sinks[i].sink, sink, LOG_SINK_BYTES);
+		(*count)++;
+	}
+	sinks[i].records += lag.records;
+	if (lag.ms > sinks[i].ms)
+		sinks[i].ms = lag.ms;
+}
+
+/* Readers that nobody remembers are people's: they may be as slow as they like. */
+static void add_lags(struct log *log, int64_t now_ms, struct sink_lag *sinks, size_t *count)
+{
+	(void)pthread_mutex_lock(&log->lock);
+	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
+		if (r->cursor != NULL)
+			add_lag(sinks, count, r->sink, lag_of(r, now_ms));
+	}
+	(void)pthread_mutex_unlock(&log->lock);
+}
+
+void log_hub_summary(struct log_hub *hub, struct log_summary *out)
+{
+	int64_t now_ms = clock_mono_ms();
+	struct log *logs[LOG_LOGS_MAX];
+	struct sink_lag sinks[LOG_ROUTES] = { 0 };
+	size_t count = 0;
+	size_t log_count = logs_of(hub, logs);
+
+	*out = (struct log_summary){ .memory_bytes = atomic_load(&hub->bytes),
+				     .memory_max_bytes = hub->conf.memory_bytes };
+	for (size_t i = 0; i < log_count; i++)
+		add_lags(logs[i], now_ms, sinks, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (sinks[i].records == 0 ||
+		    (out->slowest[0] != '\0' && sinks[i].ms <= out->lag_ms))
+			continue;
+		memcpy(out->slowest, sinks[i].sink, LOG_SINK_BYTES);
+		out->lag_records = sinks[i].records;
+		out->lag_ms = sinks[i].ms;
+	}
+}
+
 void log_hub_show(struct log_hub *hub, struct json *out)
 {
 	int64_t now_ms = clock_mono_ms();
@@ -181,10 +249,7 @@ void log_hub_show(struct log_hub *hub, struct json *out)
 	size_t count;
 
 	show_hub(hub, out);
-	(void)pthread_mutex_lock(&hub->lock);
-	count = hub->log_count;
-	memcpy(logs, hub->logs, count * sizeof(logs[0]));
-	(void)pthread_mutex_unlock(&hub->lock);
+	count = logs_of(hub, logs);
 	json_open_array(out, "logs");
 	for (size_t i = 0; i < count; i++)
 		show_one(logs[i], out);
