@@ -117,12 +117,19 @@ static void add_losses(struct line *l, const struct health_counts *before,
 {
 	static const uint64_t nothing[SINK_STAT_COUNT];
 	struct list list = { .used = 0 };
+	uint64_t lost[SINK_STAT_COUNT];
+
+	/* What retention takes is what the operator wanted. */
+	memcpy(lost, sinks, sizeof(lost));
+	lost[SINK_STAT_RETENTION_BYTES] = 0;
+	lost[SINK_STAT_RETENTION_AGE] = 0;
+	lost[SINK_STAT_RETENTION_FREE] = 0;
 
 	list_losses(&list, collector_stat_descs, COLLECTOR_STAT_COUNT, before->collector,
 		    now->collector);
 	list_losses(&list, pipeline_stat_descs, PIPE_STAT_COUNT, before->pipe, now->pipe);
 	list_losses(&list, dead_stat_descs, DEAD_STAT_COUNT, before->dead, now->dead);
-	list_losses(&list, sink_stat_descs, SINK_STAT_COUNT, nothing, sinks);
+	list_losses(&list, sink_stat_descs, SINK_STAT_COUNT, nothing, lost);
 	list_add(&list, sink_stat_descs[SINK_STAT_LOST_UNSYNCED].name, "",
 		 sinks[SINK_STAT_LOST_UNSYNCED]);
 	list_add(&list, sink_stat_descs[SINK_STAT_DEAD_LETTER].name, "",
@@ -173,8 +180,10 @@ const char *health_text(const struct health_counts *before, const struct health_
 	add(&l, " datagrams_s=%.1f records_s=%.1f flows_s=%.1f out_s=%.1f",
 	    RATE(SINCE(collector, STAT_UNITS_UDP)), RATE(SINCE(collector, STAT_RECORDS)),
 	    RATE(SINCE(pipe, PIPE_STAT_FLOWS)), RATE(sinks[SINK_STAT_DELIVERED]));
-	add(&l, " files=%" PRIu64 " rows=%" PRIu64, sinks[SINK_STAT_ROTATIONS],
-	    sinks[SINK_STAT_DELIVERED]);
+	add(&l, " files=%" PRIu64 " rows=%" PRIu64 " removed=%" PRIu64, sinks[SINK_STAT_ROTATIONS],
+	    sinks[SINK_STAT_DELIVERED],
+	    sinks[SINK_STAT_RETENTION_BYTES] + sinks[SINK_STAT_RETENTION_AGE] +
+		    sinks[SINK_STAT_RETENTION_FREE]);
 	add(&l, " kernel_drops=%" PRIu64 " missed=%" PRId64, SINCE(collector, STAT_KERNEL_DROPS),
 	    (int64_t)(SINCE(collector, STAT_SEQUENCE_MISSED) -
 		      SINCE(collector, STAT_SEQUENCE_LATE)));

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flow events as a folder of Parquet files in either layout, written by pyarrow, for tests of what reads them."""
+"""Flow events as a folder of Parquet files: read by pyarrow, and written by it in either layout, for tests of what reads them."""
 import datetime
+import glob
 import os
 import urllib.parse
 
@@ -9,6 +10,12 @@ import pyarrow.parquet
 
 SIMPLE = {"string": pyarrow.string(), "bytes": pyarrow.binary(), "int": pyarrow.int32(), "long": pyarrow.int64(), "double": pyarrow.float64(),
           "boolean": pyarrow.bool_()}
+
+
+def read_lake(folder):
+    """The rows of all complete files below the folder, as they are in the files."""
+    return [row for path in sorted(glob.glob(os.path.join(folder, "**", "*.parquet"), recursive=True))
+            for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
 
 
 def arrow_type(avro):

@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, ROOT, read_flows, sluicegen, wait_for
+from conftest import BUILD, ROOT, sluicegen, wait_for
+from lake import read_lake
 
 
 def install(**variables):
@@ -60,7 +61,8 @@ def test_runs(installed):
     finally:
         service.terminate()
         assert service.wait(timeout=60) == 0
-    assert len(read_flows(installed)) == 100
+    rows = read_lake(f"{installed}/flows")
+    assert len({r["record_id"] for r in rows}) == len(rows) == 100
 
 
 def test_readable_by_the_service(installed):

@@ -57,7 +57,7 @@ static void a_quiet_service(void **state)
 		health_text(&before, &now, &levels, line),
 		"sluiced.health interval_s=4.0 uptime_s=0 rss_anon=0 rcvbuf_percent=0.0 log_octets=0 "
 		"log_percent=0.0 log_memory=0 lag_sink=none lag_records=0 lag_s=0.0 datagrams_s=0.0 "
-		"records_s=0.0 flows_s=0.0 out_s=0.0 files=0 rows=0 kernel_drops=0 missed=0 losses=none "
+		"records_s=0.0 flows_s=0.0 out_s=0.0 files=0 rows=0 removed=0 kernel_drops=0 missed=0 losses=none "
 		"errors=none");
 }
 
@@ -91,6 +91,11 @@ static void rates_and_sums(void **state)
 	is("out_s", "2.8");
 	is("rows", "11");
 	is("files", "2");
+	/* Retention is no loss. */
+	COUNT(sinks[0].values, SINK_STAT_RETENTION_BYTES, 1, 4);
+	COUNT(sinks[1].values, SINK_STAT_RETENTION_AGE, 0, 1);
+	COUNT(sinks[1].values, SINK_STAT_RETENTION_FREE, 0, 1);
+	is("removed", "5");
 	is("kernel_drops", "4");
 	is("missed", "-3");
 	is("losses", "none");
