@@ -220,6 +220,23 @@ def test_all_columns(sample, layout):
     assert all(r[3] for r in times if r[1] < 253402300800000)
 
 
+def test_the_sinks_own_files(sample, folder):
+    """The same flows by the sink, in both layouts and in one folder, are what pyarrow wrote."""
+    sinks = ", ".join(f'{{ name = "{x}"; type = "parquet"; path = "{folder}/{x}"; layout = "{x}"; }}' for x in ("flat", "nested"))
+    words = ["-c", "etc/sluice.conf", "-o", f"state={folder}/state", "-o", f"sinks=({sinks})",
+             "-o", 'normalizer.enrich=("network","service","community_id","derived")', "--replay", os.path.join(sample.folder, "edges.pcap")]
+    words += [os.path.join(ROOT, "test", "corpus", f"{c}.pcap") for c in CAPTURES]
+    subprocess.run([os.path.join(BUILD, "sluiced"), *words], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    sql = "SELECT * EXCLUDE (date, hour) REPLACE (raw::VARCHAR AS raw) FROM flows WHERE record_id > '\\x00\\x00\\x00\\x00\\x00\\x00\\x01'::BLOB ORDER BY ALL"
+    want = sample.ask("flat", 1, sql)
+    assert len(want) > 1000
+    for layout in ("flat", "nested"):
+        got = rows_of("-d", f"{folder}/{layout}", "--until", "9999-12-31T23:59:59.999999", sql)
+        assert got == want
+    assert rows_of("-d", folder, "SELECT count(*) AS n, count(DISTINCT record_id) AS d FROM flows")[0]["n"] == \
+        2 * rows_of("-d", f"{folder}/flat", "SELECT count(*) AS n FROM flows")[0]["n"]
+
+
 def test_stored_values_stay(sample, folder):
     """What an enricher wrote is not computed again."""
     some = copy.deepcopy(sample.stripped[:3])
