@@ -55,7 +55,9 @@ static const char *word(const char *name, char out[LOG_SINK_BYTES])
 		bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
 				(c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
 
-		out[n] = is_plain ? c : '_';
+		out[n] = c;
+		if (!is_plain)
+			out[n] = '_';
 	}
 	out[n] = '\0';
 	return n == 0 ? "none" : out;
@@ -168,10 +170,11 @@ static void add_levels(struct line *l, const struct health_levels *v)
 const char *health_text(const struct health_counts *before, const struct health_counts *now,
 			const struct health_levels *levels, char out[HEALTH_LINE_BYTES])
 {
-	struct line l = { out, 0 };
+	struct line l = { .used = 0 };
 	double passed_s = (double)(now->taken_ms - before->taken_ms) / 1000;
 	uint64_t sinks[SINK_STAT_COUNT];
 
+	l.text = out;
 	sum_sinks(before, now, sinks);
 #define SINCE(set, row) (now->set[row] - before->set[row])
 #define RATE(count) (passed_s > 0 ? (double)(count) / passed_s : 0)
