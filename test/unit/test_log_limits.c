@@ -278,6 +278,52 @@ static void memory_is_bounded_and_readers_go_to_disk(void **state)
 	rig_fini(&g);
 }
 
+/* By the age of what it has not made safe, over all logs; and readers that nobody remembers do not count. */
+static void the_slowest_sink_is_told(void **state)
+{
+	static struct rig g;
+	struct timespec nap = { 0, 30000000 };
+	struct log_reader *people;
+	struct log_summary summary;
+	struct why why = { "" };
+
+	(void)state;
+	rig_init(&g, 8u << 20);
+	g.conf.worker_count = 2;
+	rig_open(&g);
+	log_hub_summary(g.hub, &summary);
+	assert_string_equal(summary.slowest, "");
+	assert_true(summary.lag_records == 0 && summary.lag_ms == 0);
+	assert_int_equal(log_reader_open(g.logs[0], "people", LOG_FROM_OLDEST, &why, &people),
+			 ERR_OK);
+	assert_int_equal(rig_append(&g, 0, 5, 100), ERR_OK);
+	(void)nanosleep(&nap, NULL);
+	assert_int_equal(rig_append(&g, 1, 7, 100), ERR_OK);
+	log_flush(g.logs[0]);
+	log_flush(g.logs[1]);
+	log_hub_summary(g.hub, &summary);
+	assert_true(summary.lag_records == 12 && summary.lag_ms >= 30);
+	assert_true(summary.memory_max_bytes == g.conf.memory_bytes || g.conf.memory_bytes == 0);
+	(void)rig_read(&g, &g.seats[0], SIZE_MAX);
+	log_hub_summary(g.hub, &summary);
+	assert_string_equal(summary.slowest, g.seats[1].name);
+	assert_true(summary.lag_records == 12 && summary.lag_ms >= 30);
+	(void)rig_read(&g, &g.seats[1], SIZE_MAX);
+	log_hub_summary(g.hub, &summary);
+	assert_string_equal(summary.slowest, "");
+	assert_true(summary.lag_records == 0 && summary.lag_ms == 0);
+	/* What came last is of the sink that did not take it. */
+	assert_int_equal(rig_append(&g, 1, 3, 100), ERR_OK);
+	log_flush(g.logs[1]);
+	(void)rig_read(&g, &g.seats[1], SIZE_MAX);
+	log_hub_summary(g.hub, &summary);
+	assert_string_equal(summary.slowest, g.seats[0].name);
+	assert_true(summary.lag_records == 3);
+	(void)rig_read(&g, &g.seats[0], SIZE_MAX);
+	log_reader_close(people);
+	rig_fini(&g);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +335,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(records_that_are_too_old_go),
 		cmocka_unit_test(the_file_system_keeps_its_share),
 		cmocka_unit_test(memory_is_bounded_and_readers_go_to_disk),
+		cmocka_unit_test(the_slowest_sink_is_told),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
