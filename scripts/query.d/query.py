@@ -116,7 +116,8 @@ class Lake:
         self.duckdb, self.folder, self.since, self.until = duckdb, os.path.abspath(folder), since, until
         self.files = None
         self.con = duckdb.connect()
-        self.con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        # Each statement looks at the ends of all files several times.
+        self.con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET parquet_metadata_cache = true")
         self.con.execute(MACROS)
 
     def refresh(self):
