@@ -86,6 +86,12 @@ static bool is_ours(const struct file_dir *d, const char *name, const char *tail
 	return false;
 }
 
+/* Readers of lakes pass over names that begin with a dot; few know that `.tmp` says the same. */
+static bool is_ours_unfinished(const struct file_dir *d, const char *name)
+{
+	return name[0] == '.' && is_ours(d, name + 1, TMP);
+}
+
 /* The part behind the directories; NULL when one of them is hidden, empty, "." or "..". */
 static const char *last_part(const char *path)
 {
@@ -104,7 +110,7 @@ bool file_dir_is_unfinished(const struct file_dir *d, const char *path)
 {
 	const char *name = last_part(path);
 
-	return name != NULL && is_ours(d, name, TMP);
+	return name != NULL && is_ours_unfinished(d, name);
 }
 
 bool file_dir_is_complete(const struct file_dir *d, const char *path)
@@ -135,7 +141,7 @@ enum err file_dir_clean(const struct file_dir *d, unsigned *removed)
 	*removed = 0;
 	TRY(file_walk_open(&walk, d->fd));
 	while (file_walk_next(&walk)) {
-		if (is_ours(d, walk.name, TMP) &&
+		if (is_ours_unfinished(d, walk.name) &&
 		    file_dir_remove_unheld(file_walk_fd(&walk), walk.name))
 			(*removed)++;
 	}
@@ -261,12 +267,14 @@ enum err file_out_create(struct file_dir *d, const char *below, struct file_out 
 		return ERR_IO;
 	}
 	for (unsigned tries = 0; f->fd < 0 && tries < TRIES_MAX; tries++) {
+		char name[FILE_NAME_BYTES];
 		char when[STAMP_BYTES];
 
 		stamp(when);
-		(void)snprintf(f->name, sizeof(f->name), "%s%s-%s-%06u%s", below, d->prefix, when,
+		(void)snprintf(name, sizeof(name), "%s-%s-%06u%s", d->prefix, when,
 			       d->sequence++ % 1000000, d->suffix);
-		(void)snprintf(f->tmp, sizeof(f->tmp), "%.500s%s", f->name, TMP);
+		(void)snprintf(f->name, sizeof(f->name), "%s%s", below, name);
+		(void)snprintf(f->tmp, sizeof(f->tmp), "%s.%s%s", below, name, TMP);
 		if (faccessat(d->fd, f->name, F_OK, 0) == 0)
 			continue;
 		f->fd = create_in(d->fd, below, f->tmp);

@@ -6,7 +6,7 @@
  *	file_out_create(&d, below, &f) ... file_out_write(&f, octets, bytes) ... file_out_sync(&f)
  *	file_dir_rename(d.fd, f.tmp, f.name), file_dir_sync(d.fd); file_out_close(&f)
  *
- *	while written	<prefix>-20260131T123456.789Z-000001<suffix>.tmp
+ *	while written	.<prefix>-20260131T123456.789Z-000001<suffix>.tmp
  *	complete	<prefix>-20260131T123456.789Z-000001<suffix>
  *
  * Both stand in the sink's directory, or in the same directory below it; a reader that globs for the

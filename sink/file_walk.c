@@ -52,6 +52,13 @@ static bool is_directory(struct file_walk *w, const struct dirent *e, size_t end
 	return true;
 }
 
+/* Nothing of ours stands below a hidden name. */
+static bool is_passed_over(const struct dirent *e)
+{
+	return e->d_name[0] == '.' &&
+	       (e->d_type == DT_DIR || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0);
+}
+
 bool file_walk_next(struct file_walk *w)
 {
 	while (w->depth > 0) {
@@ -65,11 +72,11 @@ bool file_walk_next(struct file_walk *w)
 			(void)closedir(w->levels[w->depth].dir);
 			continue;
 		}
-		if (e->d_name[0] == '.' || start + bytes >= sizeof(w->path))
+		if (is_passed_over(e) || start + bytes >= sizeof(w->path))
 			continue;
 		memcpy(w->path + start, e->d_name, bytes + 1);
 		w->name = w->path + start;
-		if (!is_directory(w, e, start + bytes))
+		if (e->d_name[0] == '.' || !is_directory(w, e, start + bytes))
 			return true;
 	}
 	return false;

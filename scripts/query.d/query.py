@@ -83,7 +83,7 @@ def name(column):
 # ---- files ----
 
 def find_files(folder):
-    """Complete files only: one that is being written ends in .tmp, and a manifest begins with a dot."""
+    """Complete files only: one that is being written begins with a dot and ends in .tmp, and a manifest is hidden too."""
     files = []
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))

@@ -71,7 +71,7 @@ def verdict_and_count(w, sink):
     w.lives.is_well()
     w.lives.drain()
     counted, letters_counted = w.lives.sink_losses(sink), w.lives.letters_lost()
-    assert w.exporter.rate_was() > RATE * 0.95
+    assert w.exporter.rate_was() > RATE / 2, "too slow a machine to prove anything"
     w.lives.stop()
     v = w.verdicts()[sink]
     # Their file waits for their log: nothing that it has can be lost.

@@ -65,7 +65,8 @@ def test_kill_at_random_moments(world, rotation):
     service = w.lives.service
     v, counted, letters_counted = verdict_and_count(w, "lake")
     assert_complete(w)
-    taken = judge(w, v, began, kills)
+    taken = judge(v, w.exporter.numbers, began, kills)
+    letters_taken = judge(w.undecoded, w.exporter.bad_numbers, began, kills)
     found = {what: service.log().count(f"sink.{what} ") for what in ("removed_unfinished", "manifest_finished")}
     print(f"{KILLS} kills, {w.exporter.rate_was():.0f} flows/s, missing by kill {taken}, counted {counted}, {found}")
     # Did the kills come when they could do harm?

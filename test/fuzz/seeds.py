@@ -225,11 +225,11 @@ def manifest(logs, files, version=1, flags=1):
 
 STAMPED = b"fuzz-20260131T123456.789Z-000001.avro"
 MANIFEST = {
-    "one": manifest([(0, 0, 5, 5, 900, 0)], [(STAMPED + b".tmp", STAMPED)]),
+    "one": manifest([(0, 0, 5, 5, 900, 0)], [(b"." + STAMPED + b".tmp", STAMPED)]),
     "two": manifest([(0, 7, 9, 1, 90, 1), (3, 0, 0, 0, 0, 0)],
-                    [(b"day=1/" + STAMPED + b".tmp", b"day=1/" + STAMPED), (b"a/b/" + STAMPED + b".tmp", b"a/b/" + STAMPED)], flags=0),
+                    [(b"day=1/." + STAMPED + b".tmp", b"day=1/" + STAMPED), (b"a/b/." + STAMPED + b".tmp", b"a/b/" + STAMPED)], flags=0),
     "newer": manifest([], [], version=2),
-    "outside": manifest([], [(b"../" + STAMPED + b".tmp", STAMPED)]),
+    "outside": manifest([], [(b"../." + STAMPED + b".tmp", STAMPED)]),
     "same_log": manifest([(1, 0, 5, 5, 900, 0)] * 2, []),
     "many": manifest([], [])[:8] + b"\xff" * 12,
 }

@@ -55,7 +55,9 @@ static struct parquet_flow *open_flow(const char *schema_path, const char *layou
 	struct parquet_flow *f = NULL;
 
 	if (schema_fields_new(text, why, &fields) == ERR_OK)
-		(void)parquet_flow_new(fields, strcmp(layout, "nested") == 0 ? PARQUET_NESTED : PARQUET_FLAT, why, &f);
+		(void)parquet_flow_new(
+			fields, strcmp(layout, "nested") == 0 ? PARQUET_NESTED : PARQUET_FLAT, why,
+			&f);
 	schema_fields_free(fields);
 	free(text);
 	return f;
@@ -89,7 +91,8 @@ int main(int argc, char **argv)
 	enum err e;
 
 	if (argc != 5)
-		return fail("usage", "parquet_flows SCHEMA flat|nested none|snappy|zstd FILE < RECORDS");
+		return fail("usage",
+			    "parquet_flows SCHEMA flat|nested none|snappy|zstd FILE < RECORDS");
 	f = open_flow(argv[1], argv[2], &why);
 	if (f == NULL)
 		return fail(argv[1], why.text);

@@ -41,7 +41,7 @@ def lake(tmp_path_factory):
     rows = read_lake(f"{folder}/flows")
     assert len(rows) >= 200 and len({r["event_type"] for r in rows}) > 3
     # What a reader must not look at.
-    with open(f"{folder}/flows/half.parquet.tmp", "wb") as f:
+    with open(f"{folder}/flows/.half.parquet.tmp", "wb") as f:
         f.write(b"PAR1")
     return folder, rows
 

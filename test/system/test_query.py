@@ -550,7 +550,7 @@ def test_odd_paths(sample, folder):
 
 def test_half_files_are_passed_over(sample, folder):
     paths = write_lake(sample.stripped[:20], sample.schema, folder, "flat")
-    for path in (paths[0] + ".tmp", os.path.join(os.path.dirname(paths[0]), ".hidden.parquet"), f"{folder}/.part.manifest-1", f"{folder}/x.parquet.tmp"):
+    for path in (os.path.join(os.path.dirname(paths[0]), ".half.parquet.tmp"), os.path.join(os.path.dirname(paths[0]), ".hidden.parquet"), f"{folder}/.part.manifest-1", f"{folder}/x.parquet.tmp"):
         with open(path, "wb") as f:
             f.write(b"PAR1 half")
     os.mkdir(f"{folder}/.state")

@@ -194,7 +194,7 @@ static void what_is_not_ours(void **state)
 	static const char *const others[] = {
 		"a/xtest-20200131T123456.789Z-000001.parquet",
 		"a/test-b-20200131T123456.789Z-000001.parquet",
-		"a/test-20200131T123456.789Z-000001.parquet.tmp",
+		"a/.test-20200131T123456.789Z-000001.parquet.tmp",
 		"a/test-20200131T123456.789Z-000001.csv",
 		"a/test-20200131T123456.789Z-000001.parquet.bak",
 		"a/flows.parquet",

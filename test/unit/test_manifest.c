@@ -1087,11 +1087,20 @@ static const char *const parts[] = { "test-20260131T123456.789Z-000001.avro",
 				     "day=2/hour=0/test-20260131T123456.789Z-000004.avro" };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
+/* As the sink names it while it is written. */
+static void unfinished(const char *name, char *out, size_t bytes)
+{
+	const char *slash = strrchr(name, '/');
+	int below = slash == NULL ? 0 : (int)(slash - name) + 1;
+
+	(void)snprintf(out, bytes, "%.*s.%.100s.tmp", below, name, name + below);
+}
+
 static void make_part(const char *name, struct file_out *out)
 {
 	memset(out, 0, sizeof(*out));
 	(void)snprintf(out->name, sizeof(out->name), "%s", name);
-	(void)snprintf(out->tmp, sizeof(out->tmp), "%.180s.tmp", name);
+	unfinished(name, out->tmp, sizeof(out->tmp));
 	out->fd = __real_openat(flows_fd, out->tmp, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(out->fd >= 0);
 	assert_int_equal(flock(out->fd, LOCK_EX | LOCK_NB), 0);
@@ -1174,7 +1183,7 @@ static void make_manifest(struct file_manifest *m)
 	for (size_t i = 0; i < PARTS; i++) {
 		char tmp[300];
 
-		(void)snprintf(tmp, sizeof(tmp), "%s.tmp", parts[i]);
+		unfinished(parts[i], tmp, sizeof(tmp));
 		assert_int_equal(file_manifest_add_file(m, tmp, parts[i], 7 * i, i), ERR_OK);
 	}
 }
@@ -1229,20 +1238,21 @@ static void what_no_manifest_may_say(void **state)
 {
 #define STAMPED "test-20260131T123456.789Z-000001"
 	static const char *const rows[][2] = {
-		{ "../" STAMPED ".avro.tmp", STAMPED ".avro" },
-		{ STAMPED ".avro.tmp", "../" STAMPED ".avro" },
-		{ STAMPED ".avro.tmp", "a/../../" STAMPED ".avro" },
-		{ STAMPED ".avro.tmp", "/tmp/" STAMPED ".avro" },
-		{ STAMPED ".avro.tmp", "a//" STAMPED ".avro" },
-		{ STAMPED ".avro.tmp", "./" STAMPED ".avro" },
-		{ STAMPED ".avro.tmp", "a/.b/" STAMPED ".avro" },
-		{ STAMPED ".avro.tmp", "passwd" },
-		{ STAMPED ".avro.tmp", "" },
-		{ STAMPED ".avro.tmp", "a/" },
-		{ STAMPED ".avro.tmp", STAMPED ".avro.tmp" },
+		{ "../." STAMPED ".avro.tmp", STAMPED ".avro" },
+		{ "." STAMPED ".avro.tmp", "../" STAMPED ".avro" },
+		{ "." STAMPED ".avro.tmp", "a/../../" STAMPED ".avro" },
+		{ "." STAMPED ".avro.tmp", "/tmp/" STAMPED ".avro" },
+		{ "." STAMPED ".avro.tmp", "a//" STAMPED ".avro" },
+		{ "." STAMPED ".avro.tmp", "./" STAMPED ".avro" },
+		{ "." STAMPED ".avro.tmp", "a/.b/" STAMPED ".avro" },
+		{ "." STAMPED ".avro.tmp", "passwd" },
+		{ "." STAMPED ".avro.tmp", "" },
+		{ "." STAMPED ".avro.tmp", "a/" },
+		{ "." STAMPED ".avro.tmp", STAMPED ".avro.tmp" },
 		{ STAMPED ".avro", STAMPED ".avro" },
-		{ "x" STAMPED ".avro.tmp", STAMPED ".avro" },
-		{ "flows.tmp", STAMPED ".avro" },
+		{ ".x" STAMPED ".avro.tmp", STAMPED ".avro" },
+		{ ".flows.tmp", STAMPED ".avro" },
+		{ STAMPED ".avro.tmp", STAMPED ".avro" },
 	};
 	static const struct file_manifest_log logs[] = {
 		{ 0, 10, 9, 0, 0, 0 },
