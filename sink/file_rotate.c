@@ -350,8 +350,29 @@ static enum err name_files(struct file_rotate *r)
 	return ERR_OK;
 }
 
+/* Somebody may have removed a directory with what was being written in it: while nothing is decided its
+ * records can be read again. */
+static enum err find_files(const struct file_rotate *r)
+{
+	for (size_t i = 0; i < r->now.manifest.file_count; i++) {
+		struct stat held;
+		struct stat there;
+
+		if (fstatat(r->now.dir_fd, r->now.manifest.files[i].tmp, &there,
+			    AT_SYMLINK_NOFOLLOW) != 0 ||
+		    fstat(r->outs[i]->fd, &held) != 0)
+			return ERR_IO;
+		if (held.st_dev != there.st_dev || held.st_ino != there.st_ino) {
+			errno = ENOENT;
+			return ERR_IO;
+		}
+	}
+	return ERR_OK;
+}
+
 static enum err decide(struct file_rotate *r)
 {
+	TRY(find_files(r));
 	file_rotate_tend(r);
 	if (r->kept_count >= FILE_KEPT_LIVE)
 		return ERR_AGAIN;

@@ -201,6 +201,28 @@ def test_full(start, folder, how):
             subprocess.run(["umount", path], check=False)
 
 
+def test_small_disk_with_min_free(start, folder):
+    """A disk that the flows would fill many times over: the oldest files make room, and the sink goes on."""
+    path = os.path.join(folder, "lake")
+    small_disk(path, "4m")
+    try:
+        s = start(Sluiced, lake_sink(folder, rotate_s=1, min_free="2M", pattern="%H/%M/"))
+        for i in range(10):
+            send(s, 8000, "-r", 16000, "-f", i * 8000)
+            time.sleep(0.7)
+        s.settle()
+        assert wait_for(lambda: s.ctl("drain").get("drained"), 60)
+        assert lake(s)["delivered"] == 80000 and lake(s)["state"] == "running"
+        assert s.counter("sink_retention_files", "min_free") > 0
+        found = ids(folder)
+        assert len(found) == len(set(found)) and 1000 < len(found) < 80000
+        assert wait_for(lambda: os.statvfs(path).f_bavail * os.statvfs(path).f_frsize >= 2 << 20)
+        s.stop()
+    finally:
+        s.kill()
+        subprocess.run(["umount", path], check=False)
+
+
 def open_files(s):
     found = 0
     for fd in os.listdir(f"/proc/{s.process.pid}/fd"):

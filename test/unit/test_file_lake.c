@@ -349,6 +349,37 @@ static void memory_is_bounded(void **state)
 	fixture_close(&fix);
 }
 
+/* With what was being written in it, and with what was complete, which is gone then. */
+static void a_directory_that_somebody_removes(void **state)
+{
+	int64_t end_ms = clock_mono_ms() + FIXTURE_WAIT_MS;
+	struct timespec nap = { 0, 2000000 };
+	char command[128];
+
+	(void)state;
+	start("file", "pattern = \"h=%H\"; format = \"json\"; codec = \"none\"; rotate_s = 3600;");
+	for (unsigned k = 0; k < 6; k++) {
+		fix.head.event_ms = NOW - k % 3 * HOUR_MS;
+		fix.head.ingest_ms = NOW;
+		fixture_append(&fix, k % FIXTURE_LOGS, 50, 0);
+	}
+	fixture_seal(&fix);
+	while (!status_has("\"open_records\":300") && clock_mono_ms() < end_ms)
+		(void)nanosleep(&nap, NULL);
+	assert_true(status_has("\"open_files\":3"));
+	(void)snprintf(command, sizeof(command), "rm -r %s/h=23", root);
+	assert_int_equal(system(command), 0);
+	assert_true(fixture_drain(&fix, FIXTURE_WAIT_MS));
+	look();
+	assert_int_equal(path_count, 3);
+	assert_int_equal(open_count, 0);
+	check_lines();
+	assert_int_equal(fixture_stat(&fix, SINK_STAT_ERRORS), 1);
+	assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), 300);
+	fixture_check_ledger(&fix);
+	fixture_close(&fix);
+}
+
 static void touch(const char *path, bool is_locked)
 {
 	char full[300];
@@ -499,6 +530,7 @@ int main(void)
 		cmocka_unit_test(late_records_are_noted),
 		cmocka_unit_test(enough_records_complete_the_files),
 		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(a_directory_that_somebody_removes),
 		cmocka_unit_test(leftovers_below_go),
 		cmocka_unit_test(complete_files_go),
 		cmocka_unit_test(records_that_are_none),
