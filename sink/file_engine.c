@@ -505,24 +505,26 @@ int file_engine_poll(void *self, bool is_flushing)
 	struct engine *f = self;
 	bool is_stuck = f->set.count == 0 || file_rotate_is_decided(&f->rotate);
 	bool has_all = false;
+	int idle_ms;
 	enum err e;
 
 	file_rotate_tend(&f->rotate);
 	file_retain_tend(&f->retain);
+	idle_ms = f->retain.is_walking ? STEP_MS : IDLE_MS;
 	if (f->is_waiting && is_stuck) {
 		if (clock_mono_ms() < f->retry_at_ms)
-			return IDLE_MS;
+			return idle_ms;
 		stat_inc(f->env.stat, SINK_STAT_RETRIES);
 	}
 	e = run(f, is_flushing, &has_all);
 	if (e != ERR_OK && e != ERR_AGAIN) {
 		fail(f);
-		return IDLE_MS;
+		return idle_ms;
 	}
 	show_open(f);
 	if (e == ERR_AGAIN)
 		return STEP_MS;
-	return has_all ? IDLE_MS : 0;
+	return has_all ? idle_ms : 0;
 }
 
 /* What was read is made safe, though there may be more. */

@@ -117,7 +117,7 @@ struct file_found {
 enum err file_rotate_recover(struct file_rotate *r, const struct file_dir *d, bool is_early,
 			     struct file_found *found, struct why *why);
 /* "worker:lsn,..." of the first record of each log that may be in a file that begins now. */
-#define FILE_LSN_TEXT_BYTES 1024
+#define FILE_LSN_TEXT_BYTES 16384 /* of as many logs as a manifest may have */
 void file_rotate_lsn_text(const struct sink_env *env, char out[FILE_LSN_TEXT_BYTES]);
 uint64_t file_rotate_skip(const struct file_rotate *r, size_t reader);
 
