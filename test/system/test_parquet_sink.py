@@ -134,12 +134,13 @@ def test_two_readers(start, folder, layout, codec):
 
 
 def test_killed(start, folder):
-    """kill -9 at any moment, between files and within their completion: nothing half is left, and what the log had is there once."""
+    """kill -9 at any moment, between files and within their completion: nothing half is left, and what the log had is there once.
+    SLUICE_KILLS=N: so many lives."""
     options = ["log.sync=group"]
     s = start(Sluiced, lake_sink(folder, rotate_s=1), options)
     chance = random.Random(7)
     first = 0
-    for life in range(6):
+    for life in range(int(os.environ.get("SLUICE_KILLS", "6"))):
         command = [os.path.join(BUILD, "sluicegen"), "-d", f"127.0.0.1:{s.port}", "-r", "4000", "-n", "1000000", "-f", str(first), "-e", "3"]
         first += 1000000
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sender:
