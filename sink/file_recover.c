@@ -15,6 +15,7 @@
 #define MARK ".manifest-"
 #define DIGITS 20
 #define BAD_NAME ".%s.bad-manifest-%020llu"
+#define BAD_MAX 1000 /* of one number: each life begins with the lowest */
 
 /* Is it a manifest of ours, or one that was being written?  Numbers past INT64_MAX are none of ours. */
 static bool is_manifest(const struct file_dir *d, const char *name, uint64_t *sequence,
@@ -230,11 +231,20 @@ static enum err put_aside(struct file_rotate *r, const struct file_dir *d, struc
 			  uint64_t number, const struct why *why)
 {
 	char name[FILE_NAME_BYTES];
+	enum err e = ERR_IO;
 
-	(void)snprintf(name, sizeof(name), BAD_NAME, d->prefix, (unsigned long long)number);
+	errno = EEXIST;
+	for (unsigned i = 0; e != ERR_OK && errno == EEXIST && i < BAD_MAX; i++) {
+		int n = snprintf(name, sizeof(name), BAD_NAME, d->prefix,
+				 (unsigned long long)number);
+
+		if (i > 0)
+			(void)snprintf(name + n, sizeof(name) - (size_t)n, "-%u", i);
+		e = file_dir_rename(k->dir_fd, k->name, name);
+	}
 	log_error("sink.manifest_bad sink=%s manifest=%s aside=%s why=\"%s\"", r->env->name,
-		  k->name, name, why->text);
-	return file_dir_rename(k->dir_fd, k->name, name);
+		  k->name, e == ERR_OK ? name : "no", why->text);
+	return e;
 }
 
 static enum err recover_one(struct file_rotate *r, const struct file_dir *d, uint64_t number,

@@ -278,6 +278,52 @@ static void memory_is_bounded_and_readers_go_to_disk(void **state)
 	rig_fini(&g);
 }
 
+static uint64_t read_all(struct log_reader *r)
+{
+	struct log_frame frame;
+	uint64_t records = 0;
+
+	while (log_reader_next(r, &frame) == ERR_OK)
+		records += frame.head.record_count;
+	return records;
+}
+
+static bool memory_is_free(struct rig *g)
+{
+	struct log_summary summary;
+
+	log_hub_summary(g->hub, &summary);
+	return summary.memory_bytes <= LOG_FRAME_BYTES;
+}
+
+/* A sink that completes files now and then is not done with what it has read for minutes. */
+static void what_was_read_leaves_memory(void **state)
+{
+	static struct rig g;
+	struct log_reader *slow;
+	struct why why = { "" };
+
+	(void)state;
+	rig_init(&g, 32u << 20);
+	rig_open(&g);
+	assert_int_equal(log_reader_open(g.logs[0], "slow", LOG_FROM_OLDEST, &why, &slow), ERR_OK);
+	for (unsigned i = 0; i < 300; i++)
+		assert_int_equal(rig_append(&g, 0, 10, 700), ERR_OK);
+	log_flush(g.logs[0]);
+	for (unsigned i = 0; i < 2; i++)
+		(void)rig_read(&g, &g.seats[i], SIZE_MAX);
+	RIG_UNTIL(log_durable_lsn(g.logs[0]) == 3000);
+	assert_false(memory_is_free(&g));
+	assert_int_equal(read_all(slow), 3000);
+	RIG_UNTIL(memory_is_free(&g));
+	assert_int_equal(log_reader_pending(slow), 3000);
+	assert_int_equal(log_reader_seek(slow, 0), ERR_OK);
+	assert_int_equal(read_all(slow), 3000);
+	assert_int_equal(log_reader_lost(slow, LOG_LOST_CORRUPT), 0);
+	log_reader_close(slow);
+	rig_fini(&g);
+}
+
 /* By the age of what it has not made safe, over all logs; and readers that nobody remembers do not count. */
 static void the_slowest_sink_is_told(void **state)
 {
@@ -335,6 +381,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(records_that_are_too_old_go),
 		cmocka_unit_test(the_file_system_keeps_its_share),
 		cmocka_unit_test(memory_is_bounded_and_readers_go_to_disk),
+		cmocka_unit_test(what_was_read_leaves_memory),
 		cmocka_unit_test(the_slowest_sink_is_told),
 	};
 
