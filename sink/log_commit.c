@@ -327,7 +327,17 @@ static uint64_t trim_oldest(struct log *log, struct log_slab **list)
 	return lost;
 }
 
-/* Frames that are durable leave memory when others need it, read or not. */
+/* Under the lock: does no reader come to the oldest frame any more, unless it is sent back to the disk? */
+static bool is_read(const struct log *log)
+{
+	const struct log_segment *s = log->disk->oldest;
+	uint64_t end = log_entry_end(log->oldest);
+
+	return s != NULL && end > s->first_lsn && end <= log_read_by_all(log);
+}
+
+/* Frames that are durable leave memory once they were read, and when others need it, read or not: sinks that
+ * complete files now and then have much that is not done. */
 static void trim(struct log *log)
 {
 	struct log_slab *list = NULL;
@@ -337,11 +347,9 @@ static void trim(struct log *log)
 	uint64_t freed = 0;
 
 	over = over > hub->conf.memory_bytes / 2 ? over - hub->conf.memory_bytes / 2 : 0;
-	if (over == 0)
-		return;
 	(void)pthread_mutex_lock(&log->lock);
-	while (freed < over && log->oldest != NULL &&
-	       log_entry_end(log->oldest) <= log_durable(log)) {
+	while (log->oldest != NULL && log_entry_end(log->oldest) <= log_durable(log) &&
+	       (freed < over || is_read(log))) {
 		freed += log->oldest->head.plain_bytes;
 		lost += trim_oldest(log, &list);
 	}

@@ -313,6 +313,8 @@ void log_free_done(struct log *log, struct log_slab **list);
 uint64_t log_reader_lose(struct log_reader *r, uint64_t first, uint64_t end, enum log_loss why);
 /* Under log->lock: the least that is done of all readers, UINT64_MAX without any. */
 uint64_t log_done_by_all(const struct log *log);
+/* The same of what was read; a reader may still be sent back. */
+uint64_t log_read_by_all(const struct log *log);
 /* The first that a reader could still read; under log->lock. */
 uint64_t log_oldest_lsn(const struct log *log);
 /* Until the commit thread has something to do, at most `timeout_ms`. */

@@ -116,6 +116,17 @@ uint64_t log_done_by_all(const struct log *log)
 	return done;
 }
 
+uint64_t log_read_by_all(const struct log *log)
+{
+	uint64_t read = UINT64_MAX;
+
+	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
+		if (get(&r->next_lsn) < read)
+			read = get(&r->next_lsn);
+	}
+	return read;
+}
+
 /* On disk, a frame is needed in memory until it is durable. */
 void log_free_done(struct log *log, struct log_slab **list)
 {
