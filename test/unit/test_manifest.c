@@ -911,6 +911,31 @@ static void a_manifest_that_is_torn_or_changed(void **state)
 	}
 }
 
+/* Numbers of manifests begin anew with a life, so that those that were put aside may have the same. */
+static void a_manifest_that_is_changed_again_and_again(void **state)
+{
+	(void)state;
+	fresh();
+	make_flows();
+	disk->store = STORES_AT_ONCE;
+	for (int i = 0; i < 3; i++) {
+		struct why why = { "" };
+
+		write_manifest(".test.manifest-00000000000000000001", (const uint8_t *)"x", 1);
+		assert_int_equal(life_open(&why), ERR_OK);
+		assert_int_equal(fix.ops->start(self, &why), ERR_OK);
+		assert_false(has_name(".test.manifest-00000000000000000001"));
+		life_close();
+	}
+	assert_int_equal(__real_unlinkat(flows_fd, ".test.bad-manifest-00000000000000000001", 0),
+			 0);
+	assert_int_equal(__real_unlinkat(flows_fd, ".test.bad-manifest-00000000000000000001-1", 0),
+			 0);
+	assert_int_equal(__real_unlinkat(flows_fd, ".test.bad-manifest-00000000000000000001-2", 0),
+			 0);
+	last_life("after three that were changed");
+}
+
 /* A directory, or a link that leads elsewhere, by the name of one. */
 static void a_manifest_that_is_no_file(void **state)
 {
@@ -1318,6 +1343,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_somebody_removes),
 		cmocka_unit_test(a_cursor_that_is_never_stored),
 		cmocka_unit_test(a_manifest_that_is_torn_or_changed),
+		cmocka_unit_test(a_manifest_that_is_changed_again_and_again),
 		cmocka_unit_test(a_manifest_that_is_no_file),
 		cmocka_unit_test(a_manifest_of_a_newer_version),
 		cmocka_unit_test(manifests_of_others),
