@@ -17,7 +17,6 @@
 #define IDLE_MS 100
 #define STEP_MS 10    /* until a rotation that waits goes on */
 #define POLL_MS 50    /* at most about so long in one poll */
-#define FLUSH_MS 1000 /* a file has at least so much of a flush that finds no end of records */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 #define SMALL_MS 180000 /* how long files are smaller after one that did not fit */
@@ -57,6 +56,8 @@ struct engine {
 	struct file_part *parts; /* for each reader */
 	uint64_t octets;	 /* of all */
 	size_t next_reader;
+	uint64_t *flush_to; /* for each reader: what was sealed when the flush began */
+	bool is_flushing;
 
 	bool is_waiting;
 	int64_t retry_at_ms;
@@ -87,6 +88,7 @@ void file_engine_close(void *self)
 	file_dir_close(&f->dir);
 	file_path_free(f->pattern);
 	(void)pthread_mutex_destroy(&f->lock);
+	free(f->flush_to);
 	free(f->parts);
 	free(f->path);
 	free(f);
@@ -147,7 +149,8 @@ static enum err make(struct engine *f)
 
 	f->path = strdup(c->path);
 	f->parts = calloc(f->env.reader_count + 1, sizeof(f->parts[0]));
-	if (f->path == NULL || f->parts == NULL)
+	f->flush_to = calloc(f->env.reader_count + 1, sizeof(f->flush_to[0]));
+	if (f->path == NULL || f->parts == NULL || f->flush_to == NULL)
 		return ERR_NOMEM;
 	TRY(file_rotate_init(&f->rotate, &f->env));
 	f->rotate.is_lazy = c->is_lazy;
@@ -311,6 +314,24 @@ static void count_file(struct engine *f, const struct file_slot *slot)
 		  (unsigned long long)slot->out.bytes);
 }
 
+/* A flush asks for what was there when it began.  Until that is read, files become complete as ever: a
+ * log that was long without its sink would make many small ones of itself. */
+static void look_at_flush(struct engine *f, bool is_flushing)
+{
+	for (size_t i = 0; is_flushing && !f->is_flushing && i < f->env.reader_count; i++)
+		f->flush_to[i] = log_reader_sealed_lsn(f->env.readers[i]);
+	f->is_flushing = is_flushing;
+}
+
+static bool has_flushed(const struct engine *f)
+{
+	for (size_t i = 0; i < f->env.reader_count; i++) {
+		if (log_reader_next_lsn(f->env.readers[i]) < f->flush_to[i])
+			return false;
+	}
+	return true;
+}
+
 /* The open files become complete, and their records done; ERR_AGAIN when it is not yet. */
 static enum err complete(struct engine *f)
 {
@@ -330,6 +351,7 @@ static enum err complete(struct engine *f)
 	(void)pthread_mutex_unlock(&f->lock);
 	file_set_close(&f->set);
 	forget(f);
+	f->is_flushing = f->is_flushing && !has_flushed(f); /* another one begins anew */
 	/* Last: whoever waits for the records finds them in status and counters. */
 	file_rotate_done(&f->rotate);
 	return ERR_OK;
@@ -464,7 +486,7 @@ static bool is_complete(const struct engine *f, bool has_all, bool is_flushing)
 		return false;
 	if (is_large(f) || age_ms >= f->conf.rotate_ms)
 		return true;
-	if (is_flushing && (has_all || age_ms >= FLUSH_MS))
+	if (is_flushing && (has_all || has_flushed(f)))
 		return true;
 	if (f->is_waiting)
 		return has_all; /* tell soon whether it works again */
@@ -508,6 +530,7 @@ int file_engine_poll(void *self, bool is_flushing)
 	int idle_ms;
 	enum err e;
 
+	look_at_flush(f, is_flushing);
 	file_rotate_tend(&f->rotate);
 	file_retain_tend(&f->retain);
 	idle_ms = f->retain.is_walking ? STEP_MS : IDLE_MS;

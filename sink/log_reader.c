@@ -445,6 +445,11 @@ uint64_t log_reader_next_lsn(const struct log_reader *r)
 	return get(&r->next_lsn);
 }
 
+uint64_t log_reader_sealed_lsn(const struct log_reader *r)
+{
+	return log_sealed_lsn(r->log);
+}
+
 uint64_t log_reader_pending(const struct log_reader *r)
 {
 	uint64_t end = log_end_lsn(r->log);

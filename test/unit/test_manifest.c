@@ -63,6 +63,7 @@ static struct {
 	uint64_t content[FIXTURE_LOGS][RECORDS]; /* number of the record at each LSN */
 	uint64_t numbers;
 	int64_t clock_ms;
+	int tick_ms; /* what each look at the clock takes */
 } * disk;
 
 enum op_kind { OP_CREATE, OP_RENAME, OP_UNLINK, OP_MKDIR };
@@ -109,7 +110,7 @@ void __wrap_log_reader_committed(struct log_reader *r, uint64_t lsn, const uint6
 /* Time goes on when the sink sleeps, and not by what else this machine does. */
 int64_t __wrap_clock_mono_ms(void)
 {
-	return disk == NULL ? 0 : disk->clock_ms;
+	return disk == NULL ? 0 : (disk->clock_ms += disk->tick_ms);
 }
 
 int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
@@ -884,6 +885,35 @@ static void write_manifest(const char *name, const uint8_t *octets, size_t bytes
 	(void)close(fd);
 }
 
+/* However long it takes to read what was there when it began, and whatever comes meanwhile. */
+static void a_flush_makes_no_more_files_than_needed(void **state)
+{
+	struct why why = { "" };
+
+	(void)state;
+	fresh();
+	make_flows();
+	disk->store = STORES_AT_ONCE;
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_int_equal(fix.ops->start(self, &why), ERR_OK);
+	for (uint64_t end = 1; end < RECORDS; end++)
+		fill(end); /* a frame each */
+	disk->tick_ms = 20;
+	for (int i = 0; i < 3; i++)
+		poll_once(true);
+	assert_false(is_drained());
+	fill(RECORDS);
+	for (int i = 0; i < POLLS_MAX && stat_get(env.stat, SINK_STAT_ROTATIONS) == 0; i++)
+		poll_once(true);
+	for (unsigned k = 0; k < FIXTURE_LOGS; k++)
+		assert_true(log_reader_done_lsn(readers[k]) >= RECORDS - 1);
+	assert_int_equal(stat_get(env.stat, SINK_STAT_ROTATIONS), 1);
+	disk->tick_ms = 0;
+	assert_true(drain(POLLS_MAX));
+	life_close();
+	check_files("flushed");
+}
+
 /* Cut or changed anywhere, it is put aside and said, and its records come from the log. */
 static void a_manifest_that_is_torn_or_changed(void **state)
 {
@@ -1342,6 +1372,7 @@ int main(void)
 		cmocka_unit_test(a_rename_that_fails_is_waited_for),
 		cmocka_unit_test(a_file_that_somebody_removes),
 		cmocka_unit_test(a_cursor_that_is_never_stored),
+		cmocka_unit_test(a_flush_makes_no_more_files_than_needed),
 		cmocka_unit_test(a_manifest_that_is_torn_or_changed),
 		cmocka_unit_test(a_manifest_that_is_changed_again_and_again),
 		cmocka_unit_test(a_manifest_that_is_no_file),
