@@ -15,8 +15,8 @@
 #include "sink/file_set.h"
 
 #define IDLE_MS 100
-#define STEP_MS 10    /* until a rotation that waits goes on */
-#define POLL_MS 50    /* at most about so long in one poll */
+#define STEP_MS 10 /* until a rotation that waits goes on */
+#define POLL_MS 50 /* at most about so long in one poll */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 #define SMALL_MS 180000 /* how long files are smaller after one that did not fit */
@@ -103,6 +103,7 @@ static void count_found(struct engine *f, const struct file_found *found)
 	stat_add(f->env.stat, SINK_STAT_NOT_ROUTED, found->not_routed);
 	stat_add(f->env.stat, SINK_STAT_OUT_OCTETS, found->out_octets);
 	stat_add(f->env.stat, SINK_STAT_ROTATIONS, found->files);
+	stat_add(f->env.stat, SINK_STAT_LATE, found->late);
 }
 
 static enum err settle_dir(struct engine *f, bool is_early)
@@ -294,7 +295,8 @@ static enum err begin_rotation(struct engine *f)
 		struct file_slot *slot = &f->set.slots[i];
 
 		if (slot->is_open)
-			TRY(file_rotate_add_file(&f->rotate, &slot->out, slot->records));
+			TRY(file_rotate_add_file(&f->rotate, &slot->out, slot->records,
+						 slot->late));
 	}
 	return ERR_OK;
 }

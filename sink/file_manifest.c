@@ -12,7 +12,8 @@
 #define FLAG_DURABLE 1u
 #define HEAD_BYTES (16 + LOG_ID_BYTES)
 #define LOG_BYTES (52 + 8 * LOG_LOSS_COUNT)
-#define FILE_BYTES 20 /* and its names */
+#define FILE_BYTES 28 /* and its names */
+#define VERSION_LATE 2
 #define CRC_BYTES 4
 
 void file_manifest_init(struct file_manifest *m)
@@ -62,13 +63,14 @@ static enum err add_file(struct file_manifest *m, const void *tmp, size_t tmp_by
 }
 
 enum err file_manifest_add_file(struct file_manifest *m, const char *tmp, const char *name,
-				uint64_t octets, uint64_t records)
+				uint64_t octets, uint64_t records, uint64_t late)
 {
 	struct file_manifest_file *file;
 
 	TRY(add_file(m, tmp, strlen(tmp), name, strlen(name), &file));
 	file->octets = octets;
 	file->records = records;
+	file->late = late;
 	return ERR_OK;
 }
 
@@ -92,6 +94,7 @@ static void put_file(struct wr *w, const struct file_manifest_file *file)
 
 	wr_u64(w, file->octets);
 	wr_u64(w, file->records);
+	wr_u64(w, file->late);
 	wr_u16(w, (uint16_t)tmp_bytes);
 	wr_u16(w, (uint16_t)name_bytes);
 	wr_bytes(w, file->tmp, tmp_bytes);
@@ -171,17 +174,20 @@ static enum err get_log(struct rd *r, struct file_manifest *m, struct why *why)
 	return file_manifest_add_log(m, &log);
 }
 
-static enum err get_file(struct rd *r, const struct file_dir *d, struct file_manifest *m,
-			 struct why *why)
+static enum err get_file(struct rd *r, uint16_t version, const struct file_dir *d,
+			 struct file_manifest *m, struct why *why)
 {
 	struct file_manifest_file *file;
 	uint64_t octets = rd_u64(r);
 	uint64_t records = rd_u64(r);
+	uint64_t late = version < VERSION_LATE ? 0 : rd_u64(r);
 	uint16_t tmp_bytes = rd_u16(r);
 	uint16_t name_bytes = rd_u16(r);
 	const uint8_t *tmp = rd_take(r, tmp_bytes);
 	const uint8_t *name = rd_take(r, name_bytes);
 
+	if (late > records)
+		return why_set(why, ERR_FORMAT, "a file has more late records than records");
 	if (r->is_short || tmp_bytes >= FILE_PATH_BYTES || name_bytes >= FILE_PATH_BYTES ||
 	    memchr(tmp, '\0', tmp_bytes) != NULL || memchr(name, '\0', name_bytes) != NULL)
 		return why_set(why, ERR_FORMAT, "the name of a file is cut or too long");
@@ -190,11 +196,12 @@ static enum err get_file(struct rd *r, const struct file_dir *d, struct file_man
 		return why_set(why, ERR_FORMAT, "it names a file that is none of this sink");
 	file->octets = octets;
 	file->records = records;
+	file->late = late;
 	return ERR_OK;
 }
 
-static enum err get_all(struct rd *r, const struct file_dir *d, struct file_manifest *m,
-			struct why *why)
+static enum err get_all(struct rd *r, uint16_t version, const struct file_dir *d,
+			struct file_manifest *m, struct why *why)
 {
 	uint16_t flags = rd_u16(r);
 	uint32_t log_count = rd_u32(r);
@@ -209,7 +216,7 @@ static enum err get_all(struct rd *r, const struct file_dir *d, struct file_mani
 	for (uint32_t i = 0; i < log_count; i++)
 		TRY(get_log(r, m, why));
 	for (uint32_t i = 0; i < file_count; i++)
-		TRY(get_file(r, d, m, why));
+		TRY(get_file(r, version, d, m, why));
 	if (rd_left(r) > 0)
 		return why_set(why, ERR_FORMAT, "there are octets behind its end");
 	return ERR_OK;
@@ -239,7 +246,7 @@ enum err file_manifest_decode(const void *octets, size_t bytes, const struct fil
 	if (version == 0)
 		return why_set(why, ERR_FORMAT, "its version is 0");
 	file_manifest_init(&read);
-	e = get_all(&r, d, &read, why);
+	e = get_all(&r, version, d, &read, why);
 	if (e != ERR_OK) {
 		file_manifest_fini(&read);
 		return e;

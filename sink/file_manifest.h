@@ -4,14 +4,16 @@
  * they hold, so that whoever finds it after a crash can finish what was begun.
  *
  *	file_manifest_init(&m)
- *	file_manifest_add_log(&m, &log) ... file_manifest_add_file(&m, tmp, name, octets, records) ...
+ *	file_manifest_add_log(&m, &log) ...
+ *	file_manifest_add_file(&m, tmp, name, octets, records, late) ...
  *	file_manifest_encode(&m, &octets, &bytes)  |  file_manifest_decode(octets, bytes, dir, &m, why)
  *	file_manifest_fini(&m)
  *
  *	| "SLMF" | version 16 | flags 16 | logs 32 | files 32 | the log's id, 16 octets |
  *	| worker 32 | first 64 | end 64 | delivered 64 | octets 64 | corrupt 64 |
  *	  not routed 64 | lost 64, for each reason |	each log
- *	| octets 64 | records 64 | tmp bytes 16 | name bytes 16 | tmp | name |	each file
+ *	| octets 64 | records 64 | late 64, from version 2 on | tmp bytes 16 | name bytes 16 |
+ *	  tmp | name |	each file
  *	| CRC32C of all before |	in every version, so that a torn one is no newer one
  *
  * Integers are big-endian.  What is read back is checked: names are relative, below the directory, of the
@@ -30,7 +32,7 @@
 #include "sink/file_out.h"
 #include "sink/log.h"
 
-#define FILE_MANIFEST_VERSION 1
+#define FILE_MANIFEST_VERSION 2
 #define FILE_MANIFEST_LOGS_MAX 256
 #define FILE_MANIFEST_FILES_MAX 256
 #define FILE_MANIFEST_BYTES_MAX (512u << 10)
@@ -52,6 +54,7 @@ struct file_manifest_file {
 	char name[FILE_PATH_BYTES];
 	uint64_t octets;
 	uint64_t records;
+	uint64_t late; /* of those: filed under ingest_time */
 };
 
 struct file_manifest {
@@ -69,7 +72,7 @@ void file_manifest_fini(struct file_manifest *m);
 /* ERR_LIMIT past the maxima above, or for a name that is too long. */
 enum err file_manifest_add_log(struct file_manifest *m, const struct file_manifest_log *log);
 enum err file_manifest_add_file(struct file_manifest *m, const char *tmp, const char *name,
-				uint64_t octets, uint64_t records);
+				uint64_t octets, uint64_t records, uint64_t late);
 
 /* The caller frees the octets. */
 enum err file_manifest_encode(const struct file_manifest *m, uint8_t **out, size_t *bytes);

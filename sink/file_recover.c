@@ -182,8 +182,10 @@ static bool settle(struct file_rotate *r, struct file_kept *k, bool is_early,
 	if (found->delivered == before.delivered && found->corrupt == before.corrupt)
 		return has_all;
 	found->files += k->manifest.file_count;
-	for (size_t i = 0; i < k->manifest.file_count; i++)
+	for (size_t i = 0; i < k->manifest.file_count; i++) {
 		found->out_octets += k->manifest.files[i].octets;
+		found->late += k->manifest.files[i].late;
+	}
 	return has_all;
 }
 

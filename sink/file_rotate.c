@@ -106,10 +106,11 @@ enum err file_rotate_add_log(struct file_rotate *r, const struct file_manifest_l
 	return with_errno(file_manifest_add_log(&r->now.manifest, log));
 }
 
-enum err file_rotate_add_file(struct file_rotate *r, struct file_out *out, uint64_t records)
+enum err file_rotate_add_file(struct file_rotate *r, struct file_out *out, uint64_t records,
+			      uint64_t late)
 {
 	TRY(with_errno(file_manifest_add_file(&r->now.manifest, out->tmp, out->name, out->bytes,
-					      records)));
+					      records, late)));
 	r->outs[r->now.manifest.file_count - 1] = out;
 	return ERR_OK;
 }

@@ -6,7 +6,7 @@
  *	file_rotate_recover(r, dir, is_early, &found, why)	for each directory, before its first file
  *
  *	file_rotate_begin(r, dir)
- *	file_rotate_add_log(r, &log) ... file_rotate_add_file(r, out, records) ...
+ *	file_rotate_add_log(r, &log) ... file_rotate_add_file(r, out, records, late) ...
  *	file_rotate_step(r) until it is not ERR_AGAIN
  *	file_rotate_done(r)
  *	file_rotate_tend(r)	in every poll
@@ -87,7 +87,8 @@ void file_rotate_fini(struct file_rotate *r);
 enum err file_rotate_begin(struct file_rotate *r, const struct file_dir *d);
 enum err file_rotate_add_log(struct file_rotate *r, const struct file_manifest_log *log);
 /* `out` is all written, and stays open until file_rotate_done() or file_rotate_abandon(). */
-enum err file_rotate_add_file(struct file_rotate *r, struct file_out *out, uint64_t records);
+enum err file_rotate_add_file(struct file_rotate *r, struct file_out *out, uint64_t records,
+				 uint64_t late);
 /* ERR_OK: all files are complete.  ERR_AGAIN: not yet, call again soon.  Else it failed: call again later
  * when file_rotate_is_decided(), else abandon it. */
 enum err file_rotate_step(struct file_rotate *r);
@@ -108,6 +109,7 @@ struct file_found {
 	uint64_t not_routed;
 	uint64_t files;
 	uint64_t out_octets;
+	uint64_t late;
 	bool is_settled; /* no manifest needs what is unfinished in the directory */
 };
 

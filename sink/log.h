@@ -219,9 +219,9 @@ enum err log_reader_next(struct log_reader *r, struct log_frame *out);
 void reader_done(struct log_reader *r, uint64_t lsn);
 /* Reads again from `lsn`, which is not below what is done (a sink that replays after a failure). */
 enum err log_reader_seek(struct log_reader *r, uint64_t lsn);
-uint64_t log_reader_start_lsn(const struct log_reader *r); /* where this life began */
-uint64_t log_reader_done_lsn(const struct log_reader *r);  /* any thread */
-uint64_t log_reader_next_lsn(const struct log_reader *r);  /* the next that it will read */
+uint64_t log_reader_start_lsn(const struct log_reader *r);  /* where this life began */
+uint64_t log_reader_done_lsn(const struct log_reader *r);   /* any thread */
+uint64_t log_reader_next_lsn(const struct log_reader *r);   /* the next that it will read */
 uint64_t log_reader_sealed_lsn(const struct log_reader *r); /* of its log */
 /* Records from start to end that are neither done nor evicted; any thread. */
 uint64_t log_reader_pending(const struct log_reader *r);

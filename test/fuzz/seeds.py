@@ -216,10 +216,11 @@ ORACLE = {
 }
 
 
-def manifest(logs, files, version=1, flags=1):
+def manifest(logs, files, version=2, flags=1):
     out = struct.pack(">4sHHII16s", b"SLMF", version, flags, len(logs), len(files), bytes(range(16)))
     out += b"".join(struct.pack(">I10Q", *log, 0, 0, 0, 0, 0) for log in logs)
-    out += b"".join(struct.pack(">QQHH", 9, 3, len(tmp), len(name)) + tmp + name for tmp, name in files)
+    late = struct.pack(">Q", 2) if version > 1 else b""
+    out += b"".join(struct.pack(">QQ", 9, 3) + late + struct.pack(">HH", len(tmp), len(name)) + tmp + name for tmp, name in files)
     return out + struct.pack(">I", crc32c(out))
 
 
@@ -228,7 +229,8 @@ MANIFEST = {
     "one": manifest([(0, 0, 5, 5, 900, 0)], [(b"." + STAMPED + b".tmp", STAMPED)]),
     "two": manifest([(0, 7, 9, 1, 90, 1), (3, 0, 0, 0, 0, 0)],
                     [(b"day=1/." + STAMPED + b".tmp", b"day=1/" + STAMPED), (b"a/b/." + STAMPED + b".tmp", b"a/b/" + STAMPED)], flags=0),
-    "newer": manifest([], [], version=2),
+    "older": manifest([(0, 0, 5, 5, 900, 0)], [(b"." + STAMPED + b".tmp", STAMPED)], version=1),
+    "newer": manifest([], [], version=3),
     "outside": manifest([], [(b"../." + STAMPED + b".tmp", STAMPED)]),
     "same_log": manifest([(1, 0, 5, 5, 900, 0)] * 2, []),
     "many": manifest([], [])[:8] + b"\xff" * 12,

@@ -252,9 +252,9 @@ static void what_is_not_done(void **state)
 	fd = openat(d.fd, held, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	rotate.kept_count = 1;
-	assert_int_equal(file_manifest_add_file(&rotate.kept[0].manifest, "x", kept, 1, 1), ERR_OK);
+	assert_int_equal(file_manifest_add_file(&rotate.kept[0].manifest, "x", kept, 1, 1, 0), ERR_OK);
 	rotate.stage = ROTATE_DIRS;
-	assert_int_equal(file_manifest_add_file(&rotate.now.manifest, "x", now, 1, 1), ERR_OK);
+	assert_int_equal(file_manifest_add_file(&rotate.now.manifest, "x", now, 1, 1, 0), ERR_OK);
 	settle();
 	assert_true(is_there(held) && is_there(kept) && is_there(now));
 	assert_false(is_there(named("a/", 200, 4, ".parquet")));

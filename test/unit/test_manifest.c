@@ -63,7 +63,8 @@ static struct {
 	uint64_t content[FIXTURE_LOGS][RECORDS]; /* number of the record at each LSN */
 	uint64_t numbers;
 	int64_t clock_ms;
-	int tick_ms; /* what each look at the clock takes */
+	int tick_ms;	     /* what each look at the clock takes */
+	unsigned late_every; /* record; 0: none */
 } * disk;
 
 enum op_kind { OP_CREATE, OP_RENAME, OP_UNLINK, OP_MKDIR };
@@ -376,7 +377,8 @@ static enum err life_open(struct why *why)
 	static const char *const shapes[] = {
 		[FLAT_LINES] = "",
 		[LINES_BELOW] = "pattern = \"h=%H/m=%M\";",
-		[PARQUET_BELOW] = "pattern = \"h=%H/m=%M\"; codec = \"none\"; encoding = \"plain\";",
+		[PARQUET_BELOW] =
+			"pattern = \"h=%H/m=%M\"; codec = \"none\"; encoding = \"plain\";",
 		[TOO_MANY_BELOW] = "pattern = \"h=%H/m=%M\"; max_open = 2;",
 	};
 	const struct sink_ops *type = disk->shape == PARQUET_BELOW ? &sink_parquet : &sink_file;
@@ -398,10 +400,11 @@ static enum err life_open(struct why *why)
 			ERR_OK);
 		__real_log_reader_committed(readers[k], disk->stored[k], none);
 	}
-	(void)snprintf(text, sizeof(text), "path = \"%s\"; %s %s", flows, shapes[disk->shape],
-		       type == &sink_parquet ?
-			       "" :
-			       "format = \"json\"; codec = \"none\"; block_bytes = \"4K\"; rotate_s = 60;");
+	(void)snprintf(
+		text, sizeof(text), "path = \"%s\"; %s %s", flows, shapes[disk->shape],
+		type == &sink_parquet
+			? ""
+			: "format = \"json\"; codec = \"none\"; block_bytes = \"4K\"; rotate_s = 60;");
 	fix.ops = type;
 	fix.conf = calloc(1, type->conf_bytes);
 	assert_non_null(fix.conf);
@@ -432,6 +435,8 @@ static void fill(uint64_t end)
 			fix.number = disk->content[k][lsn];
 			fix.head.event_ms = fix.head.ingest_ms + (int64_t)(lsn % 3) * 60000 -
 					    (int64_t)(lsn % 2) * 3600000;
+			if (disk->late_every > 0 && lsn % disk->late_every == 0)
+				fix.head.event_ms -= INT64_C(30) * 86400000;
 			fixture_append(&fix, k, 1, 0);
 		}
 	}
@@ -716,9 +721,9 @@ static void any_step_that_fails(void **state)
 		int error;
 		int count;
 		enum shape shape;
-	} rows[] = { { ENOSPC, 1, FLAT_LINES },	   { EIO, 4, FLAT_LINES },
+	} rows[] = { { ENOSPC, 1, FLAT_LINES },	    { EIO, 4, FLAT_LINES },
 		     { EACCES, NEVER, FLAT_LINES }, { ENOSPC, 1, LINES_BELOW },
-		     { EIO, 3, PARQUET_BELOW },	   { EACCES, NEVER, TOO_MANY_BELOW } };
+		     { EIO, 3, PARQUET_BELOW },	    { EACCES, NEVER, TOO_MANY_BELOW } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -1006,20 +1011,76 @@ static void a_manifest_of_a_newer_version(void **state)
 	find_name(".jsonl.tmp", tmp);
 	assert_true(tmp[0] != '\0');
 	bytes = read_manifest(name, octets);
-	octets[5] = 2;
+	octets[5] = 3;
 	crc = __builtin_bswap32(crc32c(0, octets, bytes - 4));
 	memcpy(octets + bytes - 4, &crc, 4);
 	write_manifest(name, octets, bytes);
 	assert_int_equal(life_open(&why), ERR_UNSUPPORTED);
 	assert_non_null(strstr(why.text, name));
-	assert_non_null(strstr(why.text, "version 2"));
+	assert_non_null(strstr(why.text, "version 3"));
 	life_close();
 	assert_true(has_name(name) && has_name(tmp));
-	octets[5] = 1;
+	octets[5] = 2;
 	crc = __builtin_bswap32(crc32c(0, octets, bytes - 4));
 	memcpy(octets + bytes - 4, &crc, 4);
 	write_manifest(name, octets, bytes);
 	last_life("back to our version");
+}
+
+/* One of version 1 does not know how many records were late, and that is all. */
+static void a_manifest_of_an_older_version(void **state)
+{
+	struct why why = { "" };
+	uint8_t octets[1024];
+	char name[300];
+	size_t bytes;
+	size_t late_at;
+	uint32_t crc;
+
+	(void)state;
+	leave_manifest();
+	find_name(".test.manifest-", name);
+	bytes = read_manifest(name, octets);
+	for (late_at = bytes; memcmp(octets + late_at - 5, ".test", 5) != 0; late_at--)
+		assert_true(late_at > 5);
+	late_at -= 5 + 4 + 8; /* behind it two lengths and both names */
+	memmove(octets + late_at, octets + late_at + 8, bytes - late_at - 8);
+	bytes -= 8;
+	octets[5] = 1;
+	crc = __builtin_bswap32(crc32c(0, octets, bytes - 4));
+	memcpy(octets + bytes - 4, &crc, 4);
+	write_manifest(name, octets, bytes);
+	assert_int_equal(life_open(&why), ERR_OK);
+	assert_int_equal(stat_get(env.stat, SINK_STAT_DELIVERED), FIXTURE_LOGS * RECORDS / 3);
+	assert_false(has_name(".test.bad-manifest-00000000000000000001"));
+	life_close();
+	last_life("from an older version");
+}
+
+/* Whoever completes a file counts what is in it. */
+static void late_records_of_a_life_that_died(void **state)
+{
+	unsigned found = 0;
+	int how = DIED;
+
+	(void)state;
+	for (int die_at = 1; how == DIED; die_at += 3) {
+		struct why why = { "" };
+		uint64_t delivered;
+
+		fresh();
+		disk->store = STORES_NEVER;
+		disk->shape = LINES_BELOW;
+		disk->late_every = 4;
+		make_flows();
+		how = child_life(die_at);
+		assert_int_equal(life_open(&why), ERR_OK);
+		delivered = stat_get(env.stat, SINK_STAT_DELIVERED);
+		assert_int_equal(stat_get(env.stat, SINK_STAT_LATE), delivered / 4);
+		found += delivered > 0;
+		life_close();
+	}
+	assert_true(found > 3);
 }
 
 /* One that another process holds stays, with what it speaks of; so does one of another sink. */
@@ -1176,7 +1237,7 @@ static void rotate_parts(void)
 	assert_int_equal(file_rotate_add_log(&rotate, &log), ERR_OK);
 	for (size_t i = 0; i < PARTS; i++) {
 		make_part(parts[i], &outs[i]);
-		assert_int_equal(file_rotate_add_file(&rotate, &outs[i], 1), ERR_OK);
+		assert_int_equal(file_rotate_add_file(&rotate, &outs[i], 1, 0), ERR_OK);
 	}
 	disk->step = 0;
 	assert_int_equal(file_rotate_step(&rotate), ERR_OK);
@@ -1239,7 +1300,7 @@ static void make_manifest(struct file_manifest *m)
 		char tmp[300];
 
 		unfinished(parts[i], tmp, sizeof(tmp));
-		assert_int_equal(file_manifest_add_file(m, tmp, parts[i], 7 * i, i), ERR_OK);
+		assert_int_equal(file_manifest_add_file(m, tmp, parts[i], 7 * i, i, i / 2), ERR_OK);
 	}
 }
 
@@ -1272,6 +1333,7 @@ static void what_is_written_is_read(void **state)
 		assert_string_equal(back.files[i].name, m.files[i].name);
 		assert_int_equal(back.files[i].octets, m.files[i].octets);
 		assert_int_equal(back.files[i].records, m.files[i].records);
+		assert_int_equal(back.files[i].late, m.files[i].late);
 	}
 	file_manifest_fini(&back);
 	for (size_t n = 0; n < bytes; n++) {
@@ -1293,6 +1355,7 @@ static void what_no_manifest_may_say(void **state)
 {
 #define STAMPED "test-20260131T123456.789Z-000001"
 	static const char *const rows[][2] = {
+		{ "." STAMPED ".avro.tmp", STAMPED ".avro" }, /* more late records than records */
 		{ "../." STAMPED ".avro.tmp", STAMPED ".avro" },
 		{ "." STAMPED ".avro.tmp", "../" STAMPED ".avro" },
 		{ "." STAMPED ".avro.tmp", "a/../../" STAMPED ".avro" },
@@ -1329,7 +1392,8 @@ static void what_no_manifest_may_say(void **state)
 
 		file_manifest_init(&m);
 		if (i < sizeof(rows) / sizeof(rows[0]))
-			assert_int_equal(file_manifest_add_file(&m, rows[i][0], rows[i][1], 1, 1),
+			assert_int_equal(file_manifest_add_file(&m, rows[i][0], rows[i][1], 1, 1,
+								i == 0 ? 2 : 0),
 					 ERR_OK);
 		else
 			assert_int_equal(file_manifest_add_log(&m, &logs[log]), ERR_OK);
@@ -1377,6 +1441,8 @@ int main(void)
 		cmocka_unit_test(a_manifest_that_is_changed_again_and_again),
 		cmocka_unit_test(a_manifest_that_is_no_file),
 		cmocka_unit_test(a_manifest_of_a_newer_version),
+		cmocka_unit_test(a_manifest_of_an_older_version),
+		cmocka_unit_test(late_records_of_a_life_that_died),
 		cmocka_unit_test(manifests_of_others),
 		cmocka_unit_test(a_log_in_memory_commits_nothing),
 		cmocka_unit_test(a_cursor_that_is_not_at_the_beginning),
