@@ -13,6 +13,7 @@ void column_end_run(struct parquet *p, struct parquet_column *c)
 		return;
 	runs_add(&p->account, &c->body->runs, c->index, c->run);
 	c->body->values_count += c->run;
+	c->body->spread_bytes += column_run_spread(c);
 	c->run = 0;
 }
 
@@ -157,6 +158,7 @@ void column_restart(struct parquet *p, unsigned leaf)
 	b->dict_before = 0;
 	b->entries = 0;
 	b->values_count = 0;
+	b->spread_bytes = 0;
 	b->is_decided = false;
 	b->pages_count = 0;
 	b->chunk_entries = 0;

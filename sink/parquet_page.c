@@ -230,6 +230,7 @@ static void next_page(struct parquet *p, struct parquet_column *column)
 	c->def_row = column->row;
 	c->entries = 0;
 	c->values_count = 0;
+	c->spread_bytes = 0;
 	column->left = 0;
 }
 

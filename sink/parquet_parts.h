@@ -62,6 +62,7 @@ struct parquet_body {
 	/* The page at hand. */
 	struct parquet_buffer runs; /* of indices, or of booleans */
 	uint64_t values_count;	    /* without those of column.run */
+	uint64_t spread_bytes;	    /* of these, each at its length, not as an index */
 	uint64_t page_row;	    /* its first row */
 	uint64_t def_row;	    /* not repeated: where `def` began, which is in no run yet */
 	uint32_t dict_before;	    /* entries when the page began */
@@ -132,13 +133,24 @@ void column_restart(struct parquet *p, unsigned leaf);
 void column_free(struct parquet *p, unsigned leaf);
 size_t column_used(const struct parquet_column *c);
 
-/* Is it time for the page to end? */
+#define SPREAD_RATIO 16 /* what indices stand for may be larger than a page by that much */
+
+/* Octets of the run at hand, if each of its values stood for itself. */
+static inline uint64_t column_run_spread(const struct parquet_column *c)
+{
+	return (uint64_t)c->run * (sizeof(int64_t) + c->last_bytes);
+}
+
+/* Is it time for the page to end?  One of indices has to be small also when its dictionary is given up, and for
+ * who reads it. */
 static inline bool column_is_full(const struct parquet *p, const struct parquet_column *c)
 {
 	const struct parquet_body *b = c->body;
 
-	size_t bytes = c->mode == COLUMN_DIRECT ? b->values.bytes + delta_bytes(&b->delta)
-						: b->runs.bytes / 2;
+	size_t bytes = c->mode == COLUMN_DIRECT
+			       ? b->values.bytes + delta_bytes(&b->delta)
+			       : b->runs.bytes / 2 +
+					 (b->spread_bytes + column_run_spread(c)) / SPREAD_RATIO;
 
 	return bytes >= p->conf.page_bytes;
 }

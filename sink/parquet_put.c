@@ -5,6 +5,7 @@
 
 /* What only some values need is kept out of the functions that all go through: they save fewer registers. */
 #define SLOW __attribute__((noinline))
+#define LONG_BYTES 1024 /* a value after which the page's size is looked at */
 #define BIG_BYTES 65536 /* a value after which the group's memory is looked at */
 
 static struct parquet_body *new_body(struct parquet *p, unsigned leaf)
@@ -68,7 +69,8 @@ static void enter_row(struct parquet *p, unsigned leaf)
 	if (c->row - b->page_row >= p->conf.page_rows || column_is_full(p, c))
 		page_end(p, leaf);
 	c->row++;
-	if (c->max_rep == 0)
+	/* Of long values even a run makes a page full. */
+	if (c->max_rep == 0 && (c->run == 0 || c->last_bytes < LONG_BYTES))
 		c->left = (uint32_t)(p->conf.page_rows - (c->row - b->page_row));
 }
 
@@ -123,6 +125,7 @@ static inline void begin_run(struct parquet *p, unsigned leaf, uint32_t index)
 		memcpy(parquet_end(runs), &run, sizeof(run));
 		runs->bytes += sizeof(run);
 		c->body->values_count += c->run;
+		c->body->spread_bytes += column_run_spread(c);
 	} else {
 		column_end_run(p, c);
 	}
@@ -238,6 +241,8 @@ static SLOW void put_octets(struct parquet *p, unsigned leaf, const void *octets
 		bounds_octets(&b->bounds, octets, bytes);
 	begin_run(p, leaf, index);
 	c->last_octets = dict_entry(&b->dict, index, &c->last_bytes);
+	if (c->last_bytes >= LONG_BYTES)
+		c->left = 0;
 	if (column_is_undecided(c))
 		column_decide(p, leaf);
 }

@@ -643,6 +643,57 @@ static void a_full_dictionary_ends_in_the_middle_of_a_page(void **state)
 	rig_close(&r);
 }
 
+/* What a dictionary holds once may come a hundred thousand times: a page that is written anew without one has to
+ * stay small even then. */
+static void a_page_is_small_without_its_dictionary(void **state)
+{
+	struct parquet_conf conf = { .page_rows = 20000 };
+	static uint8_t big[60000];
+	struct rig r;
+
+	(void)state;
+	for (unsigned distinct = 1; distinct <= 16; distinct += 15) {
+		size_t most = 0;
+
+		rig_open(&r, one_octets, 2, &conf);
+		for (unsigned i = 0; i < 18100; i++) {
+			memset(big, (int)(i < 18000 ? i % distinct : 100 + i % 100), 8);
+			parquet_put_octets(r.p, 0, big, sizeof(big));
+			assert_int_equal(parquet_row(r.p), ERR_OK);
+			if (parquet_memory(r.p) > most)
+				most = parquet_memory(r.p);
+		}
+		assert_in_range(most, 1, 64 << 20);
+		assert_int_equal(parquet_finish(r.p, NULL, 0), ERR_OK);
+		rig_close(&r);
+	}
+}
+
+static void a_page_of_lists_is_small_without_its_dictionary(void **state)
+{
+	static const struct parquet_node list[] = { { "schema", .children = 1 },
+						    { "a", PARQUET_REPEATED, 0, PARQUET_INT64 } };
+	struct parquet_conf conf = { .fallback = PARQUET_PLAIN };
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, list, 2, &conf);
+	for (unsigned i = 0; i < 5000; i++) {
+		for (unsigned k = 0; k < 5000; k++)
+			parquet_put_i64_at(r.p, 0, k > 0, 1, 1);
+		assert_int_equal(parquet_row(r.p), ERR_OK);
+	}
+	for (int64_t i = 0; i < 70000; i++) {
+		parquet_put_i64_at(r.p, 0, i > 0, 1, i);
+		if (i % 1000 == 0)
+			assert_in_range(parquet_memory(r.p), 1, 64 << 20);
+	}
+	assert_int_equal(parquet_row(r.p), ERR_OK);
+	assert_int_equal(mode(&r), COLUMN_DIRECT);
+	assert_int_equal(parquet_finish(r.p, NULL, 0), ERR_OK);
+	rig_close(&r);
+}
+
 static void a_column_of_nulls_holds_nothing(void **state)
 {
 	static struct parquet_node nodes[264] = { { "schema", .children = 263 } };
@@ -838,6 +889,8 @@ int main(void)
 		cmocka_unit_test(many_values_leave_it_before_a_page_is_written),
 		cmocka_unit_test(late_values_end_it_for_later_pages),
 		cmocka_unit_test(a_full_dictionary_ends_in_the_middle_of_a_page),
+		cmocka_unit_test(a_page_is_small_without_its_dictionary),
+		cmocka_unit_test(a_page_of_lists_is_small_without_its_dictionary),
 		cmocka_unit_test(a_column_of_nulls_holds_nothing),
 		cmocka_unit_test(memory_is_given_back),
 		cmocka_unit_test(a_group_starts_from_nothing),
