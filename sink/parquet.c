@@ -69,6 +69,7 @@ void parquet_free(struct parquet *p)
 	for (unsigned i = 0; p->columns != NULL && i < p->schema->leaf_count; i++)
 		column_free(p, i);
 	parquet_release(&p->account, &p->groups);
+	parquet_release(&p->account, &p->octets);
 	if (p->owns_bench)
 		parquet_bench_free(p->bench);
 	free(p->columns);
@@ -79,6 +80,7 @@ static void restart_group(struct parquet *p)
 {
 	p->row = 0;
 	p->until_check = CHECK_ROWS;
+	batch_forget(p);
 	for (unsigned i = 0; i < p->schema->leaf_count; i++)
 		column_restart(p, i);
 }
@@ -139,8 +141,10 @@ static enum err write_group(struct parquet *p)
 
 static enum err end_group(struct parquet *p)
 {
-	enum err e = p->row == 0 ? p->account.error : write_group(p);
+	enum err e;
 
+	batch_drain(p);
+	e = p->row == 0 ? p->account.error : write_group(p);
 	if (e != ERR_OK) {
 		p->bench->staged.bytes = 0; /* the bench may be shared */
 		return answer(p, e);
@@ -158,19 +162,33 @@ static uint64_t group_used(const struct parquet *p)
 	return bytes;
 }
 
+/* The batch is full: it is time to look at what else may be. */
+static enum err end_batch(struct parquet *p)
+{
+	uint64_t rows = p->batch_row;
+
+	if (p->row >= p->conf.group_rows)
+		return end_group(p);
+	batch_drain(p);
+	if (p->account.error != ERR_OK)
+		return answer(p, p->account.error);
+	p->until_check -= rows < p->until_check ? rows : p->until_check;
+	if (p->until_check > 0)
+		return ERR_OK;
+	p->until_check = CHECK_ROWS;
+	return group_used(p) >= p->conf.group_bytes ? end_group(p) : ERR_OK;
+}
+
 enum err parquet_row(struct parquet *p)
 {
 	if (__builtin_expect(p->account.error != ERR_OK, 0))
 		return answer(p, p->account.error);
 	p->row++;
-	if (p->row >= p->conf.group_rows)
-		return end_group(p);
-	if (--p->until_check == 0) {
-		p->until_check = CHECK_ROWS;
-		if (group_used(p) >= p->conf.group_bytes)
-			return end_group(p);
-	}
-	return ERR_OK;
+	p->batch_row++;
+	if (p->batch_row < BATCH_ROWS && p->octets.bytes < BATCH_BYTES && p->until_check > 0 &&
+	    p->row < p->conf.group_rows)
+		return ERR_OK;
+	return end_batch(p);
 }
 
 uint64_t parquet_rows(const struct parquet *p)
@@ -190,6 +208,8 @@ enum err parquet_flush(struct parquet *p)
 
 	for (unsigned i = 0; e == ERR_OK && i < p->schema->leaf_count; i++)
 		column_free(p, i);
+	if (e == ERR_OK)
+		parquet_release(&p->account, &p->octets);
 	return e;
 }
 

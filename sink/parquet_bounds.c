@@ -21,6 +21,19 @@ void bounds_f64(struct parquet_bounds *b, double v)
 		b->f64[BOUND_MAX] = v;
 }
 
+void bounds_i64_all(struct parquet_bounds *b, const int64_t *v, size_t count)
+{
+	int64_t least = v[0];
+	int64_t most = v[0];
+
+	for (size_t i = 1; i < count; i++) {
+		least = v[i] < least ? v[i] : least;
+		most = v[i] > most ? v[i] : most;
+	}
+	bounds_i64(b, least);
+	bounds_i64(b, most);
+}
+
 static uint64_t head_of(const uint8_t *octets, size_t bytes)
 {
 	uint64_t head = 0;

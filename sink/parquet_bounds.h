@@ -45,6 +45,8 @@ static inline void bounds_i64(struct parquet_bounds *b, int64_t v)
 }
 
 void bounds_f64(struct parquet_bounds *b, double v);
+/* `count` is not 0. */
+void bounds_i64_all(struct parquet_bounds *b, const int64_t *v, size_t count);
 void bounds_octets(struct parquet_bounds *b, const void *octets, size_t bytes);
 void bounds_join(struct parquet_bounds *b, enum parquet_type type,
 		 const struct parquet_bounds *other);

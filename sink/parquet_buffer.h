@@ -77,10 +77,17 @@ static inline bool is_same(const void *a, const void *b, size_t bytes)
 	uint64_t p;
 	uint64_t q;
 
+	if (bytes < sizeof(uint32_t))
+		return bytes == 0 || (x[0] == y[0] && x[bytes / 2] == y[bytes / 2] &&
+				      x[bytes - 1] == y[bytes - 1]);
 	if (bytes < sizeof(p)) {
-		while (bytes > 0 && x[bytes - 1] == y[bytes - 1])
-			bytes--;
-		return bytes == 0;
+		uint32_t v[4];
+
+		memcpy(&v[0], x, sizeof(v[0]));
+		memcpy(&v[1], y, sizeof(v[0]));
+		memcpy(&v[2], x + bytes - sizeof(v[0]), sizeof(v[0]));
+		memcpy(&v[3], y + bytes - sizeof(v[0]), sizeof(v[0]));
+		return ((v[0] ^ v[1]) | (v[2] ^ v[3])) == 0;
 	}
 	for (size_t i = 0; i < bytes - sizeof(p); i += sizeof(p)) {
 		memcpy(&p, x + i, sizeof(p));

@@ -17,27 +17,20 @@ void column_end_run(struct parquet *p, struct parquet_column *c)
 	c->run = 0;
 }
 
-void column_bound(struct parquet_column *c, int64_t v)
-{
-	double f64;
-
-	if (c->type == PARQUET_DOUBLE) {
-		memcpy(&f64, &v, sizeof(f64));
-		bounds_f64(&c->body->bounds, f64);
-	} else {
-		bounds_i64(&c->body->bounds, v);
-	}
-}
-
-void column_store_i64(struct parquet *p, struct parquet_column *c, int64_t v)
+void column_store_i64(struct parquet *p, struct parquet_column *c, const int64_t *v, size_t count)
 {
 	struct parquet_body *b = c->body;
 
-	if (c->type != PARQUET_DOUBLE && p->conf.fallback == PARQUET_DELTA)
-		delta_add(&p->account, &b->delta, v);
-	else
-		parquet_append(&p->account, &b->values, &v,
-			       c->type == PARQUET_INT32 ? sizeof(int32_t) : sizeof(int64_t));
+	if (c->type != PARQUET_DOUBLE && p->conf.fallback == PARQUET_DELTA) {
+		delta_add_all(&p->account, &b->delta, v, count);
+		return;
+	}
+	if (c->type != PARQUET_INT32) {
+		parquet_append(&p->account, &b->values, v, count * sizeof(*v));
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		parquet_append(&p->account, &b->values, &v[i], sizeof(int32_t));
 }
 
 void column_store_octets(struct parquet *p, struct parquet_column *c, const void *octets,
@@ -71,7 +64,9 @@ static void store_all(struct parquet *p, struct parquet_column *c)
 
 				column_store_octets(p, c, at, bytes);
 			} else {
-				column_store_i64(p, c, dict_value(&b->dict, run->value));
+				const int64_t v = dict_value(&b->dict, run->value);
+
+				column_store_i64(p, c, &v, 1);
 			}
 		}
 	}
@@ -138,9 +133,9 @@ void column_restart(struct parquet *p, unsigned leaf)
 	struct parquet_column *c = &p->columns[leaf];
 	struct parquet_body *b = c->body;
 
+	c->staged = 0;
 	c->row = 0;
 	c->run = 0;
-	c->left = 0;
 	if (b == NULL)
 		return;
 	buffer_restart(&p->account, &b->runs);

@@ -66,21 +66,38 @@ static void write_block(struct parquet_account *a, struct parquet_delta *d)
 
 void delta_add(struct parquet_account *a, struct parquet_delta *d, int64_t v)
 {
-	uint64_t delta = (uint64_t)v - (uint64_t)d->last;
-	int64_t difference = d->is_narrow ? (int32_t)(uint32_t)delta : (int64_t)delta;
+	delta_add_all(a, d, &v, 1);
+}
 
-	d->last = v;
-	if (d->count++ == 0) {
-		d->first = v;
-		return;
+void delta_add_all(struct parquet_account *a, struct parquet_delta *d, const int64_t *v,
+		   size_t count)
+{
+	size_t i = 0;
+
+	if (d->count == 0 && count > 0) {
+		d->first = v[0];
+		d->last = v[0];
+		i = 1;
 	}
+	d->count += count;
 	if (d->held.room < BLOCK * sizeof(int64_t) &&
 	    !parquet_reserve(a, &d->held, BLOCK * sizeof(int64_t) - d->held.bytes))
 		return;
-	memcpy(parquet_end(&d->held), &difference, sizeof(difference));
-	d->held.bytes += sizeof(difference);
-	if (d->held.bytes == BLOCK * sizeof(int64_t))
-		write_block(a, d);
+	while (i < count) {
+		int64_t *at = (int64_t *)(void *)parquet_end(&d->held);
+		size_t room = BLOCK - d->held.bytes / sizeof(*at);
+		size_t some = count - i < room ? count - i : room;
+
+		for (size_t k = 0; k < some; k++, i++) {
+			uint64_t delta = (uint64_t)v[i] - (uint64_t)d->last;
+
+			at[k] = d->is_narrow ? (int32_t)(uint32_t)delta : (int64_t)delta;
+			d->last = v[i];
+		}
+		d->held.bytes += some * sizeof(*at);
+		if (some == room)
+			write_block(a, d);
+	}
 }
 
 void delta_clear(struct parquet_delta *d)

@@ -27,6 +27,8 @@ struct parquet_delta {
 };
 
 void delta_add(struct parquet_account *a, struct parquet_delta *d, int64_t v);
+void delta_add_all(struct parquet_account *a, struct parquet_delta *d, const int64_t *v,
+		   size_t count);
 void delta_finish(struct parquet_account *a, struct parquet_delta *d, struct parquet_buffer *out);
 /* Octets so far, nearly. */
 static inline size_t delta_bytes(const struct parquet_delta *d)

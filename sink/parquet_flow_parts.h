@@ -12,7 +12,7 @@
 
 #define FIXED_STEPS 6 /* record_id and the members of raw */
 #define STEPS_MAX (FIELD_SLOTS + FIXED_STEPS)
-#define NEAR 24 /* octets: what a union's index and a number may take, and some */
+#define PADDING 32 /* zeros behind a record: what a step may read there before it is noticed */
 
 /* How a value stands in the record. */
 enum step_kind {
@@ -35,26 +35,13 @@ struct step {
 	uint8_t depth; /* of a list or map: its definition level when it is there and empty */
 };
 
-/* What was read, by how it is put: who does one after the other of a kind need not look which it is. */
-struct number_cell {
-	int64_t v;
-	uint32_t leaf;
-};
+enum cell_kind { CELL_TEXT, CELL_I64, CELL_NULL };
 
-struct text_cell {
-	const uint8_t *octets;
-	uint32_t bytes;
-	uint32_t leaf;
-};
-
-enum cell_kind { CELL_OCTETS, CELL_I64, CELL_F64, CELL_TEXT_AT, CELL_I64_AT, CELL_NULL_AT };
-
-/* All others. */
+/* What was read of lists; all else goes into the batch at once. */
 struct cell {
 	union {
 		const uint8_t *octets;
 		int64_t i64;
-		double f64;
 	};
 	uint32_t bytes;
 	uint16_t leaf;
@@ -68,17 +55,12 @@ struct parquet_flow {
 	struct parquet_schema *schema;
 	struct step steps[STEPS_MAX];
 	size_t step_count;
-	struct number_cell numbers[STEPS_MAX];
-	struct text_cell texts[STEPS_MAX];
-	size_t number_count;
-	size_t text_count;
-	uint8_t *cells; /* struct cell; always room for one of each step that is to come */
+	uint8_t *cells; /* struct cell */
 	size_t cells_room;
 	size_t cell_count;
 	char *names; /* what `columns` points to */
 	const char *columns[STEPS_MAX];
 	size_t column_count;
-	uint8_t tail[2 * NEAR]; /* the end of the record, and zeros */
 };
 
 #endif

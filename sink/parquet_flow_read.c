@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "sink/avro_wire.h"
 #include "sink/parquet_flow_parts.h"
+#include "sink/parquet_parts.h"
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
@@ -19,28 +20,23 @@ static inline uint64_t load(const uint8_t *p)
 	return le64toh(word);
 }
 
-/* Some octet of the text above 0x7f leaves one of HIGH_BITS.  Past its end the record goes on, mostly. */
-static inline uint64_t text_bits(const uint8_t *octets, size_t bytes, const uint8_t *end)
+/* Some octet of the text above 0x7f leaves one of HIGH_BITS.  Past its end the record or zeros go on. */
+static inline uint64_t text_bits(const uint8_t *octets, size_t bytes)
 {
-	uint64_t all = 0;
+	uint64_t all;
 
-	if (bytes >= 8) {
-		all = load(octets) | load(octets + bytes - 8);
-		for (size_t i = 8; i + 8 < bytes; i += 8)
-			all |= load(octets + i);
-		return all;
-	}
-	if (__builtin_expect(end - octets >= 8, 1))
+	if (bytes < 8)
 		return load(octets) & ((UINT64_C(1) << 8 * bytes) - 1);
-	for (size_t i = 0; i < bytes; i++)
-		all |= octets[i];
+	all = load(octets) | load(octets + bytes - 8);
+	for (size_t i = 8; i + 8 < bytes; i += 8)
+		all |= load(octets + i);
 	return all;
 }
 
-/* One more cell of a list: with it there is still room for one of each step.  NULL: no memory. */
+/* One more cell of a list.  NULL: no memory. */
 static struct cell *more_cells(struct parquet_flow *f)
 {
-	size_t need = (f->cell_count + 1 + f->step_count) * sizeof(struct cell);
+	size_t need = (f->cell_count + 1) * sizeof(struct cell);
 
 	if (need > f->cells_room && room_make(&f->cells, &f->cells_room, 2 * need) != ERR_OK)
 		return NULL;
@@ -56,10 +52,10 @@ static bool read_text_at(struct parquet_flow *f, struct rd *in, struct cell at, 
 		return false;
 	at.octets = avro_read_octets(in, &bytes);
 	at.bytes = (uint32_t)bytes;
-	at.kind = CELL_TEXT_AT;
+	at.kind = CELL_TEXT;
 	*c = at;
 	if (bytes > 0)
-		*bits |= text_bits(at.octets, bytes, in->end);
+		*bits |= text_bits(at.octets, bytes);
 	return true;
 }
 
@@ -73,7 +69,7 @@ static bool read_item(struct parquet_flow *f, const struct step *s, struct rd *i
 		if (c == NULL)
 			return false;
 		at.i64 = avro_read_long(in);
-		at.kind = CELL_I64_AT;
+		at.kind = CELL_I64;
 		*c = at;
 		return true;
 	}
@@ -101,7 +97,7 @@ static bool read_items(struct parquet_flow *f, const struct step *s, struct rd *
 	c = more_cells(f);
 	if (c == NULL)
 		return false;
-	*c = (struct cell){ .kind = CELL_NULL_AT, .leaf = s->leaf, .levels = s->depth };
+	*c = (struct cell){ .kind = CELL_NULL, .leaf = s->leaf, .levels = s->depth };
 	return true;
 }
 
@@ -118,47 +114,31 @@ static inline __attribute__((always_inline)) const uint8_t *take_number(const ui
 	return p + 6;
 }
 
-/* The number of octets that follow; NULL when there are not that many. */
-static inline const uint8_t *take_length(const uint8_t *p, const uint8_t *end, uint32_t *bytes)
+/* Octets after their length, as they stand in the batch, which begins at `base`; NULL when there are not that
+ * many. */
+static inline __attribute__((always_inline)) const uint8_t *
+take_octets(const uint8_t *p, const uint8_t *end, const uint8_t *base, struct parquet_text *text)
 {
 	uint64_t v;
 
 	p = avro_take_varint(p, &v);
 	if (p == NULL || (v & 1) != 0 || (int64_t)(v >> 1) > end - p)
 		return NULL;
-	*bytes = (uint32_t)(v >> 1);
-	return p;
-}
-
-static inline __attribute__((always_inline)) const uint8_t *
-take_text(const uint8_t *p, const uint8_t *end, struct text_cell *text, uint64_t *bits)
-{
-	p = take_length(p, end, &text->bytes);
-	text->octets = p;
-	if (p == NULL)
-		return NULL;
-	*bits |= text_bits(p, text->bytes, end);
+	*text = (struct parquet_text){ (uint32_t)(p - base), (uint32_t)(v >> 1) };
 	return p + text->bytes;
 }
 
-/* Values of a kind that is rare. */
+/* A value of a kind that is rare. */
 static const uint8_t *take_rare(const struct step *s, const uint8_t *p, const uint8_t *end,
-				struct cell *c)
+				const uint8_t *base, union parquet_lane *lane)
 {
-	*c = (struct cell){ .leaf = s->leaf };
-	if (s->kind == STEP_OCTETS) {
-		c->kind = CELL_OCTETS;
-		p = take_length(p, end, &c->bytes);
-		c->octets = p;
-		return p == NULL ? NULL : p + c->bytes;
-	}
+	if (s->kind == STEP_OCTETS)
+		return take_octets(p, end, base, &lane->text);
 	if (s->kind == STEP_DOUBLE) {
-		c->kind = CELL_F64;
-		memcpy(&c->f64, p, sizeof(c->f64));
-		return p + sizeof(c->f64);
+		memcpy(&lane->i64, p, sizeof(lane->i64));
+		return p + sizeof(lane->i64);
 	}
-	c->kind = CELL_I64; /* STEP_BOOL */
-	c->i64 = p[0];
+	lane->i64 = p[0]; /* STEP_BOOL */
 	return p[0] <= 1 ? p + 1 : NULL;
 }
 
@@ -189,57 +169,51 @@ static const uint8_t *take_index(const uint8_t *p, bool *is_there)
 	return v == 2 || v == 0 ? p : NULL;
 }
 
+/* Where a record is being read, in the batch. */
+struct place {
+	struct parquet *parquet;
+	const uint8_t *at;
+	const uint8_t *end;
+	const uint8_t *base; /* of the batch's octets */
+	uint64_t bits;	     /* of all texts */
+};
+
 /* `bits` are those of all texts: looked at one by one only where one is not ASCII. */
-static bool has_texts(const struct parquet_flow *f, uint64_t bits)
+static bool has_texts(const struct parquet_flow *f, const struct place *in)
 {
 	const struct cell *cells = (const struct cell *)(const void *)f->cells;
+	unsigned row = in->parquet->batch_row;
 
-	if ((bits & HIGH_BITS) == 0)
+	if ((in->bits & HIGH_BITS) == 0)
 		return true;
-	for (size_t i = 0; i < f->text_count; i++) {
-		if (!utf8_is_valid(f->texts[i].octets, f->texts[i].bytes))
+	for (size_t i = 0; i < f->step_count; i++) {
+		const struct parquet_column *c = &in->parquet->columns[f->steps[i].leaf];
+		const struct parquet_text *text;
+
+		if (f->steps[i].kind != STEP_TEXT || (c->staged >> row & 1) == 0)
+			continue;
+		text = &c->body->lane[row].text;
+		if (!utf8_is_valid(in->base + text->at, text->bytes))
 			return false;
 	}
 	for (size_t i = 0; i < f->cell_count; i++) {
-		if (cells[i].kind == CELL_TEXT_AT &&
-		    !utf8_is_valid(cells[i].octets, cells[i].bytes))
+		if (cells[i].kind == CELL_TEXT && !utf8_is_valid(cells[i].octets, cells[i].bytes))
 			return false;
 	}
 	return true;
 }
 
-/* Where a record is being read. */
-struct place {
-	const uint8_t *at;
-	const uint8_t *end;
-	struct cell *cell; /* the next */
-	uint64_t bits;	   /* of all texts */
-};
-
-/* A list or map, which may move the cells. */
-static enum err read_list(struct parquet_flow *f, const struct step *s, struct place *at)
+static enum err read_list(struct parquet_flow *f, const struct step *s, struct place *in)
 {
-	struct rd in;
+	struct rd rd;
 
-	if (at->at > at->end)
+	if (in->at > in->end)
 		return ERR_FORMAT;
-	in = rd_of(at->at, (size_t)(at->end - at->at));
-	f->cell_count = (size_t)(at->cell - (struct cell *)(void *)f->cells);
-	if (!read_items(f, s, &in, &at->bits))
+	rd = rd_of(in->at, (size_t)(in->end - in->at));
+	if (!read_items(f, s, &rd, &in->bits))
 		return ERR_NOMEM;
-	at->at = in.at;
-	at->cell = (struct cell *)(void *)f->cells + f->cell_count;
-	return in.is_short ? ERR_FORMAT : ERR_OK;
-}
-
-/* The last octets move to where zeros follow, and need no counting before they are read. */
-static struct place move_to_tail(struct parquet_flow *f, const uint8_t *p, const uint8_t *end)
-{
-	size_t left = (size_t)(end - p);
-
-	memset(f->tail, 0, sizeof(f->tail));
-	memcpy(f->tail, p, left);
-	return (struct place){ .at = f->tail, .end = f->tail + left };
+	in->at = rd.at;
+	return rd.is_short ? ERR_FORMAT : ERR_OK;
 }
 
 /* The steps from *s on that are absent here: *s is then the first that is not, and what stands after its
@@ -262,61 +236,58 @@ skip_nulls(const struct step **s, const uint8_t *p, const uint8_t *end, bool *is
 	return p;
 }
 
-/* All of the record as cells.  `near` octets are to be left before each step; a value may go on past the
- * end of the tail, which is looked at before the next one. */
-static enum err read_record(struct parquet_flow *f, const uint8_t *p, size_t bytes)
+/* All of the record, into the batch and, what is of lists, as cells.  No step reads more than PADDING past the
+ * end, which is looked at before the next one. */
+static enum err read_record(struct parquet_flow *f, struct place *in)
 {
 	const struct step *s = f->steps;
 	const struct step *stop = s + f->step_count;
-	const uint8_t *end = p + bytes;
-	struct number_cell *number = f->numbers;
-	struct text_cell *text = f->texts;
-	struct cell *c = (struct cell *)(void *)f->cells;
-	ptrdiff_t near = NEAR;
+	struct parquet_column *columns = in->parquet->columns;
+	const uint8_t *base = in->base;
+	const uint8_t *end = in->end;
+	const uint8_t *p = in->at;
+	unsigned row = in->parquet->batch_row;
 	uint64_t bits = 0;
 	uint64_t high = 0;
 
 	while (s < stop && p != NULL) {
-		struct place at = { p, end, c, bits };
+		union parquet_lane *lane;
 		bool is_there = true;
 		uint64_t v;
 
-		if (__builtin_expect(end - p < near, 0)) {
-			if (near == 0)
-				return ERR_FORMAT;
-			at = move_to_tail(f, p, end);
-			p = at.at;
-			end = at.end;
-			near = 0;
-		}
+		if (__builtin_expect(p >= end, 0))
+			return ERR_FORMAT;
 		if (s->nulls > 0)
 			p = skip_nulls(&s, p, end, &is_there);
 		if (!is_there || p == NULL)
 			continue;
+		if (__builtin_expect(s->kind >= STEP_LONGS, 0)) {
+			in->at = p;
+			TRY(read_list(f, s++, in));
+			p = in->at;
+			continue;
+		}
+		if (__builtin_expect(columns[s->leaf].body == NULL, 0) &&
+		    column_body(in->parquet, s->leaf) == NULL)
+			return ERR_NOMEM;
+		lane = batch_lane(&columns[s->leaf], row);
 		if (s->kind == STEP_NUMBER) {
 			p = take_number(p, &v);
-			*number++ = (struct number_cell){ avro_unzigzag(v), s->leaf };
+			lane->i64 = avro_unzigzag(v);
 			high |= v >> 32 & s->high;
 		} else if (s->kind == STEP_TEXT) {
-			p = take_text(p, end, text, &bits);
-			text++->leaf = s->leaf;
-		} else if (s->kind < STEP_LONGS) {
-			p = take_rare(s, p, end, c++);
+			p = take_octets(p, end, base, &lane->text);
+			if (p != NULL)
+				bits |= text_bits(base + lane->text.at, lane->text.bytes);
 		} else {
-			at = (struct place){ p, end, c, bits };
-			TRY(read_list(f, s, &at));
-			p = at.at;
-			c = at.cell;
-			bits = at.bits;
+			p = take_rare(s, p, end, base, lane);
 		}
 		s++;
 	}
-	f->number_count = (size_t)(number - f->numbers);
-	f->text_count = (size_t)(text - f->texts);
-	f->cell_count = (size_t)(c - (struct cell *)(void *)f->cells);
+	in->bits |= bits;
 	if (p != end || high != 0)
 		return ERR_FORMAT;
-	return has_texts(f, bits) ? ERR_OK : ERR_FORMAT;
+	return has_texts(f, in) ? ERR_OK : ERR_FORMAT;
 }
 
 /* ---- a row ---- */
@@ -326,42 +297,47 @@ static void put_cell(struct parquet *p, const struct cell *c)
 	unsigned rep = (c->levels & CELL_AGAIN) != 0;
 	unsigned def = c->levels & (CELL_AGAIN - 1);
 
-	switch ((enum cell_kind)c->kind) {
-	case CELL_OCTETS:
-		parquet_put_octets(p, c->leaf, c->octets, c->bytes);
-		break;
-	case CELL_I64:
-		parquet_put_i64(p, c->leaf, c->i64);
-		break;
-	case CELL_F64:
-		parquet_put_f64(p, c->leaf, c->f64);
-		break;
-	case CELL_TEXT_AT:
+	if (c->kind == CELL_TEXT)
 		parquet_put_octets_at(p, c->leaf, rep, def, c->octets, c->bytes);
-		break;
-	case CELL_I64_AT:
+	else if (c->kind == CELL_I64)
 		parquet_put_i64_at(p, c->leaf, rep, def, c->i64);
-		break;
-	case CELL_NULL_AT:
+	else
 		parquet_put_null_at(p, c->leaf, rep, def);
-		break;
-	default:
-		__builtin_unreachable();
-	}
 }
 
+/* As if it had never been seen: no memory, too, is nothing that the file has to remember. */
+static enum err refuse(struct parquet *p, enum err e)
+{
+	batch_undo_row(p);
+	p->account.error = ERR_OK;
+	return e;
+}
+
+/* The record becomes part of the batch: what is text there needs no copy of its own. */
 enum err parquet_flow_add(struct parquet_flow *f, struct parquet *p, const void *octets,
 			  size_t bytes)
 {
 	const struct cell *cells;
+	struct place in;
+	enum err e;
 
-	if (bytes > INT32_MAX)
+	if (bytes > INT32_MAX - PADDING)
 		return ERR_FORMAT;
-	TRY(read_record(f, octets, bytes));
-	for (size_t i = 0; i < f->number_count; i++)
-		parquet_put_i64(p, f->numbers[i].leaf, f->numbers[i].v);
-	for (size_t i = 0; i < f->text_count; i++)
-		parquet_put_octets(p, f->texts[i].leaf, f->texts[i].octets, f->texts[i].bytes);
+	if (p->account.error != ERR_OK)
+		return parquet_row(p);
+	if (!parquet_reserve(&p->account, &p->octets, bytes + PADDING))
+		return refuse(p, ERR_NOMEM);
+	in = (struct place){ .parquet = p, .at = parquet_end(&p->octets), .base = p->octets.at };
+	in.end = in.at + bytes;
+	memcpy(parquet_end(&p->octets), octets, bytes);
+	memset(parquet_end(&p->octets) + bytes, 0, PADDING);
+	f->cell_count = 0;
+	e = read_record(f, &in);
+	if (e != ERR_OK)
+		return refuse(p, e);
+	p->octets.bytes += bytes;
+	if (bytes >= BIG_BYTES)
+		p->until_check = 0;
 	cells = (const struct cell *)(const void *)f->cells;
 	for (size_t i = 0; i < f->cell_count; i++)
 		put_cell(p, &cells[i]);

@@ -231,7 +231,6 @@ static void next_page(struct parquet *p, struct parquet_column *column)
 	c->entries = 0;
 	c->values_count = 0;
 	c->spread_bytes = 0;
-	column->left = 0;
 }
 
 void page_end(struct parquet *p, unsigned leaf)

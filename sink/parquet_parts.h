@@ -3,13 +3,19 @@
  * parquet_parts.h - what the parts of the Parquet writer share; for parquet*.c alone.
  *
  *	parquet.c		a file: rows, groups, the end
- *	parquet_put.c		values and levels into the page at hand of their column
+ *	parquet_put.c		values as they come, into the batch; levels where they are not the usual ones
+ *	parquet_batch.c		the rows of a batch, column by column
+ *	parquet_values.c	values into the page at hand of their column
  *	parquet_column.c	what a column keeps, with dictionary and without
  *	parquet_page.c		a page from what its column holds; the bench
  *	parquet_chunk.c		the pages of a column and a group into the file; the footer
  *
  * A column is two things: what is looked at for each value, which is one cache line, and the body, which is not
  * there before the column gets its first value.
+ *
+ * Values wait in the body until BATCH_ROWS rows are there, each at its row's place, and octets in p->octets: a row
+ * has some hundred columns, and going from one to the next costs more than what is to be done there for a value.
+ * Columns with lists have no batch.
  */
 #ifndef SINK_PARQUET_PARTS_H
 #define SINK_PARQUET_PARTS_H
@@ -31,7 +37,11 @@ enum encoding {
 	ENCODING_COUNT
 };
 
-#define COLUMN_ALIGN 64 /* a cache line */
+#define COLUMN_ALIGN 64		/* a cache line */
+#define BATCH_ROWS 64		/* a bit each in one word */
+#define BATCH_BYTES (64u << 10) /* of octets */
+#define BIG_BYTES                                                                                  \
+	65536 /* a value that has no place in a batch, and after which the group's memory is looked at */
 
 enum column_mode {
 	COLUMN_DICT,
@@ -40,14 +50,13 @@ enum column_mode {
 };
 
 struct parquet_column {
-	_Alignas(COLUMN_ALIGN)
-		int64_t last;	    /* the value of the run at hand; of a double, its bits */
+	_Alignas(COLUMN_ALIGN) uint64_t staged; /* the batch's rows that have a value */
+	int64_t last;		    /* the value of the run at hand; of a double, its bits */
 	const uint8_t *last_octets; /* in the dictionary */
 	uint64_t row;		    /* rows of the group that have their levels */
 	struct parquet_body *body;  /* NULL: nothing yet */
 	uint32_t last_bytes;
 	uint32_t run;	/* equal values, the last ones, that are in no run yet */
-	uint32_t left;	/* rows that get a value without a look at levels and the page's size */
 	uint16_t index; /* of the value of the run */
 	uint8_t mode;
 	uint8_t type;
@@ -57,8 +66,25 @@ struct parquet_column {
 	uint8_t skip;	 /* of these, still to come */
 };
 
+/* Octets of the batch: where they begin, and how many. */
+struct parquet_text {
+	uint32_t at;
+	uint32_t bytes;
+};
+
+/* A value of the batch; of a double, its bits. */
+union parquet_lane {
+	int64_t i64;
+	struct parquet_text text;
+};
+/* So that values of one kind, side by side, are an array of it. */
+_Static_assert(sizeof(union parquet_lane) == sizeof(int64_t) &&
+		       sizeof(union parquet_lane) == sizeof(struct parquet_text),
+	       "lanes have no gaps");
+
 /* In the order in which values come by. */
 struct parquet_body {
+	union parquet_lane lane[BATCH_ROWS];
 	/* The page at hand. */
 	struct parquet_buffer runs; /* of indices, or of booleans */
 	uint64_t values_count;	    /* without those of column.run */
@@ -97,6 +123,8 @@ struct parquet_bench {
 struct parquet {
 	uint64_t row; /* of the row group */
 	struct parquet_column *columns;
+	unsigned batch_row;	      /* rows of the batch, the last of those */
+	struct parquet_buffer octets; /* of the batch */
 	const struct parquet_schema *schema;
 	struct parquet_conf conf;
 	struct parquet_account account;
@@ -112,8 +140,33 @@ struct parquet {
 
 /* parquet_put.c */
 
+/* Levels of what is put now; false: something failed, now or before, and nothing matters any more. */
+bool column_enter(struct parquet *p, unsigned leaf, unsigned rep, unsigned def);
+
+/* parquet_batch.c */
+
+/* Before its first value.  NULL: no memory, as the account says. */
+struct parquet_body *column_body(struct parquet *p, unsigned leaf);
+/* The column's values in the batch go where they belong. */
+void column_drain(struct parquet *p, unsigned leaf);
+/* Those of all columns; the next row begins a batch. */
+void batch_drain(struct parquet *p);
+void batch_forget(struct parquet *p);
+/* The row at hand has no values. */
+void batch_undo_row(struct parquet *p);
+/* A value comes for the row after c->row: nulls before it, and the end of a page that is full. */
+void column_enter_row(struct parquet *p, unsigned leaf, uint64_t row);
+/* The level of rows from `row` on. */
+void column_set_def(struct parquet *p, struct parquet_body *b, unsigned def, uint64_t row);
 /* Levels for rows that got nothing, up to the group's last. */
 void column_catch_up(struct parquet *p, unsigned leaf);
+
+/* parquet_values.c */
+
+void column_put_i64(struct parquet *p, unsigned leaf, const int64_t *v, size_t count);
+/* Returns how many were taken, one at least: after them the page has to end. */
+size_t column_put_octets(struct parquet *p, unsigned leaf, const uint8_t *base,
+			 const struct parquet_text *v, size_t count);
 
 /* parquet_column.c */
 
@@ -124,14 +177,20 @@ void column_to_direct(struct parquet *p, unsigned leaf);
 void column_decide(struct parquet *p, unsigned leaf);
 bool column_is_undecided(const struct parquet_column *c);
 /* Values as they are written without a dictionary. */
-void column_store_i64(struct parquet *p, struct parquet_column *c, int64_t v);
+void column_store_i64(struct parquet *p, struct parquet_column *c, const int64_t *v, size_t count);
 void column_store_octets(struct parquet *p, struct parquet_column *c, const void *octets,
 			 size_t bytes);
-void column_bound(struct parquet_column *c, int64_t v);
 /* The next row group begins. */
 void column_restart(struct parquet *p, unsigned leaf);
 void column_free(struct parquet *p, unsigned leaf);
 size_t column_used(const struct parquet_column *c);
+
+/* Where the value of this row goes; the caller has seen to the column's body, and that it has none yet. */
+static inline union parquet_lane *batch_lane(struct parquet_column *c, unsigned row)
+{
+	c->staged |= UINT64_C(1) << row;
+	return &c->body->lane[row];
+}
 
 #define SPREAD_RATIO 16 /* what indices stand for may be larger than a page by that much */
 

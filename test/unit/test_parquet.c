@@ -538,13 +538,16 @@ static const struct parquet_node one_i64[] = { { "schema", .children = 1 },
 static const struct parquet_node one_octets[] = { { "schema", .children = 1 },
 						  { "a", PARQUET_OPTIONAL, 0, PARQUET_BYTES } };
 
+/* What waits in the batch counts too. */
 static unsigned mode(const struct rig *r)
 {
+	batch_drain(r->p);
 	return r->p->columns[0].mode;
 }
 
 static uint32_t pages(const struct rig *r, enum encoding e)
 {
+	batch_drain(r->p);
 	return r->p->columns[0].body->page_counts[e];
 }
 

@@ -2,7 +2,7 @@
 /*
  * Goal: a record becomes the row that it says, in both layouts, and what is no record becomes nothing.
  * Method: the linker puts this test before the writer's functions, which it calls in turn, so that what
- * was put is known and the real writer takes it.  libavro's generic reader walks the same octets and says what
+ * was put into lists is known, and what waits in the batch when the row ends, and the real writer takes it.  libavro's generic reader walks the same octets and says what
  * should have been put, level by level.  Records are random, or of zeros with one value of choice; each full
  * one is also cut everywhere and changed in each octet.  What is wrong must leave the row untouched.
  */
@@ -23,6 +23,7 @@
 #include "base/utf8.h"
 #include "sink/avro_wire.h"
 #include "sink/parquet_flow.h"
+#include "sink/parquet_parts.h"
 #include "sink/schema.h"
 #include "test/unit/any_flow.h"
 
@@ -57,6 +58,8 @@ static struct parquet_node nodes[NODES_MAX];
 static char node_names[NODES_MAX][64];
 static size_t node_count;
 static size_t rows;
+static uint8_t row_pool[8u << 20]; /* octets of the row at hand */
+static size_t row_pool_bytes;
 
 static bool is_decoding; /* the next to allocate is who reads the record */
 static bool is_out_of_memory;
@@ -74,9 +77,6 @@ static struct file_out files[LAYOUTS];
 
 enum err __real_parquet_schema_new(const struct parquet_node *n, size_t count, struct why *why,
 				   struct parquet_schema **s);
-void __real_parquet_put_i64(struct parquet *p, unsigned leaf, int64_t v);
-void __real_parquet_put_f64(struct parquet *p, unsigned leaf, double v);
-void __real_parquet_put_octets(struct parquet *p, unsigned leaf, const void *octets, size_t bytes);
 void __real_parquet_put_i64_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def, int64_t v);
 void __real_parquet_put_octets_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def,
 				  const void *octets, size_t bytes);
@@ -86,9 +86,6 @@ void *__real_realloc(void *old, size_t bytes);
 
 enum err __wrap_parquet_schema_new(const struct parquet_node *n, size_t count, struct why *why,
 				   struct parquet_schema **s);
-void __wrap_parquet_put_i64(struct parquet *p, unsigned leaf, int64_t v);
-void __wrap_parquet_put_f64(struct parquet *p, unsigned leaf, double v);
-void __wrap_parquet_put_octets(struct parquet *p, unsigned leaf, const void *octets, size_t bytes);
 void __wrap_parquet_put_i64_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def, int64_t v);
 void __wrap_parquet_put_octets_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def,
 				  const void *octets, size_t bytes);
@@ -116,32 +113,6 @@ static void add(struct entries *e, struct entry new)
 	e->at[e->count++] = new;
 }
 
-void __wrap_parquet_put_i64(struct parquet *p, unsigned leaf, int64_t v)
-{
-	add(&put, (struct entry){ leaf, 0, MAX_LEVEL, NUMBER, v });
-	__real_parquet_put_i64(p, leaf, v);
-}
-
-static struct entry double_entry(unsigned leaf, double v)
-{
-	struct entry e = { leaf, 0, MAX_LEVEL, DOUBLE };
-
-	memcpy(&e.number, &v, sizeof(v));
-	return e;
-}
-
-void __wrap_parquet_put_f64(struct parquet *p, unsigned leaf, double v)
-{
-	add(&put, double_entry(leaf, v));
-	__real_parquet_put_f64(p, leaf, v);
-}
-
-void __wrap_parquet_put_octets(struct parquet *p, unsigned leaf, const void *octets, size_t bytes)
-{
-	add(&put, (struct entry){ leaf, 0, MAX_LEVEL, OCTETS, 0, octets, bytes });
-	__real_parquet_put_octets(p, leaf, octets, bytes);
-}
-
 void __wrap_parquet_put_i64_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def, int64_t v)
 {
 	add(&put, (struct entry){ leaf, rep, def, NUMBER, v });
@@ -161,10 +132,39 @@ void __wrap_parquet_put_null_at(struct parquet *p, unsigned leaf, unsigned rep, 
 	__real_parquet_put_null_at(p, leaf, rep, def);
 }
 
+/* Octets are copied: the batch may be written, and forgotten, when the row ends. */
+static struct entry lane_entry(const struct parquet *p, unsigned leaf)
+{
+	const union parquet_lane *lane = &p->columns[leaf].body->lane[p->batch_row];
+	struct entry e = { leaf, 0, MAX_LEVEL, NUMBER };
+
+	if (p->columns[leaf].type == PARQUET_BYTES) {
+		e.kind = OCTETS;
+		e.bytes = lane->text.bytes;
+		assert_true(e.bytes <= sizeof(row_pool) - row_pool_bytes);
+		e.octets = memcpy(row_pool + row_pool_bytes, p->octets.at + lane->text.at, e.bytes);
+		row_pool_bytes += e.bytes;
+	} else {
+		e.kind = p->columns[leaf].type == PARQUET_DOUBLE ? DOUBLE : NUMBER;
+		e.number = lane->i64;
+	}
+	return e;
+}
+
+static void add_row_at_hand(const struct parquet *p)
+{
+	row_pool_bytes = 0;
+	for (unsigned leaf = 0; leaf < p->schema->leaf_count; leaf++) {
+		if ((p->columns[leaf].staged >> p->batch_row & 1) != 0)
+			add(&put, lane_entry(p, leaf));
+	}
+}
+
 enum err __wrap_parquet_row(struct parquet *p)
 {
 	is_decoding = false;
 	rows++;
+	add_row_at_hand(p);
 	return __real_parquet_row(p);
 }
 
@@ -413,8 +413,10 @@ static enum err add_record(size_t layout, const uint8_t *octets, size_t bytes)
 	e = parquet_flow_add(flows[layout], writers[layout], octets, bytes);
 	is_decoding = false;
 	assert_int_equal(rows - rows_before, e == ERR_OK);
-	if (e != ERR_OK)
+	if (e != ERR_OK) {
+		add_row_at_hand(writers[layout]); /* what is left there */
 		assert_int_equal(put.count, 0);
+	}
 	return e;
 }
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sink/parquet_parts.h"
+
+/* The run at hand is over; there is room for it. */
+static inline void begin_run(struct parquet *p, struct parquet_column *c, uint32_t index)
+{
+	struct parquet_buffer *runs = &c->body->runs;
+	struct parquet_run run = { c->index, (uint16_t)c->run };
+
+	if (__builtin_expect(c->run - 1 < RUN_COUNT_MAX, 1)) {
+		memcpy(parquet_end(runs), &run, sizeof(run));
+		runs->bytes += sizeof(run);
+		c->body->values_count += c->run;
+		c->body->spread_bytes += column_run_spread(c);
+	} else {
+		column_end_run(p, c);
+	}
+	c->index = (uint16_t)index;
+	c->run = 1;
+}
+
+/* For a run before each of `count` values; one that is too long may be several. */
+static bool has_room(struct parquet *p, struct parquet_column *c, size_t count)
+{
+	return parquet_reserve(&p->account, &c->body->runs,
+			       (count + 1 + c->run / RUN_COUNT_MAX) * sizeof(struct parquet_run));
+}
+
+/* ---- numbers ---- */
+
+static void bound_all(struct parquet_column *c, const int64_t *v, size_t count)
+{
+	double f64;
+
+	if (c->type != PARQUET_DOUBLE) {
+		bounds_i64_all(&c->body->bounds, v, count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&f64, &v[i], sizeof(f64));
+		bounds_f64(&c->body->bounds, f64);
+	}
+}
+
+static bool is_all_same(const int64_t *v, size_t count, int64_t last)
+{
+	uint64_t differs = 0;
+
+	for (size_t i = 0; i < count; i++)
+		differs |= (uint64_t)v[i] ^ (uint64_t)last;
+	return differs == 0;
+}
+
+/* Values as indices; returns how many, until the dictionary was full. */
+static size_t put_indices(struct parquet *p, struct parquet_column *c, const int64_t *v,
+			  size_t count)
+{
+	struct parquet_dict *d = &c->body->dict;
+
+	if (!has_room(p, c, count))
+		return count;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t index;
+
+		if (c->run > 0 && c->last == v[i]) {
+			c->run++;
+			continue;
+		}
+		index = c->mode == COLUMN_BOOL ? v[i] != 0 : dict_i64(&p->account, d, v[i]);
+		if (index == DICT_FULL)
+			return i;
+		begin_run(p, c, index);
+		c->last = v[i];
+	}
+	return count;
+}
+
+static void put_direct_i64(struct parquet *p, struct parquet_column *c, const int64_t *v,
+			   size_t count)
+{
+	column_store_i64(p, c, v, count);
+	c->body->values_count += count;
+}
+
+void column_put_i64(struct parquet *p, unsigned leaf, const int64_t *v, size_t count)
+{
+	struct parquet_column *c = &p->columns[leaf];
+	size_t done;
+
+	if (c->run > 0 && is_all_same(v, count, c->last)) {
+		c->run += (uint32_t)count;
+		return;
+	}
+	bound_all(c, v, count);
+	if (c->mode == COLUMN_DIRECT) {
+		put_direct_i64(p, c, v, count);
+		return;
+	}
+	done = put_indices(p, c, v, count);
+	if (done < count) {
+		column_to_direct(p, leaf);
+		put_direct_i64(p, c, v + done, count - done);
+	} else if (column_is_undecided(c)) {
+		column_decide(p, leaf);
+	}
+}
+
+/* ---- octets ---- */
+
+static size_t put_direct_octets(struct parquet *p, struct parquet_column *c, const uint8_t *base,
+				const struct parquet_text *v, size_t count)
+{
+	size_t i = 0;
+
+	do {
+		bounds_octets(&c->body->bounds, base + v[i].at, v[i].bytes);
+		column_store_octets(p, c, base + v[i].at, v[i].bytes);
+		c->body->values_count++;
+		i++;
+	} while (i < count && !column_is_full(p, c));
+	return i;
+}
+
+/* As put_indices(). */
+static size_t put_text_indices(struct parquet *p, struct parquet_column *c, const uint8_t *base,
+			       const struct parquet_text *v, size_t count)
+{
+	struct parquet_body *b = c->body;
+
+	if (!has_room(p, c, count))
+		return count;
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *octets = base + v[i].at;
+		uint32_t index;
+
+		if (c->run > 0 && c->last_bytes == v[i].bytes &&
+		    is_same(c->last_octets, octets, v[i].bytes)) {
+			c->run++;
+			continue;
+		}
+		index = dict_octets(&p->account, &b->dict, octets, v[i].bytes);
+		if (index == DICT_FULL)
+			return i;
+		if (dict_stamp(&b->dict, index, b->pages_count + 1))
+			bounds_octets(&b->bounds, octets, v[i].bytes);
+		begin_run(p, c, index);
+		c->last_octets = dict_entry(&b->dict, index, &c->last_bytes);
+	}
+	return count;
+}
+
+size_t column_put_octets(struct parquet *p, unsigned leaf, const uint8_t *base,
+			 const struct parquet_text *v, size_t count)
+{
+	struct parquet_column *c = &p->columns[leaf];
+	size_t done = 0;
+
+	if (c->mode != COLUMN_DIRECT) {
+		done = put_text_indices(p, c, base, v, count);
+		if (done < count)
+			column_to_direct(p, leaf);
+		else if (column_is_undecided(c))
+			column_decide(p, leaf);
+	}
+	if (done < count)
+		done += put_direct_octets(p, c, base, v + done, count - done);
+	return done;
+}
