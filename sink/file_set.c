@@ -62,30 +62,36 @@ static void look(struct file_set *s)
 	}
 }
 
-/* Memory that waits for a next file goes first. */
-static enum err bound_memory(struct file_set *s)
+/* One is open. */
+static struct file_slot *find_largest(const struct file_set *s)
 {
-	struct file_slot *most = NULL;
+	struct file_slot *most = &s->slots[0];
 	size_t most_bytes = 0;
 
+	for (size_t i = 0; i < s->count; i++) {
+		size_t bytes = s->format->held(s->slots[i].writer);
+
+		if (bytes > most_bytes) {
+			most = &s->slots[i];
+			most_bytes = bytes;
+		}
+	}
+	return most;
+}
+
+/* Memory that waits for a next file goes first.  Files that are alike grow all at once: one that writes what it
+ * has may not be enough; more than all is not there. */
+static enum err bound_memory(struct file_set *s)
+{
 	look(s);
 	if (s->held <= s->memory_max)
 		return ERR_OK;
 	free_writers(s, s->count);
 	look(s);
-	if (s->held <= s->memory_max)
-		return ERR_OK;
-	for (size_t i = 0; i < s->count; i++) {
-		size_t bytes = s->format->held(s->slots[i].writer);
-
-		if (most == NULL || bytes > most_bytes) {
-			most = &s->slots[i];
-			most_bytes = bytes;
-		}
+	for (size_t i = 0; i < s->count && s->held > s->memory_max; i++) {
+		TRY(s->format->spill(find_largest(s)->writer));
+		look(s);
 	}
-	if (most != NULL)
-		TRY(s->format->spill(most->writer));
-	look(s);
 	return ERR_OK;
 }
 
