@@ -38,7 +38,10 @@ static uint64_t head_of(const uint8_t *octets, size_t bytes)
 {
 	uint64_t head = 0;
 
-	memcpy(&head, octets, bytes < sizeof(head) ? bytes : sizeof(head));
+	if (bytes >= sizeof(head))
+		memcpy(&head, octets, sizeof(head));
+	else
+		memcpy(&head, octets, bytes);
 	return __builtin_bswap64(head);
 }
 
@@ -73,6 +76,8 @@ void bounds_octets(struct parquet_bounds *b, const void *octets, size_t bytes)
 	if (bytes == 0)
 		octets = "";
 	head = head_of(octets, bytes);
+	if (b->is_set && head > b->head[BOUND_MIN] && head < b->head[BOUND_MAX])
+		return;
 	if (!b->is_set) {
 		b->is_set = true;
 		set(b, BOUND_MIN, octets, bytes, head);

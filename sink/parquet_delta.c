@@ -64,6 +64,27 @@ static void write_block(struct parquet_account *a, struct parquet_delta *d)
 	d->blocks.bytes = (size_t)(at - d->blocks.at);
 }
 
+/* Differences of so many values, for which there is room. */
+static void hold(struct parquet_delta *d, const int64_t *restrict v, size_t count)
+{
+	int64_t *restrict at = (int64_t *)(void *)parquet_end(&d->held);
+	uint64_t last = (uint64_t)d->last;
+
+	if (d->is_narrow) {
+		for (size_t k = 0; k < count; k++) {
+			at[k] = (int32_t)((uint32_t)v[k] - (uint32_t)last);
+			last = (uint64_t)v[k];
+		}
+	} else {
+		for (size_t k = 0; k < count; k++) {
+			at[k] = (int64_t)((uint64_t)v[k] - last);
+			last = (uint64_t)v[k];
+		}
+	}
+	d->last = (int64_t)last;
+	d->held.bytes += count * sizeof(*at);
+}
+
 void delta_add(struct parquet_account *a, struct parquet_delta *d, int64_t v)
 {
 	delta_add_all(a, d, &v, 1);
@@ -84,17 +105,11 @@ void delta_add_all(struct parquet_account *a, struct parquet_delta *d, const int
 	    !parquet_reserve(a, &d->held, BLOCK * sizeof(int64_t) - d->held.bytes))
 		return;
 	while (i < count) {
-		int64_t *at = (int64_t *)(void *)parquet_end(&d->held);
-		size_t room = BLOCK - d->held.bytes / sizeof(*at);
+		size_t room = BLOCK - d->held.bytes / sizeof(int64_t);
 		size_t some = count - i < room ? count - i : room;
 
-		for (size_t k = 0; k < some; k++, i++) {
-			uint64_t delta = (uint64_t)v[i] - (uint64_t)d->last;
-
-			at[k] = d->is_narrow ? (int32_t)(uint32_t)delta : (int64_t)delta;
-			d->last = v[i];
-		}
-		d->held.bytes += some * sizeof(*at);
+		hold(d, v + i, some);
+		i += some;
 		if (some == room)
 			write_block(a, d);
 	}
