@@ -287,6 +287,18 @@ void log_cursor_publish(struct log_cursor *c, struct stat_set *stat,
 
 /* --- writing --- */
 
+/* What the last life lost did not become durable because this one begins above it: killed before anything
+ * of its own is, it leaves to the next one what it found.  After a stop the page of shared memory is gone,
+ * and only this cursor knows which numbers were given. */
+static uint64_t durable_end(struct log *log)
+{
+	const struct log_disk *disk = log->disk;
+	uint64_t end = log_durable(log);
+	bool is_as_found = end == disk->begin_lsn && disk->writer.hole == LOG_HOLE_UNSYNCED;
+
+	return is_as_found && stat_flag_get(&log->hub->stop) == 0 ? disk->begin_durable : end;
+}
+
 /* The hub's own cursor has the ends. */
 static void take_ends(struct log_hub *hub, struct log_snapshot *s)
 {
@@ -297,7 +309,7 @@ static void take_ends(struct log_hub *hub, struct log_snapshot *s)
 		if (p == NULL)
 			continue;
 		(void)pthread_mutex_lock(&log->lock);
-		p->end = log_durable(log);
+		p->end = durable_end(log);
 		p->done = log->disk->newest == NULL ? p->end : log->disk->newest->end_lsn;
 		p->oldest = log_oldest_lsn(log);
 		(void)pthread_mutex_unlock(&log->lock);

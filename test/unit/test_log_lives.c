@@ -475,6 +475,79 @@ static void a_kill_costs_what_was_not_durable_and_says_so(void **state)
 	rig_fini(&g);
 }
 
+/* Long enough for cursors to be stored. */
+static void idle(void)
+{
+	const struct timespec nap = { 0, 700000000 };
+
+	(void)nanosleep(&nap, NULL);
+}
+
+/* A life that opens the log, says where everybody is, and is killed before it has a record. */
+static void live_idly_and_die(struct rig *g)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		rig_open(g);
+		idle();
+		(void)raise(SIGKILL);
+	}
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* A life of which nothing became durable. */
+static void live_in_vain_and_die(struct rig *g, struct killed *k)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		rig_open(g);
+		for (size_t i = 0; i < 2; i++)
+			(void)rig_read(g, &g->seats[i], 1); /* says where it is */
+		idle();
+		faults_set(&g->faults, OPS_ALL, EIO, EVER);
+		rig_append_frames(g, 8);
+		(void)raise(SIGKILL);
+	}
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	*k = (struct killed){ .end = 80 };
+}
+
+static void a_kill_after_a_kill_does_not_change_what_was_lost(void **state)
+{
+	(void)state;
+	for (int has_durable = 0; has_durable < 2; has_durable++) {
+		static struct rig g;
+		struct killed k;
+
+		rig_init(&g, SMALL);
+		if (has_durable != 0)
+			live_and_die(&g, &k);
+		else
+			live_in_vain_and_die(&g, &k);
+		live_idly_and_die(&g);
+		live_idly_and_die(&g);
+		rig_open(&g);
+		assert_true(log_end_lsn(g.logs[0]) == k.end);
+		for (size_t i = 0; i < 2; i++) {
+			while (rig_read(&g, &g.seats[i], SIZE_MAX) > 0)
+				continue;
+			rig_check(&g, &g.seats[i]);
+			assert_true(seat_pending(&g, &g.seats[i]) == 0);
+			assert_int_equal(seat_get(&g.seats[i], SEAT_CORRUPT), 0);
+			assert_int_equal(seat_get(&g.seats[i], SEAT_UNSYNCED), 80);
+		}
+		rig_fini(&g);
+	}
+}
+
 /* Takes away the page of shared memory, as a restart of the machine does. */
 static void forget_live_page(const struct rig *g)
 {
@@ -747,6 +820,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_a_sink_knows_to_be_delivered_is_not_read_again),
 		cmocka_unit_test(what_was_passed_over_is_told_from_what_is_broken),
 		cmocka_unit_test(a_kill_costs_what_was_not_durable_and_says_so),
+		cmocka_unit_test(a_kill_after_a_kill_does_not_change_what_was_lost),
 		cmocka_unit_test(a_restart_of_the_machine_goes_on_where_the_disk_ends),
 		cmocka_unit_test(kills_at_any_moment),
 		cmocka_unit_test(a_kill_at_each_call_takes_nothing_that_was_durable),
