@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "collector/message.h"
 #include "sink/dead.h"
+#include "sink/file_out.h"
 #include "sink/sink.h"
 
 #define SINKS_MAX 32
@@ -418,6 +419,36 @@ static enum err check_dead_names(const struct options *o, struct why *why)
 	return ERR_OK;
 }
 
+static bool has_files(const struct sink_options *sink)
+{
+	return strcmp(sink->type, "file") == 0 || strcmp(sink->type, "parquet") == 0;
+}
+
+/* Files and manifests go by what is left of the name: each would take the other's for its own, and in one
+ * folder finish and remove them. */
+static bool are_files_alike(const struct sink_options *a, const struct sink_options *b)
+{
+	struct file_dir d;
+	struct file_dir e;
+
+	file_dir_init(&d, a->name, "");
+	file_dir_init(&e, b->name, "");
+	return has_files(a) && has_files(b) && strcmp(d.prefix, e.prefix) == 0;
+}
+
+static enum err check_pair(const struct sink_options *a, const struct sink_options *b,
+			   struct why *why)
+{
+	if (strcmp(a->name, b->name) == 0)
+		return why_set(why, ERR_CONF, "two sinks are named `%s'", b->name);
+	if (are_files_alike(a, b))
+		return why_set(why, ERR_CONF,
+			       "sinks `%s' and `%s' would give files the same names: letters, "
+			       "digits, `.', `_' and `-' are all that tells them apart",
+			       a->name, b->name);
+	return ERR_OK;
+}
+
 /* What no single option or entry can know. */
 static enum err check(const struct options *o, struct why *why)
 {
@@ -427,10 +458,8 @@ static enum err check(const struct options *o, struct why *why)
 		const struct sink_options *sink = any_sink(o, i);
 
 		for (size_t k = 0; k < i; k++) {
-			if (strcmp(any_sink(o, k)->name, sink->name) != 0)
-				continue;
-			(void)why_set(why, ERR_CONF, "two sinks are named `%s'", sink->name);
-			return options_place(o, sink->line, why);
+			if (check_pair(any_sink(o, k), sink, why) != ERR_OK)
+				return options_place(o, sink->line, why);
 		}
 	}
 	return check_dead_names(o, why);

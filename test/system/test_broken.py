@@ -36,6 +36,7 @@ CONFIGURATIONS = [  # name, text, line, words that are said
     ("neither auto nor a number", '\n\n\nworkers = "all";', 4, ["`workers'", "auto"]),
     ("group for a list", "\nsinks: { };", 2, ["`sinks'", "list"]),
     ("names twice", 'sinks = ( { name = "a"; type = "null"; },\n { name = "a"; type = "null"; } );', 2, ["two sinks are named `a'"]),
+    ("names of files twice", 'sinks = ( { name = "a b"; type = "file"; },\n { name = "a_b"; type = "parquet"; } );', 2, ["`a b' and `a_b'", "files"]),
     ("sink without type", '\nsinks = ( { name = "a"; } );', 2, ["`type' is missing"]),
     ("codec of another format", 'sinks = ( { name = "a"; type = "file"; format = "json"; codec = "snappy"; } );', 1, ["sink a", "snappy"]),
     ("kafka without schema id", 'sinks = ( { name = "k"; type = "kafka"; topic = "flows"; brokers = "b:9092"; } );', 1, ["sink k", "`registry.url'"]),
