@@ -320,18 +320,9 @@ static void count_file(struct engine *f, const struct file_slot *slot)
  * log that was long without its sink would make many small ones of itself. */
 static void look_at_flush(struct engine *f, bool is_flushing)
 {
-	for (size_t i = 0; is_flushing && !f->is_flushing && i < f->env.reader_count; i++)
-		f->flush_to[i] = log_reader_sealed_lsn(f->env.readers[i]);
+	if (is_flushing && !f->is_flushing)
+		file_parts_sealed(&f->env, f->flush_to);
 	f->is_flushing = is_flushing;
-}
-
-static bool has_flushed(const struct engine *f)
-{
-	for (size_t i = 0; i < f->env.reader_count; i++) {
-		if (log_reader_next_lsn(f->env.readers[i]) < f->flush_to[i])
-			return false;
-	}
-	return true;
 }
 
 /* The open files become complete, and their records done; ERR_AGAIN when it is not yet. */
@@ -353,7 +344,8 @@ static enum err complete(struct engine *f)
 	(void)pthread_mutex_unlock(&f->lock);
 	file_set_close(&f->set);
 	forget(f);
-	f->is_flushing = f->is_flushing && !has_flushed(f); /* another one begins anew */
+	/* Another one begins anew. */
+	f->is_flushing = f->is_flushing && !file_parts_read(&f->env, f->flush_to);
 	/* Last: whoever waits for the records finds them in status and counters. */
 	file_rotate_done(&f->rotate);
 	return ERR_OK;
@@ -488,7 +480,7 @@ static bool is_complete(const struct engine *f, bool has_all, bool is_flushing)
 		return false;
 	if (is_large(f) || age_ms >= f->conf.rotate_ms)
 		return true;
-	if (is_flushing && (has_all || has_flushed(f)))
+	if (is_flushing && (has_all || file_parts_read(&f->env, f->flush_to)))
 		return true;
 	if (f->is_waiting)
 		return has_all; /* tell soon whether it works again */

@@ -56,3 +56,18 @@ void file_parts_count(const struct file_part *parts, const struct sink_env *env)
 		stat_add(env->stat, SINK_STAT_NOT_ROUTED, parts[i].not_routed);
 	}
 }
+
+void file_parts_sealed(const struct sink_env *env, uint64_t *lsns)
+{
+	for (size_t i = 0; i < env->reader_count; i++)
+		lsns[i] = log_reader_sealed_lsn(env->readers[i]);
+}
+
+bool file_parts_read(const struct sink_env *env, const uint64_t *lsns)
+{
+	for (size_t i = 0; i < env->reader_count; i++) {
+		if (log_reader_next_lsn(env->readers[i]) < lsns[i])
+			return false;
+	}
+	return true;
+}
