@@ -9,8 +9,10 @@
 #include "base/clock.h"
 #include "sink/file_rotate.h"
 
-#define LOOK_RECORDS 256 /* between two looks at the memory */
-#define FINISH_MS 50	 /* at most about so long in one call */
+#define LOOK_RECORDS 256 /* between two looks at the memory, */
+#define LOOK_OCTETS (1u << 20)
+#define FEW_MS 180000
+#define FINISH_MS 50 /* at most about so long in one call */
 #define NUMBER_BYTES 24
 
 enum err file_set_init(struct file_set *s, const struct sink_env *env,
@@ -52,6 +54,7 @@ void file_set_fini(struct file_set *s)
 static void look(struct file_set *s)
 {
 	s->unseen = 0;
+	s->unseen_octets = 0;
 	s->held = 0;
 	s->written = 0;
 	for (size_t i = 0; i < s->slot_max; i++) {
@@ -161,6 +164,24 @@ static size_t hash(const struct file_path_key *key, uint32_t schema)
 	return (size_t)((h ^ h >> 32) * 0x9e3779b97f4a7c15u >> 40) % FILE_SET_CACHE;
 }
 
+static size_t max_open(const struct file_set *s)
+{
+	return s->few > 0 && clock_mono_ms() < s->few_until_ms ? s->few : s->slot_max;
+}
+
+/* Files that are completed need some more, so that these here are not completed but read again. */
+static enum err open_next(struct file_set *s, struct file_dir *d, const char *below,
+			  uint32_t schema)
+{
+	enum err e = open_slot(s, d, below, schema);
+
+	if (e == ERR_OK || (errno != EMFILE && errno != ENFILE))
+		return e;
+	s->few = s->count < 4 ? 1 : s->count / 2;
+	s->few_until_ms = clock_mono_ms() + FEW_MS;
+	return e;
+}
+
 enum err file_set_find(struct file_set *s, struct file_dir *d, const struct log_head *head,
 		       uint32_t schema, struct file_slot **out, bool *is_late)
 {
@@ -180,10 +201,10 @@ enum err file_set_find(struct file_set *s, struct file_dir *d, const struct log_
 	}
 	file_path_below(s->path, s->env->hub, s->env->name, &key, below);
 	if (find_slot(s, below, own_schema, &slot) != ERR_OK) {
-		if (s->count == s->slot_max)
+		if (s->count >= max_open(s))
 			return ERR_FULL;
 		slot = (uint32_t)s->count;
-		TRY(open_slot(s, d, below, own_schema));
+		TRY(open_next(s, d, below, own_schema));
 	}
 	s->cache[at].key = key;
 	s->cache[at].schema = own_schema;
@@ -200,7 +221,9 @@ enum err file_set_add(struct file_set *s, struct file_slot *slot, uint32_t schem
 	slot->records++;
 	slot->late += is_late;
 	s->records++;
-	return ++s->unseen < LOOK_RECORDS ? ERR_OK : bound_memory(s);
+	s->unseen_octets += record->head.bytes;
+	return ++s->unseen < LOOK_RECORDS && s->unseen_octets < LOOK_OCTETS ? ERR_OK
+									    : bound_memory(s);
 }
 
 static enum err finish_slot(struct file_set *s, struct file_slot *slot, const char *lsn_text)

@@ -14,6 +14,8 @@
  * A schema has files of its own instead of ending those of the one before: after a reload workers have
  * records of both for a while, in turn, and each turn would end all files.
  *
+ * Where the system gives no more files, half of those that are open may be for some minutes.
+ *
  * Memory: when all writers together hold more than memory_max, the one that holds most writes it.
  *
  * Owner: the sink's thread.
@@ -45,6 +47,8 @@ struct file_set {
 	const struct file_path *path;
 	struct file_slot *slots;
 	size_t slot_max;
+	size_t few; /* instead of slot_max, */
+	int64_t few_until_ms;
 	size_t count; /* the first so many are in use */
 	size_t finished;
 	size_t memory_max;
@@ -52,6 +56,7 @@ struct file_set {
 	uint64_t written; /* by the open files, as of then */
 	uint64_t records;
 	unsigned unseen; /* records since then */
+	uint64_t unseen_octets;
 
 	uint64_t epoch; /* of what holds in the cache */
 	struct {

@@ -13,6 +13,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -287,6 +288,37 @@ static void no_more_than_may_be_open(void **state)
 	}
 }
 
+/* The system may not give as many files as the options would. */
+static void fewer_files_than_may_be_open(void **state)
+{
+	struct rlimit before;
+	struct rlimit few;
+
+	(void)state;
+	start("parquet", "pattern = \"%H\"; rotate_s = 3600;");
+	fixture_append(&fix, 0, 1, 0);
+	assert_true(fixture_drain(&fix, FIXTURE_WAIT_MS));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)dup(0) + 12;
+	(void)close((int)few.rlim_cur - 12);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (unsigned k = 0; k < 24; k++) {
+		fix.head.event_ms = NOW - k * HOUR_MS;
+		fix.head.ingest_ms = NOW;
+		fixture_append(&fix, 0, 2, 0);
+	}
+	assert_true(fixture_drain(&fix, FIXTURE_WAIT_MS));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	look();
+	assert_int_equal(path_count, 25);
+	assert_int_equal(open_count, 0);
+	assert_int_equal(fixture_stat(&fix, SINK_STAT_DELIVERED), 49);
+	assert_int_equal(fixture_stat(&fix, SINK_STAT_ERRORS), 1);
+	fixture_check_ledger(&fix);
+	fixture_close(&fix);
+}
+
 static void late_records_are_noted(void **state)
 {
 	(void)state;
@@ -528,6 +560,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_record_has_its_directory),
 		cmocka_unit_test(no_more_than_may_be_open),
+		cmocka_unit_test(fewer_files_than_may_be_open),
 		cmocka_unit_test(late_records_are_noted),
 		cmocka_unit_test(enough_records_complete_the_files),
 		cmocka_unit_test(memory_is_bounded),
