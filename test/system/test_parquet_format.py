@@ -3,11 +3,15 @@
 
 Method: parquet_driver writes files of random schemas and rows, and the truth as JSON lines.  pyarrow reads the file
 with page checksums verified, DuckDB and polars those of the shapes and values they know; all of it is compared
-exactly.  What pyarrow says of the encodings is collected, so that none is there only on paper.
+exactly.  What pyarrow says of the encodings is collected, so that none is there only on paper.  What no reader shows,
+each page's header and the sums of the footer, is read by a parser of our own.
 """
+import collections
 import json
 import struct
 import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import duckdb
@@ -17,6 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "test" / "gen"))
+import parquet_pages  # noqa: E402
+
 DRIVER = ROOT / "build" / "parquet_driver"
 CODECS = {"none": "UNCOMPRESSED", "snappy": "SNAPPY", "zstd": "ZSTD"}
 
@@ -179,9 +186,73 @@ def check_statistics(path, schema, rows):
     assert first == len(rows)
 
 
+# Pages.
+
+NUMBERS = {"bool": "<B", "i32": "<i", "date": "<i", "i64": "<q", "ms": "<q", "f64": "<d"}
+RLE = 3  # of the encodings
+
+
+def check_page_statistics(kind, entries, stats, where):
+    """`stats` is Statistics: 3 nulls, 5 greatest, 6 least, 7 and 8 whether these are exact."""
+    present = [v for v in entries if v is not None]
+    want = bounds(kind, present)
+    assert stats.keys() == ({3, 5, 6, 7, 8} if want else {3}), where
+    assert stats[3] == len(entries) - len(present), where
+    if want:
+        got = (stats[6], stats[5])
+        if kind in NUMBERS:
+            got = tuple(struct.unpack(NUMBERS[kind], v)[0] for v in got)
+        assert got == want and stats[7] is stats[8] is True, where
+
+
+def check_chunk(file, meta, kind, rows_entries):
+    """`meta` is ColumnMetaData; `rows_entries` what the leaf holds, row by row."""
+    where, seen, octets, offsets = ".".join(n.decode() for n in meta[3]), collections.Counter(), 0, {}
+    starts, count = set(), 0
+    for entries in rows_entries:
+        starts.add(count)
+        count += len(entries)
+    entries, at = [e for row in rows_entries for e in row], 0
+    for offset, head, head_bytes, body in file.pages(meta):
+        assert head[4] & 0xffffffff == zlib.crc32(body), where
+        header = head[7 if head[1] == parquet_pages.PAGE_DICT else 5]
+        offsets.setdefault(head[1], offset)
+        seen[head[1], header[2]] += 1
+        octets += head_bytes + head[2]
+        if head[1] == parquet_pages.PAGE_DATA:
+            assert at in starts, f"{where}: a page begins within a row"
+            assert header[3] == header[4] == RLE
+            check_page_statistics(kind, entries[at:at + header[1]], header[5], f"{where}, page at {offset}")
+            at += header[1]
+    assert at == count == meta[5], where
+    assert octets == meta[6], where
+    assert offsets == {k: meta[i] for k, i in ((parquet_pages.PAGE_DATA, 9), (parquet_pages.PAGE_DICT, 11)) if i in meta}, where
+    assert {(s[1], s[2]): s[3] for s in meta[13]} == seen and len(meta[13]) == len(seen), where
+    assert sorted(meta[2]) == sorted({RLE} | {e for _, e in seen}), where
+    return octets, meta[7]
+
+
+def check_pages(path, schema, rows):
+    file = parquet_pages.File(path)
+    at, first = 4, 0
+    for number, group in enumerate(file.meta[4]):
+        part = rows[first:first + group[3]]
+        first += group[3]
+        assert group[5] == at and group[7] == number
+        sizes = []
+        for column, (kind, value_of) in zip(group[1], all_leaves(schema), strict=True):
+            meta = column[3]
+            assert meta.get(11, meta[9]) == at  # nothing between chunks
+            sizes.append(check_chunk(file, meta, kind, [value_of(row) for row in part]))
+            at += meta[7]
+        assert (group[2], group[6]) == tuple(map(sum, zip(*sizes)))
+    assert first == len(rows) == file.meta[3]
+
+
 def check(path, schema, rows, codec):
     compare(pq.read_table(path, page_checksum_verification=True), schema, rows)
     check_statistics(path, schema, rows)
+    check_pages(path, schema, rows)
     meta = pq.ParquetFile(path).metadata
     assert meta.metadata == {b"driver": b"random", b"empty": b""}
     return {e for g in range(meta.num_row_groups) for c in range(meta.num_columns)
