@@ -3,7 +3,7 @@
 import struct
 
 from marks import not_yet
-from test_templates import OTHER, lifetime, other, sources
+from test_templates import LIFETIME, OTHER, lifetime, other, sources
 from wire import FLOW, VARIABLE, a_set, data, flow, now, template, v5, v5_record, v9, v9_define, v9_options
 
 
@@ -80,7 +80,7 @@ def test_109_redefinition(item):
 
 def test_110_template_lifetime(own):
     """M 3954 7: a template that is not refreshed in time is forgotten, and not used"""
-    lifetime(own("collector.template_lifetime_s=2"), lambda number: v9(v9_define(number, FLOW)), lambda number, n: v9(padded(number, flow(n))))
+    lifetime(own(LIFETIME), lambda number: v9(v9_define(number, FLOW)), lambda number, n: v9(padded(number, flow(n))))
 
 
 def test_111_data_without_template(item):

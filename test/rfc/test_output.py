@@ -3,6 +3,7 @@
 import glob
 import os
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -22,6 +23,15 @@ MESSAGES = [
     v9(v9_define(256, FLOW), data(256, flow(4), flow(5)), count=3, at=1790000000),
     v5(v5_record(6), v5_record(7), at=1790000000),
 ]
+
+
+def test_no_item_is_left_out():
+    """Each of the 130 items has a test."""
+    found = set()
+    for path in glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "test_*.py")):
+        with open(path, encoding="utf-8") as f:
+            found |= {int(n) for n in re.findall(r"^def test_(\d{3})_", f.read(), re.M)}
+    assert found == set(range(1, 131))
 
 
 def test_127_every_record_is_accounted(start):

@@ -13,7 +13,7 @@ from wire import FLOW, data, define, flow, ipfix
 
 def test_077_new_sessions(item):
     """M 7011 9: new sessions are taken at all times: 500 source ports"""
-    address = "127.101.77.1"
+    address = "127.100.77.1"
     peers = [item.peer(address=address) for _ in range(500)]
     for n, p in enumerate(peers):
         p.send(ipfix(define(256, FLOW), data(256, flow(n))))
