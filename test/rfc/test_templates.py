@@ -276,6 +276,16 @@ def test_036_bound_of_sessions(own):
     assert item.octets() == [0, 1, 100] and item.counted("units_refused", "sessions_full") == 8
 
 
+@not_yet("templates are bounded by domain, and domains by worker: an exporter may have templates_max in each domain that it names")
+def test_036_bound_over_domains(own):
+    """G: the templates of one exporter are bounded over all its domains: 70000 in 20 of them"""
+    item = own()
+    p = item.peer()
+    for domain in range(20):
+        p.send(ipfix(templates(*[template(256 + n, [(8, 4), (1, 4)]) for n in range(3500)]), domain=domain))
+    assert item.counted("templates_refused", "limit") > 0 and item.counted("templates_new") < 70000
+
+
 def test_037_longer_than_a_message(item):
     """G: a template whose records are longer than any message is refused"""
     p = item.peer()
