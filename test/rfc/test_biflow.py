@@ -12,7 +12,8 @@ NTOP = 35632
 
 def test_088_reverse_elements(item):
     """M 5103 6.1: an element of enterprise 29305 is the reverse of IANA's"""
-    flows = read(item, ([(1, 4), (2, 4), (1, 4, REVERSE), (2, 4, REVERSE), (6, 1), (6, 1, REVERSE)], struct.pack(">IIIIBB", 10, 1, 20, 2, 2, 18)))
+    flows = read(item, ([(1, 4), (2, 4), (1, 4, REVERSE), (2, 4, REVERSE), (6, 1), (6, 1, REVERSE)],
+                        struct.pack(">IIIIBB", 10, 1, 20, 2, 2, 18)))
     n = flows[0]["normalized"]
     assert (n["bytes"], n["packets"], n["reverse_bytes"], n["reverse_packets"], n["tcp_flags_reverse"]) == (10, 1, 20, 2, 18)
     assert flows[0]["enriched"]["is_biflow"] is True and flows[0]["raw"]["elements"] == {}

@@ -13,7 +13,8 @@ IPV4 = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(UDP), 1, 0, 64, 17, 0, b"\
 FRAME = ETHERNET + b"\x08\x00" + IPV4
 # Two VLAN tags; IPv6 with two extension headers; GRE in IPv4; VXLAN.
 TAGGED = ETHERNET + b"\x88\xa8\0\x0a\x81\0\0\x14\x08\0" + IPV4
-IPV6 = struct.pack(">IHBB", 6 << 28, 16 + len(UDP), 0, 64) + bytes(15) + b"\1" + bytes(15) + b"\2" + b"\x3c\0\1\4\0\0\0\0" + b"\x11\0\1\4\0\0\0\0" + UDP
+IPV6 = (struct.pack(">IHBB", 6 << 28, 16 + len(UDP), 0, 64) + bytes(15) + b"\1" + bytes(15) + b"\2" +
+        b"\x3c\0\1\4\0\0\0\0" + b"\x11\0\1\4\0\0\0\0" + UDP)
 GRE = IPV4[:9] + b"\x2f" + IPV4[10:20] + b"\0\0\x08\0" + IPV4
 VXLAN = IPV4[:20] + struct.pack(">HHHHII", 50000, 4789, 16 + len(FRAME), 0, 0x08000000, 77 << 8) + FRAME
 

@@ -5,7 +5,7 @@ import struct
 import time
 
 from marks import not_yet
-from service import wait_for
+from service import BUILD, wait_for
 from test_framing import is_transport
 from wire import (FLOW, VARIABLE, data, define, flow, ipfix, now, options, template, templates)
 
@@ -262,7 +262,8 @@ def test_036_bounds(item):
     other_peer.send(ipfix(define(256, FLOW), data(256, flow(1))))
     assert p.row()["templates"] == 4096 and item.counted("templates_refused", "limit") > 60000
     assert item.counted("templates_refused", "fields") == 1
-    assert resident_kib(item.service) - before < 16384
+    # Of 65280 it would be more; sanitizers keep what was freed.
+    assert resident_kib(item.service) - before < 6144 or "san" in BUILD
     assert item.octets() == [1]
 
 
