@@ -8,6 +8,7 @@
 #include "base/htab.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "collector/account.h"
 #include "collector/define.h"
 #include "collector/frame.h"
 #include "collector/gate.h"
@@ -407,18 +408,9 @@ static void hand_on(struct collector *c, const struct message *m, struct session
 	c->ops->message_end(c->ctx, m, s);
 }
 
-/* IPFIX counts data records, v9 messages, v5 flows. */
 static void account_sequence(struct collector *c, const struct message *m, struct session *s)
 {
-	uint32_t units = m->version == VERSION_NF9 ? 1 : c->walk.record_count;
-	struct sequence_account account = session_sequence(s, m, units);
-
-	stat_add(c->stat, STAT_SEQUENCE_MISSED, account.missed);
-	stat_add(c->stat, STAT_SEQUENCE_LATE, account.late);
-	stat_add(c->stat, STAT_SEQUENCE_REORDERED, account.is_reordered);
-	stat_add(c->stat, STAT_SEQUENCE_RESTARTS, account.is_restart);
-	if (c->is_units_unknown && m->version != VERSION_NF9)
-		session_sequence_lost(s);
+	account_message(c->stat, m, s, &c->walk, c->definition_count, !c->is_units_unknown);
 }
 
 static uint32_t nf9_count(const struct message *m)
@@ -432,6 +424,15 @@ static void check_nf9_count(struct collector *c, const struct message *m)
 
 	if (m->version == VERSION_NF9 && !c->is_units_unknown && nf9_count(m) != count)
 		stat_inc(c->stat, STAT_NF9_COUNT_WRONG);
+}
+
+/* What an exporter defined before its reboot, it may define otherwise now (RFC 3954, 9). */
+static void forget_tmpls(struct collector *c, struct session *s)
+{
+	while (s->tmpl_count > 0) {
+		drop_tmpl(c, session_tmpl_take(s, s->tmpls[s->tmpl_count - 1]->id));
+		stat_inc(c->stat, STAT_TEMPLATES_REBOOT);
+	}
 }
 
 static void read_message(struct collector *c, const struct message *m, const struct frame *frame,
@@ -448,6 +449,9 @@ static void read_message(struct collector *c, const struct message *m, const str
 	if (!m->origin->is_again)
 		s->last_ms = m->origin->receive_ms;
 	s->idle_since_ms = clock_mono_ms();
+	if (m->version == VERSION_NF9 && !m->origin->is_again &&
+	    sequence_is_reboot(&s->sequence, m))
+		forget_tmpls(c, s);
 	take_sets(c, m, frame, s);
 	if (m->version == VERSION_NF9 && !c->is_units_unknown)
 		walk_trim_nf9(&c->walk, nf9_count(m) - c->definition_count);

@@ -7,17 +7,6 @@
 #include "base/must.h"
 
 #define TMPLS_FIRST 8
-/* A step ahead further than this is a restart, not a loss; one back as far as REORDER_MAX is late. */
-#define AHEAD_MAX (1u << 24)
-#define REORDER_MAX (1u << 14)
-/* Messages in a row that are behind, and each next to the one before: the exporter counts anew. */
-#define BEHIND_RESTART 3
-/* A fall of the exporter's uptime as small as this is a late message; and how far its two clocks may part
- * while the uptime wraps. */
-#define UPTIME_REORDER_MS 10000
-#define UPTIME_WRAP_MS 60000
-/* How long a message may be late, in time of receipt. */
-#define GAP_MS 30000
 
 struct session_key session_key_of(const struct message *m)
 {
@@ -41,6 +30,7 @@ enum err session_new(const struct session_key *key, const struct addr *peer, str
 	s->peer = *peer;
 	s->exporter_number = SESSION_NUMBER_NONE;
 	s->gap = SESSION_GAP_UNKNOWN;
+	sequence_init(&s->sequence, key->version);
 	if (key->version == VERSION_NF5 && tmpl_new_v5(&s->v5) != ERR_OK) {
 		free(s);
 		return ERR_NOMEM;
@@ -128,127 +118,20 @@ struct tmpl *session_tmpl_take(struct session *s, uint16_t id)
 	return t;
 }
 
-/* In a free place, or else in that of the oldest. */
-static void add_gap(struct session *s, uint32_t from, uint32_t units, int64_t since_ms)
+struct sequence_account session_sequence(struct session *s, const struct message *m,
+					 const struct sequence_units *units)
 {
-	size_t place = 0;
+	struct sequence_account account = sequence_take(&s->sequence, m, units, s->last_ms);
 
-	for (size_t i = 1; i < SEQUENCE_GAPS_MAX && s->gaps[place].units != 0; i++) {
-		if (s->gaps[i].units == 0 || s->gaps[i].since_ms < s->gaps[place].since_ms)
-			place = i;
-	}
-	s->gaps[place] = (struct sequence_gap){ from, units, since_ms };
-}
-
-/* The gap that unit is missing from; a gap waits for GAP_MS and no longer. */
-static struct sequence_gap *find_gap(struct session *s, uint32_t sequence)
-{
-	for (size_t i = 0; i < SEQUENCE_GAPS_MAX; i++) {
-		struct sequence_gap *g = &s->gaps[i];
-
-		if (sequence - g->from < g->units && s->last_ms - g->since_ms <= GAP_MS)
-			return g;
-	}
-	return NULL;
-}
-
-/* Takes out of the gaps what a late message brings: 0 for one that was here before. */
-static uint32_t fill_gap(struct session *s, uint32_t sequence, uint32_t units)
-{
-	struct sequence_gap *g = find_gap(s, sequence);
-	uint32_t before;
-	uint32_t behind;
-
-	if (g == NULL || units == 0)
-		return 0;
-	before = sequence - g->from;
-	if (units > g->units - before)
-		units = g->units - before;
-	behind = g->units - before - units;
-	if (before == 0) {
-		g->from += units;
-		g->units = behind;
-		return units;
-	}
-	g->units = before;
-	if (behind != 0)
-		add_gap(s, sequence + units, behind, g->since_ms);
-	return units;
-}
-
-/*
- * True when the exporter's clock since boot fell back.  Not when it wrapped (at 2^32 ms, 49.7 days):
- * then it went on by as much as the export time did.  Nor when a message is late by a little.
- */
-static bool has_rebooted(const struct session *s, const struct message *m)
-{
-	int64_t wrapped_ms = (int64_t)m->uptime_ms + (INT64_C(1) << 32) - s->uptime_ms;
-	int64_t export_ms = m->export_ms - s->export_ms;
-
-	if (!m->has_uptime || (int64_t)s->uptime_ms - m->uptime_ms <= UPTIME_REORDER_MS)
-		return false;
-	return wrapped_ms - export_ms > UPTIME_WRAP_MS || export_ms - wrapped_ms > UPTIME_WRAP_MS;
-}
-
-/* Counts messages that each follow on from the one before, back behind what is expected. */
-static uint32_t count_behind(struct session *s, uint32_t sequence, uint32_t units)
-{
-	bool is_next = s->behind_count != 0 && sequence == s->behind_next;
-
-	s->behind_count = is_next ? s->behind_count + 1 : 1;
-	s->behind_next = sequence + units;
-	return s->behind_count;
-}
-
-/* Modulo 2^32: a small step ahead is a loss, a small one back is late or doubled, else a restart. */
-static struct sequence_account judge(struct session *s, const struct message *m, uint32_t units)
-{
-	struct sequence_account account = { 0 };
-	uint32_t ahead = m->sequence - s->next_sequence;
-	uint32_t behind = s->next_sequence - m->sequence;
-
-	if (ahead == 0)
-		return account;
-	if (has_rebooted(s, m)) {
-		account.is_restart = true;
-		return account;
-	}
-	account.late = behind <= REORDER_MAX ? fill_gap(s, m->sequence, units) : 0;
-	account.is_reordered = account.late != 0 || (behind <= REORDER_MAX && m->sequence != 0);
-	account.missed = ahead <= AHEAD_MAX ? ahead : 0;
-	account.is_restart = !account.is_reordered && account.missed == 0;
-	if (account.is_reordered && account.late == 0 &&
-	    count_behind(s, m->sequence, units) == BEHIND_RESTART) {
-		account.is_reordered = false;
-		account.is_restart = true;
-	}
-	return account;
-}
-
-struct sequence_account session_sequence(struct session *s, const struct message *m, uint32_t units)
-{
-	struct sequence_account account = { 0 };
-
-	s->gap = SESSION_GAP_UNKNOWN;
-	if (s->has_sequence)
-		account = judge(s, m, units);
-	if (s->has_sequence && !account.is_restart)
-		s->gap = account.missed;
-	if (account.missed != 0)
-		add_gap(s, s->next_sequence, account.missed, s->last_ms);
-	if (account.is_restart)
-		memset(s->gaps, 0, sizeof(s->gaps));
+	s->gap = account.gap;
 	s->counts.missed += account.missed;
 	s->counts.late += account.late;
 	s->counts.out_of_order += account.is_reordered;
+	s->counts.duplicated += account.is_duplicated;
 	s->counts.restarts += account.is_restart;
-	s->has_sequence = true;
-	if (account.is_reordered)
-		return account;
-	s->next_sequence = m->sequence + units;
-	s->behind_count = 0;
-	s->uptime_ms = m->uptime_ms;
-	s->export_ms = m->export_ms;
+	/* Its clock began anew, too. */
+	if (account.is_restart)
+		s->skew_count = 0;
 	return account;
 }
 
@@ -273,9 +156,4 @@ void session_skew(struct session *s, const struct message *m)
 	/* The ring starts afresh before its count would wrap. */
 	if (s->skew_count == UINT32_MAX - UINT32_MAX % SESSION_SKEWS)
 		s->skew_count = SESSION_SKEWS;
-}
-
-void session_sequence_lost(struct session *s)
-{
-	s->has_sequence = false;
 }

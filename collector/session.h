@@ -17,13 +17,14 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "collector/message.h"
+#include "collector/sequence.h"
 #include "collector/tmpl.h"
 
 struct ndpi;
 
 #define SESSION_IDENTITY_BYTES 64
 #define SESSION_NUMBER_NONE 0xFFFFFFFFu
-#define SESSION_GAP_UNKNOWN (-1)
+#define SESSION_GAP_UNKNOWN SEQUENCE_GAP_UNKNOWN
 #define SESSION_SKEWS 9 /* messages whose median is the clock's skew: odd */
 
 struct join;
@@ -64,16 +65,9 @@ struct session_counts {
 	uint64_t missed; /* units of the format's sequence number, an estimate */
 	uint64_t late;	 /* of those, the ones that came later: missed - late did not come */
 	uint64_t out_of_order;
+	uint64_t duplicated;
 	uint64_t restarts;
 };
-
-/* Units that were missing when the message behind them came; a late message may yet bring them. */
-struct sequence_gap {
-	uint32_t from;
-	uint32_t units; /* 0: a free place */
-	int64_t since_ms;
-};
-#define SEQUENCE_GAPS_MAX 8
 
 struct session {
 	struct session_key key;
@@ -92,13 +86,7 @@ struct session {
 	size_t tmpl_count;
 	size_t tmpls_room;
 	struct tmpl *v5; /* the synthetic template, for version 5 */
-	bool has_sequence;
-	uint32_t next_sequence;
-	uint32_t behind_count; /* messages in a row that were behind */
-	uint32_t behind_next;  /* what follows on from the last of them */
-	uint32_t uptime_ms; /* of the last message in order, with the export time it stands for */
-	int64_t export_ms;
-	struct sequence_gap gaps[SEQUENCE_GAPS_MAX];
+	struct sequence sequence;
 	int64_t gap; /* units missing before the message at hand, or SESSION_GAP_UNKNOWN */
 	int64_t skews_ms[SESSION_SKEWS]; /* a ring: export time less receive time */
 	uint32_t skew_count;		 /* messages that said their export time */
@@ -125,21 +113,12 @@ enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, s
 /* Takes the template of that id out; NULL when there is none. */
 struct tmpl *session_tmpl_take(struct session *s, uint16_t id);
 
-/* Account of sequence numbers: what this message's number says, and what the next one should be:
- * `units` more (records, flows or messages, as the format counts). */
-struct sequence_account {
-	uint32_t missed;
-	uint32_t late; /* counted as missed by an earlier message, and here now */
-	bool is_reordered;
-	bool is_restart;
-};
+/* Accounts for the message's sequence number, and leaves in s->gap what was missing before it. */
 struct sequence_account session_sequence(struct session *s, const struct message *m,
-					 uint32_t units);
-/* The next number cannot be told (a set without template): start afresh at the next message. */
-void session_sequence_lost(struct session *s);
+					 const struct sequence_units *units);
 
 /* Takes the message's export time into skew_ms, the median of the last SESSION_SKEWS messages: a datagram
- * that waited somewhere, or a clock read in whole seconds, moves it little. */
+ * that waited somewhere, or a clock read in whole seconds, moves it little.  A restart begins anew. */
 void session_skew(struct session *s, const struct message *m);
 
 #endif

@@ -147,6 +147,7 @@ void show_margin(struct service *s, struct json *out)
 	json_u64(out, "sequence_missed", sums[STAT_SEQUENCE_MISSED]);
 	json_u64(out, "sequence_late", sums[STAT_SEQUENCE_LATE]);
 	json_u64(out, "sequence_reordered", sums[STAT_SEQUENCE_REORDERED]);
+	json_u64(out, "sequence_duplicated", sums[STAT_SEQUENCE_DUPLICATED]);
 	json_u64(out, "sequence_restarts", sums[STAT_SEQUENCE_RESTARTS]);
 	json_end(out);
 }
@@ -181,7 +182,9 @@ static bool show_session(void *ctx, struct session *session)
 	json_u64(out, "late", c->late);
 	json_u64(out, "lost", c->missed - c->late);
 	json_u64(out, "out_of_order", c->out_of_order);
+	json_u64(out, "duplicated", c->duplicated);
 	json_u64(out, "restarts", c->restarts);
+	json_str(out, "anomaly", sequence_anomaly(&session->sequence));
 	json_str(out, "last_seen", last);
 	json_end(out);
 	return !out->is_failed;

@@ -9,8 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/must.h"
@@ -335,7 +337,8 @@ static const struct row {
 	{ "late message twice",
 	  { IPFIX("003c", "00000000") T256 D256("4"), IPFIX("002c", "00000006") D256("4"),
 	    IPFIX("002c", "00000003") D256("4"), IPFIX("002c", "00000003") D256("4") },
-	  { { STAT_SEQUENCE_MISSED, 4 }, { STAT_SEQUENCE_LATE, 2 }, { STAT_SEQUENCE_REORDERED, 2 } }, 8, 0 },
+	  { { STAT_SEQUENCE_MISSED, 4 }, { STAT_SEQUENCE_LATE, 2 }, { STAT_SEQUENCE_REORDERED, 1 },
+	    { STAT_SEQUENCE_DUPLICATED, 1 } }, 8, 0 },
 	{ "late messages from the middle of a gap out",
 	  { IPFIX("003c", "fffffffc") T256 D256("4"), IPFIX("002c", "00000004") D256("4"),
 	    IPFIX("002c", "00000000") D256("4"), IPFIX("002c", "00000002") D256("4") },
@@ -344,7 +347,8 @@ static const struct row {
 	{ "a message twice is not late",
 	  { IPFIX("003c", "00000000") T256 D256("4"), IPFIX("002c", "00000006") D256("4"),
 	    IPFIX("002c", "00000006") D256("4"), IPFIX("002c", "00000008") D256("4") },
-	  { { STAT_SEQUENCE_MISSED, 4 }, { STAT_SEQUENCE_LATE, 0 }, { STAT_SEQUENCE_REORDERED, 1 } }, 8, 0 },
+	  { { STAT_SEQUENCE_MISSED, 4 }, { STAT_SEQUENCE_LATE, 0 }, { STAT_SEQUENCE_REORDERED, 0 },
+	    { STAT_SEQUENCE_DUPLICATED, 1 } }, 8, 0 },
 	{ "late message", { IPFIX("003c", "00000064") T256 D256("4"), IPFIX("002c", "00000062") D256("4"),
 			    IPFIX("002c", "00000066") D256("4") },
 	  { { STAT_SEQUENCE_MISSED, 0 }, { STAT_SEQUENCE_REORDERED, 1 } }, 6, 0 },
@@ -559,121 +563,6 @@ static void test_malformed(void **state)
 	close_bench(&b);
 }
 
-struct step {
-	uint32_t sequence;
-	uint32_t uptime_ms;
-	int64_t export_s;
-};
-#define STEPS_MAX 12
-#define SEC(s) ((uint32_t)(s) * 1000u)
-
-/* One unit a message; an uptime of 0 stands for a format without. */
-static void test_sequence(void **state)
-{
-	static const struct {
-		const char *name;
-		struct step steps[STEPS_MAX];
-		size_t count;
-		uint64_t missed;
-		uint64_t late;
-		uint64_t out_of_order;
-		uint64_t restarts;
-	} cases[] = {
-		{ "in order", { { 7, 0, 0 }, { 8, 0, 0 }, { 9, 0, 0 } }, 3, 0, 0, 0, 0 },
-		{ "rebooted, low number, then loss",
-		  { { 9999, SEC(9000), 100 }, { 10000, SEC(9000), 100 }, { 1, 1001, 130 }, { 2, 1002, 130 },
-		    { 22, 1003, 130 }, { 23, 1004, 130 } }, 6, 19, 0, 0, 1 },
-		{ "rebooted, number ahead",
-		  { { 10, SEC(900), 100 }, { 50, SEC(1), 130 }, { 51, SEC(2), 131 } }, 3, 0, 0, 0, 1 },
-		{ "rebooted after more than 2^31 ms",
-		  { { 10000, 3000000000u, 100 }, { 1, SEC(1), 130 }, { 4, SEC(2), 131 } }, 3, 2, 0, 0, 1 },
-		{ "uptime falls, numbers go on", { { 10, SEC(900), 100 }, { 11, SEC(1), 130 } }, 2, 0, 0, 0, 0 },
-		{ "uptime wraps, with loss",
-		  { { 10, 4294967000u, 100 }, { 15, 1704, 102 }, { 16, 1800, 102 } }, 3, 4, 0, 0, 0 },
-		{ "uptime wraps, and one is late",
-		  { { 10, 4294967000u, 100 }, { 12, 1704, 102 }, { 11, 4294967200u, 100 }, { 13, 1800, 102 } },
-		  4, 1, 1, 1, 0 },
-		{ "late by a second", { { 10, SEC(900), 100 }, { 12, SEC(901), 101 }, { 11, SEC(900), 100 },
-					{ 13, SEC(901), 101 } }, 4, 1, 1, 1, 0 },
-		{ "no uptime: three in a row",
-		  { { 10000, 0, 100 }, { 1, 0, 100 }, { 2, 0, 100 }, { 3, 0, 100 }, { 4, 0, 100 }, { 8, 0, 100 } },
-		  6, 3, 0, 2, 1 },
-		{ "two in a row are late",
-		  { { 10000, 0, 100 }, { 1, 0, 100 }, { 2, 0, 100 }, { 10001, 0, 100 }, { 3, 0, 100 },
-		    { 10002, 0, 100 } }, 6, 0, 0, 3, 0 },
-		{ "three that do not follow on",
-		  { { 10000, 0, 100 }, { 5, 0, 100 }, { 7, 0, 100 }, { 9, 0, 100 }, { 10001, 0, 100 } },
-		  5, 0, 0, 3, 0 },
-		{ "a burst that fills its gap",
-		  { { 10, 0, 100 }, { 14, 0, 100 }, { 11, 0, 100 }, { 12, 0, 100 }, { 13, 0, 100 },
-		    { 15, 0, 100 } }, 6, 3, 3, 3, 0 },
-		{ "a gap of before the restart is not filled",
-		  { { 1, 0, 100 }, { 5, 0, 100 }, { 0xf0000000, 0, 100 }, { 5, 0, 100 }, { 2, 0, 100 } },
-		  5, 3, 0, 1, 2 },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct session_key key = { .version = VERSION_NF9 };
-		struct addr peer = addr_of_v4(1);
-		const struct session_counts *c;
-		struct session *s;
-
-		must(session_new(&key, &peer, &s) == ERR_OK);
-		for (size_t k = 0; k < cases[i].count; k++) {
-			const struct step *step = &cases[i].steps[k];
-			struct message m = { .sequence = step->sequence,
-					     .uptime_ms = step->uptime_ms,
-					     .has_uptime = step->uptime_ms != 0,
-					     .export_ms = step->export_s * 1000 };
-
-			(void)session_sequence(s, &m, 1);
-		}
-		c = &s->counts;
-		if (c->missed != cases[i].missed || c->late != cases[i].late ||
-		    c->out_of_order != cases[i].out_of_order || c->restarts != cases[i].restarts)
-			fail_msg("%s: missed %u late %u out of order %u restarts %u", cases[i].name,
-				 (unsigned)c->missed, (unsigned)c->late, (unsigned)c->out_of_order,
-				 (unsigned)c->restarts);
-		session_free(s);
-	}
-}
-
-/* The gap before the message at hand: known from the second message on, and never after a restart. */
-static void test_gap(void **state)
-{
-	static const struct {
-		uint32_t sequence;
-		uint32_t uptime_ms;
-		int64_t gap;
-	} steps[] = {
-		{ 100, 500000, SESSION_GAP_UNKNOWN }, { 101, 501000, 0 }, { 105, 502000, 3 },
-		{ 104, 502000, 0 },		      { 106, 503000, 0 }, { 1, 1000, SESSION_GAP_UNKNOWN },
-		{ 2, 2000, 0 },
-	};
-	const struct session_key key = { .version = VERSION_NF9 };
-	const struct addr peer = { .bytes = 4 };
-	struct session *s;
-
-	(void)state;
-	must(session_new(&key, &peer, &s) == ERR_OK);
-	assert_int_equal(s->gap, SESSION_GAP_UNKNOWN);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		struct message m = { .sequence = steps[i].sequence,
-				     .uptime_ms = steps[i].uptime_ms,
-				     .has_uptime = true,
-				     .export_ms = INT64_C(1700000000000) + steps[i].uptime_ms };
-
-		(void)session_sequence(s, &m, 1);
-		if (s->gap != steps[i].gap)
-			fail_msg("step %zu: gap %lld", i, (long long)s->gap);
-	}
-	session_sequence_lost(s);
-	(void)session_sequence(s, &(struct message){ .sequence = 50 }, 1);
-	assert_int_equal(s->gap, SESSION_GAP_UNKNOWN);
-	session_free(s);
-}
-
 /* The median of the last nine: what one message says is believed when there is no other. */
 static void test_skew(void **state)
 {
@@ -696,7 +585,77 @@ static void test_skew(void **state)
 			fail_msg("message %zu: median %lld", i, (long long)s->skew_ms);
 	}
 	assert_int_equal(s->skew_count, sizeof(skews) / sizeof(skews[0]));
+	/* Five of nine messages, and a clock that stepped by years is believed. */
+	for (size_t i = 0; i < 5; i++) {
+		struct message m = { .export_ms = INT64_C(4294967295000), .origin = &origin };
+
+		assert_true(s->skew_ms < 90000);
+		session_skew(s, &m);
+	}
+	assert_int_equal(s->skew_ms, INT64_C(2594967295000));
 	session_free(s);
+}
+
+/* An exporter that begins anew has another clock: nothing of the old one is in the median. */
+static void test_skew_of_restart(void **state)
+{
+	static const struct sequence_units one = { .records = 1, .is_known = true };
+	const struct session_key key = { .version = VERSION_NF9 };
+	const struct addr peer = { .bytes = 4 };
+	struct origin origin = { .receive_ms = INT64_C(1700000000000) };
+	struct message m = { .origin = &origin, .uptime_ms = 9000000, .has_uptime = true };
+	struct session *s;
+
+	(void)state;
+	must(session_new(&key, &peer, &s) == ERR_OK);
+	for (m.sequence = 70; m.sequence < 90; m.sequence++) {
+		m.export_ms = origin.receive_ms - 7;
+		(void)session_sequence(s, &m, &one);
+		session_skew(s, &m);
+	}
+	assert_int_equal(s->skew_ms, -7);
+	m.sequence = 0;
+	m.uptime_ms = 1000;
+	m.export_ms = 1000; /* of 1970, until it hears of the time */
+	(void)session_sequence(s, &m, &one);
+	session_skew(s, &m);
+	assert_int_equal(s->counts.restarts, 1);
+	assert_int_equal(s->skew_count, 1);
+	assert_int_equal(s->skew_ms, 1000 - origin.receive_ms);
+	session_free(s);
+}
+
+/* Templates of before the reboot go, those of the message that tells of it stay. */
+static void test_reboot(void **state)
+{
+	/* Uptime, export time and number of a v9 message. */
+	static const char *const life[] = {
+		"0009" "0003" "0036ee80" "60000000" "00001388" "00000007" T1_V9("0001") "01000008" "06000000",
+		/* No template yet, and one that is another. */
+		"0009" "0001" "000003e8" "6000001e" "00000000" "00000007" "01000008" "06000000",
+		"0009" "0001" "000007d0" "6000001f" "00000001" "00000007" T1_V9("0001"),
+		"0009" "0001" "00800000" "60002020" "00000002" "00000007" "01000008" "06000000",
+	};
+	uint8_t octets[MESSAGE_MAX];
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	for (size_t i = 0; i < sizeof(life) / sizeof(life[0]); i++)
+		receive(&b, octets, of_hex(life[i], octets));
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_REBOOT), 1);
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_NEW), 2);
+	assert_int_equal(stat_get(b.stat, STAT_SET_NO_TEMPLATE), 1);
+	assert_int_equal(stat_get(b.stat, STAT_SEQUENCE_RESTARTS), 1);
+	assert_int_equal(stat_get(b.stat, STAT_SEQUENCE_MISSED), 0);
+	assert_int_equal(b.sink.flows, 3);
+	/* Another reboot, and this time the message has its template. */
+	receive(&b, octets, of_hex("0009" "0003" "000003e8" "60003000" "00000000" "00000007" T1_V9("0002") "01000008" "06060000",
+				   octets));
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_REBOOT), 2);
+	assert_int_equal(stat_get(b.stat, STAT_SET_NO_TEMPLATE), 1);
+	assert_int_equal(b.sink.flows, 5);
+	close_bench(&b);
 }
 
 /* Moves what a session knows of its templates into the past, as if time went on. */
@@ -761,14 +720,53 @@ static void test_tmpl_lifetime(void **state)
 	}
 }
 
+/* A thousand gaps: a line a second at most, and the counters have them all. */
+static void test_gap_lines(void **state)
+{
+	char path[] = "/tmp/test_collector.XXXXXX";
+	int to = mkstemp(path);
+	int kept = dup(STDERR_FILENO);
+	int64_t began_ms = clock_mono_ms();
+	uint8_t octets[MESSAGE_MAX];
+	char text[4096] = "";
+	int64_t seconds;
+	size_t lines = 0;
+	struct bench b;
+
+	(void)state;
+	must(to >= 0 && kept >= 0);
+	must(unlink(path) == 0);
+	must(dup2(to, STDERR_FILENO) >= 0);
+	open_bench(&b);
+	receive(&b, octets, of_hex(IPFIX("0020", "00000000") T256, octets));
+	for (uint32_t i = 0; i < 2000; i++) { /* every other one follows on */
+		char hex[256];
+
+		(void)snprintf(hex, sizeof(hex), "000a002c" "60000000" "%08x" "00000007" D256("4"),
+			       i / 2 * 10 + i % 2 * 2 + 10);
+		receive(&b, octets, of_hex(hex, octets));
+	}
+	seconds = (clock_mono_ms() - began_ms) / 1000;
+	must(dup2(kept, STDERR_FILENO) >= 0);
+	must(pread(to, text, sizeof(text) - 1, 0) >= 0);
+	assert_int_equal(stat_get(b.stat, STAT_SEQUENCE_MISSED) - stat_get(b.stat, STAT_SEQUENCE_LATE), 6 * 999 + 10);
+	for (const char *at = text; (at = strstr(at, "sequence.gap exporter=\"192.0.2.1\" domain=7")) != NULL; at++)
+		lines++;
+	assert_in_range(lines, 1, (uint64_t)seconds + 2);
+	close_bench(&b);
+	(void)close(to);
+	(void)close(kept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_gap_lines),     /* before another test makes a line */
 		cmocka_unit_test(test_rows),	      cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_v9_identity),   cmocka_unit_test(test_session_limit),
 		cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_tmpl_lifetime),
-		cmocka_unit_test(test_sequence),      cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_gap),	      cmocka_unit_test(test_skew),
+		cmocka_unit_test(test_malformed),     cmocka_unit_test(test_skew),
+		cmocka_unit_test(test_skew_of_restart), cmocka_unit_test(test_reboot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

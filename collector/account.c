@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/account.h"
+
+#include "base/log.h"
+#include "collector/collector.h"
+
+static uint32_t options_of(const struct walk *walk)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < walk->run_count; i++) {
+		if (walk->runs[i].tmpl->is_options)
+			count += walk->runs[i].count;
+	}
+	return count;
+}
+
+/* At most a line a second, whatever exporters do. */
+static void tell(const struct session *s, const struct sequence_account *account)
+{
+	char name[2 * SESSION_IDENTITY_BYTES];
+
+	if (account->missed != 0)
+		log_every(LOG_LEVEL_INFO, "sequence.gap exporter=%s domain=%u missing=%u",
+			  log_quote(s->identity, s->identity_bytes, name, sizeof(name)),
+			  s->key.domain, account->missed);
+	if (account->is_new_rule)
+		log_every(LOG_LEVEL_WARN, "sequence.rule exporter=%s domain=%u anomaly=\"%s\"",
+			  log_quote(s->identity, s->identity_bytes, name, sizeof(name)),
+			  s->key.domain, sequence_anomaly(&s->sequence));
+}
+
+void account_message(struct stat_set *stat, const struct message *m, struct session *s,
+		     const struct walk *walk, uint32_t definition_count, bool is_known)
+{
+	const struct sequence_units units = { .records = walk->record_count,
+					      .options = options_of(walk),
+					      .definitions = definition_count,
+					      .is_known = is_known };
+	struct sequence_account account = session_sequence(s, m, &units);
+
+	if (account.missed == 0 && account.late == 0 && !account.is_reordered &&
+	    !account.is_duplicated && !account.is_restart && !account.is_new_rule)
+		return;
+	stat_add(stat, STAT_SEQUENCE_MISSED, account.missed);
+	stat_add(stat, STAT_SEQUENCE_LATE, account.late);
+	stat_add(stat, STAT_SEQUENCE_REORDERED, account.is_reordered);
+	stat_add(stat, STAT_SEQUENCE_DUPLICATED, account.is_duplicated);
+	stat_add(stat, STAT_SEQUENCE_RESTARTS, account.is_restart);
+	stat_add(stat, STAT_SEQUENCE_RULES, account.is_new_rule);
+	tell(s, &account);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sequence.h - what the sequence numbers of one observation domain say: missed, late, twice, begun anew.
+ *
+ *	sequence_init(&q, version)
+ *	account = sequence_take(&q, &message, &units, now_ms)	once for each message, in order of arrival
+ *
+ * A number says how much came before its message; how much the message adds is a matter of the rule that
+ * the exporter counts by.  The format has one, and real exporters have others:
+ *
+ *	     10 records          7 records           rule
+ *	  100           110                           records, the first of the message (IPFIX, NetFlow v5)
+ *	  110           117                           records, the last of the message
+ *	  100           101                           messages (NetFlow v9)
+ *
+ * Beside the rule in force all others are tried whenever a number is not the expected one; a rule that
+ * explains several such numbers, and every other one between them, is taken.  What the rule before it
+ * called missing meanwhile is given back as late.  When no rule explains anything for long, there is no account.
+ *
+ * Numbers are compared modulo 2^32.  Nothing is allocated, and no message is refused for its number.
+ *
+ * Owner: the session.  Lifetime: its own.
+ */
+#ifndef COLLECTOR_SEQUENCE_H
+#define COLLECTOR_SEQUENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/message.h"
+
+#define SEQUENCE_GAPS_MAX 8
+#define SEQUENCE_GAP_UNKNOWN (-1)
+
+enum sequence_rule {
+	SEQUENCE_RECORDS,
+	SEQUENCE_MESSAGES,
+	SEQUENCE_FLOWS,	       /* data records but those of options templates */
+	SEQUENCE_DEFINITIONS,  /* data records and templates */
+	SEQUENCE_RECORDS_LAST, /* the number is that of the message's end */
+	SEQUENCE_FLOWS_LAST,
+	SEQUENCE_DEFINITIONS_LAST,
+	SEQUENCE_NOTHING, /* the same for ever */
+	SEQUENCE_NO_RULE,
+	SEQUENCE_RULE_COUNT
+};
+
+/* What a message holds. */
+struct sequence_units {
+	uint32_t records; /* data records, those of options templates too */
+	uint32_t options; /* data records of options templates */
+	uint32_t definitions;
+	bool is_known; /* each of its data sets was read */
+};
+
+/* Units that were missing when the message behind them came; a late message may yet bring them. */
+struct sequence_gap {
+	uint32_t from;
+	uint32_t units; /* 0: a free place */
+	int64_t since_ms;
+};
+
+struct sequence {
+	uint8_t rule;			   /* enum sequence_rule: the one in force */
+	uint8_t standard;		   /* that of the format */
+	uint8_t hits[SEQUENCE_RULE_COUNT]; /* unexpected numbers that the rule explains, in a row */
+	bool is_trying;			   /* one of `hits` is not 0 */
+	bool has_next;
+	bool has_last;
+	uint32_t next;		    /* number that is expected */
+	uint32_t followed;	    /* units before `next` of which is known which came */
+	struct sequence_units last; /* of the last message, in whatever order */
+	uint32_t last_sequence;
+	uint32_t behind_count; /* messages in a row that were behind */
+	uint32_t behind_next;  /* what follows on from the last of them */
+	uint32_t strays;       /* messages in a row that the rule in force does not explain */
+	uint32_t jumps;	       /* numbers that make no sense, of late */
+	uint64_t
+		trial_missed; /* counted as missed, and not yet late, since another rule is tried */
+	uint64_t stray_missed; /* the same, since the last number that was expected */
+	uint32_t uptime_ms; /* of the last message in order, with the export time it stands for */
+	int64_t export_ms;
+	struct sequence_gap gaps[SEQUENCE_GAPS_MAX];
+};
+
+/* What one message's number says. */
+struct sequence_account {
+	uint32_t missed;    /* units */
+	uint64_t late;	    /* units counted as missed before, and here now or never missing */
+	bool is_reordered;  /* it came late */
+	bool is_duplicated; /* it was here before */
+	bool is_restart;    /* the exporter counts anew */
+	bool is_new_rule;   /* q->rule changed */
+	int64_t gap;	    /* units missing before it, or SEQUENCE_GAP_UNKNOWN */
+};
+
+void sequence_init(struct sequence *q, uint16_t version);
+struct sequence_account sequence_take(struct sequence *q, const struct message *m,
+				      const struct sequence_units *units, int64_t now_ms);
+/* The next number cannot be told: start afresh at the next message. */
+void sequence_lost(struct sequence *q);
+/* How the exporter counts, for people, when it is not as its format says; else "". */
+const char *sequence_anomaly(const struct sequence *q);
+/* Its clock since boot and its number both say that it began anew: what it told before holds no longer. */
+bool sequence_is_reboot(const struct sequence *q, const struct message *m);
+
+#endif
