@@ -107,6 +107,8 @@ $(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wr
 	-Wl,--wrap=log_reader_stored_lsn,--wrap=log_reader_committed
 # A disk that does not read.
 $(BUILD)/test/test_log_disk: private WRAP := -Wl,--wrap=pread
+# Rates are told by the test's own clock.
+$(BUILD)/test/test_admit: private WRAP := -Wl,--wrap=clock_mono_ms
 # What is put into a row is known, and memory runs out where the record is read.
 $(BUILD)/test/test_parquet_flow: private WRAP := -Wl,--wrap=parquet_schema_new,--wrap=parquet_row,--wrap=realloc \
 	-Wl,--wrap=parquet_put_null_at,--wrap=parquet_put_i64_at,--wrap=parquet_put_octets_at

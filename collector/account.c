@@ -2,7 +2,13 @@
 #include "collector/account.h"
 
 #include "base/log.h"
+#include "base/rd.h"
 #include "collector/collector.h"
+
+uint32_t message_nf9_count(const struct message *m)
+{
+	return be16(m->octets + 2);
+}
 
 static uint32_t options_of(const struct walk *walk)
 {
@@ -39,6 +45,9 @@ void account_message(struct stat_set *stat, const struct message *m, struct sess
 					      .is_known = is_known };
 	struct sequence_account account = session_sequence(s, m, &units);
 
+	if (m->version == VERSION_NF9 && is_known &&
+	    message_nf9_count(m) != definition_count + walk->record_count)
+		stat_inc(stat, STAT_NF9_COUNT_WRONG);
 	if (account.missed == 0 && account.late == 0 && !account.is_reordered &&
 	    !account.is_duplicated && !account.is_restart && !account.is_new_rule)
 		return;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "collector/account.h"
+#include "collector/admit.h"
 #include "collector/define.h"
 #include "collector/frame.h"
 #include "collector/gate.h"
@@ -26,8 +27,10 @@ struct collector {
 	struct stat_set *stat;
 	struct htab *sessions; /* session_key -> struct session * */
 	struct session *last;  /* of the message before: the most likely one */
-	const struct exporter_entry *entries;
-	size_t entry_count;
+	struct admit *admit;
+	struct collector_policy policy;
+	size_t unknown_count;	/* sessions without entry */
+	struct htab_iter clock; /* where a search for a session that may go begins */
 	uint64_t generation;
 	/* Of the message under way. */
 	struct walk walk;
@@ -64,7 +67,8 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	c->walk.runs = malloc(WALK_SETS_MAX * sizeof(*c->walk.runs));
 	c->gone = malloc(WALK_SETS_MAX * sizeof(struct tmpl *));
 	if (c->walk.records == NULL || c->walk.runs == NULL || c->gone == NULL ||
-	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK) {
+	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK ||
+	    admit_new(&c->admit) != ERR_OK) {
 		collector_free(c);
 		return ERR_NOMEM;
 	}
@@ -88,6 +92,7 @@ static void drop_session(struct collector *c, struct session *s)
 	c->ops->session_gone(c->ctx, s);
 	if (c->last == s)
 		c->last = NULL;
+	c->unknown_count -= s->is_counted;
 	session_free(s);
 }
 
@@ -101,6 +106,7 @@ void collector_free(struct collector *c)
 	while (c->sessions != NULL && htab_next(c->sessions, &it, NULL, &s))
 		drop_session(c, s);
 	htab_free(c->sessions);
+	admit_free(c->admit);
 	free(c->walk.records);
 	free(c->walk.runs);
 	free(c->gone);
@@ -110,48 +116,59 @@ void collector_free(struct collector *c)
 void collector_set_exporters(struct collector *c, const struct exporter_entry *entries,
 			     size_t count, uint64_t generation)
 {
-	c->entries = entries;
-	c->entry_count = count;
+	admit_set(c->admit, entries, count, &c->policy);
 	c->generation = generation;
 }
 
-static bool entry_holds(const struct exporter_entry *e, const struct session *s)
+void collector_set_policy(struct collector *c, const struct collector_policy *policy)
 {
-	return addr_in_prefix(&s->peer, &e->net, e->prefix_bits) &&
-	       (!e->has_domain || e->domain == s->key.domain) &&
-	       (!e->has_port || e->port == s->key.port);
+	c->policy = *policy;
 }
 
 /* Who the exporter is, by the entries of the running generation; the first that holds wins. */
 static void settle_identity(struct collector *c, struct session *s)
 {
-	char text[ADDR_TEXT_BYTES];
-	size_t bytes;
-
-	s->entry = NULL;
-	for (size_t i = 0; i < c->entry_count && s->entry == NULL; i++) {
-		if (entry_holds(&c->entries[i], s))
-			s->entry = &c->entries[i];
-	}
-	s->is_named = s->entry != NULL && s->entry->name != NULL;
-	if (s->is_named) {
-		bytes = strnlen(s->entry->name, SESSION_IDENTITY_BYTES);
-		memcpy(s->identity, s->entry->name, bytes);
-	} else {
-		bytes = addr_text(&s->peer, text);
-		memcpy(s->identity, text, bytes);
-	}
-	s->identity_bytes = (uint8_t)bytes;
-	s->exporter_number = SESSION_NUMBER_NONE;
+	session_identify(s, admit_find(c->admit, &s->peer, s->key.port, s->key.domain));
+	c->unknown_count += (s->entry == NULL) - s->is_counted;
+	s->is_counted = s->entry == NULL;
 	s->entry_generation = c->generation;
+}
+
+static bool has_room(const struct collector *c, bool is_listed)
+{
+	uint32_t unknown_max = c->policy.unknown_sessions_max;
+
+	return htab_count(c->sessions) < c->limits.sessions_max &&
+	       (is_listed || unknown_max == 0 || c->unknown_count < unknown_max);
+}
+
+static bool make_room(struct collector *c, bool is_listed)
+{
+	struct session *s;
+
+	if (has_room(c, is_listed))
+		return true;
+	s = admit_victim(c->sessions, &c->clock, is_listed, clock_mono_ms());
+	if (s == NULL)
+		return false;
+	must(htab_del(c->sessions, &s->key) == s);
+	drop_session(c, s);
+	stat_inc(c->stat, STAT_SESSIONS_EVICTED);
+	return true;
 }
 
 static struct session *add_session(struct collector *c, const struct message *m,
 				   const struct session_key *key)
 {
+	const struct exporter_entry *entry =
+		admit_find(c->admit, &m->origin->peer, key->port, key->domain);
 	struct session *s;
 
-	if (htab_count(c->sessions) >= c->limits.sessions_max) {
+	if (entry == NULL && c->policy.is_closed) {
+		stat_inc(c->stat, STAT_UNIT_NOT_LISTED);
+		return NULL;
+	}
+	if (!make_room(c, entry != NULL)) {
 		stat_inc(c->stat, STAT_UNIT_SESSIONS);
 		return NULL;
 	}
@@ -183,6 +200,11 @@ static struct session *find_session(struct collector *c, const struct message *m
 	if (s != NULL && s->entry_generation != c->generation)
 		settle_identity(c, s);
 	c->last = s;
+	/* Its entry went with a reload, or never was for this domain. */
+	if (s != NULL && s->entry == NULL && c->policy.is_closed) {
+		stat_inc(c->stat, STAT_UNIT_NOT_LISTED);
+		return NULL;
+	}
 	return s;
 }
 
@@ -408,24 +430,6 @@ static void hand_on(struct collector *c, const struct message *m, struct session
 	c->ops->message_end(c->ctx, m, s);
 }
 
-static void account_sequence(struct collector *c, const struct message *m, struct session *s)
-{
-	account_message(c->stat, m, s, &c->walk, c->definition_count, !c->is_units_unknown);
-}
-
-static uint32_t nf9_count(const struct message *m)
-{
-	return be16(m->octets + 2);
-}
-
-static void check_nf9_count(struct collector *c, const struct message *m)
-{
-	uint32_t count = c->definition_count + c->walk.record_count;
-
-	if (m->version == VERSION_NF9 && !c->is_units_unknown && nf9_count(m) != count)
-		stat_inc(c->stat, STAT_NF9_COUNT_WRONG);
-}
-
 /* What an exporter defined before its reboot, it may define otherwise now (RFC 3954, 9). */
 static void forget_tmpls(struct collector *c, struct session *s)
 {
@@ -454,11 +458,10 @@ static void read_message(struct collector *c, const struct message *m, const str
 		forget_tmpls(c, s);
 	take_sets(c, m, frame, s);
 	if (m->version == VERSION_NF9 && !c->is_units_unknown)
-		walk_trim_nf9(&c->walk, nf9_count(m) - c->definition_count);
+		walk_trim_nf9(&c->walk, message_nf9_count(m) - c->definition_count);
 	if (!m->origin->is_again) {
-		account_sequence(c, m, s);
+		account_message(c->stat, m, s, &c->walk, c->definition_count, !c->is_units_unknown);
 		session_skew(s, m);
-		check_nf9_count(c, m);
 	} else {
 		s->gap = SESSION_GAP_UNKNOWN;
 	}
@@ -505,6 +508,11 @@ void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 	struct message m;
 	struct session *s;
 
+	verdict = origin->is_again ? COLLECTOR_STAT_COUNT : admit_unit(c->admit, origin);
+	if (verdict != COLLECTOR_STAT_COUNT) {
+		stat_inc(c->stat, verdict);
+		return;
+	}
 	verdict = gate_check(octets, bytes, &m, &frame);
 	if (verdict != COLLECTOR_STAT_COUNT) {
 		refuse_message(c, &m, origin, verdict, octets, bytes);

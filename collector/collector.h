@@ -69,6 +69,13 @@ struct collector_limits {
 	uint32_t session_idle_s;
 };
 
+/* What holds for sources that no entry of `exporters` names. */
+struct collector_policy {
+	bool is_closed;		       /* they are refused */
+	uint32_t unknown_rate;	       /* datagrams a second, of all of them; 0: no limit */
+	uint32_t unknown_sessions_max; /* of all of them; 0: no limit but that of all sessions */
+};
+
 struct collector;
 
 enum err collector_new(const struct collector_limits *limits, const struct collector_ops *ops,
@@ -79,6 +86,9 @@ void collector_free(struct collector *c);
  * entry up again at their next message. */
 void collector_set_exporters(struct collector *c, const struct exporter_entry *entries,
 			     size_t count, uint64_t generation);
+
+/* Before entries of a new generation, or none: then everybody may come in. */
+void collector_set_policy(struct collector *c, const struct collector_policy *policy);
 
 /* The session of that key, or NULL. */
 struct session *collector_session(const struct collector *c, const struct session_key *key);

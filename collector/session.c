@@ -49,6 +49,24 @@ void session_free(struct session *s)
 	free(s);
 }
 
+void session_identify(struct session *s, const struct exporter_entry *entry)
+{
+	char text[ADDR_TEXT_BYTES];
+	size_t bytes;
+
+	s->entry = entry;
+	s->is_named = entry != NULL && entry->name != NULL;
+	if (s->is_named) {
+		bytes = strnlen(entry->name, SESSION_IDENTITY_BYTES);
+		memcpy(s->identity, entry->name, bytes);
+	} else {
+		bytes = addr_text(&s->peer, text);
+		memcpy(s->identity, text, bytes);
+	}
+	s->identity_bytes = (uint8_t)bytes;
+	s->exporter_number = SESSION_NUMBER_NONE;
+}
+
 /* Index of the first template whose id is not below `id`. */
 static size_t tmpl_index(const struct session *s, uint16_t id)
 {

@@ -41,6 +41,8 @@ struct exporter_entry {
 	const char *site;
 	const char *mapping;	 /* NULL: by `when` */
 	uint32_t sampling_rate;	 /* 0: not configured */
+	uint32_t rate;		 /* datagrams a second; 0: no limit */
+	bool trusts_reported;	 /* exporter_ip is what the record says of it */
 	const struct ndpi *ndpi; /* the normalizer's; NULL: its default */
 };
 
@@ -77,6 +79,7 @@ struct session {
 	bool is_named;
 	uint32_t exporter_number; /* in the log; SESSION_NUMBER_NONE until the pipeline asks */
 	const struct exporter_entry *entry; /* NULL when none matches; of the running generation */
+	bool is_counted;		    /* among those without entry */
 	uint64_t profile; /* the normalizer's: mappings that held for a template */
 	uint64_t profile_generation;
 	uint64_t entry_generation;
@@ -102,6 +105,9 @@ struct session {
 enum err session_new(const struct session_key *key, const struct addr *peer, struct session **out);
 /* Its templates must be gone already (session_tmpl_take), but for the synthetic one. */
 void session_free(struct session *s);
+
+/* Its entry, which may be NULL, and its name by it. */
+void session_identify(struct session *s, const struct exporter_entry *entry);
 
 struct session_key session_key_of(const struct message *m);
 

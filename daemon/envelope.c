@@ -36,6 +36,7 @@ const struct feed envelope_feeds[] = {
 	{ F_observation_domain_id, "ipfix header", "Observation Domain ID" },
 	{ F_source, "message header", "version: 5, 9, or 10 for IPFIX" },
 	{ F_exporter_ip, "transport", "address of the peer" },
+	{ F_exporter_ip, "configuration", "exporters[].trust_reported: exporter_reported_ip" },
 	{ F_exporter_port, "transport", "port of the peer" },
 	{ F_sampling_rate, "netflow5 header",
 	  "sampling_interval, lower 14 bits; 0: the configuration says, else it is 1" },
@@ -139,6 +140,18 @@ static void put_sampling(const struct envelope *e, struct flow *f)
 		flow_set_i64(f, F_sampling_algorithm, e->message->sampling_mode);
 }
 
+/* What a record says of its exporter is believed of those that the operator trusts. */
+static void put_exporter_ip(const struct envelope *e, struct flow *f)
+{
+	const struct session *s = e->session;
+
+	if (s->entry != NULL && s->entry->trusts_reported && flow_has(f, F_exporter_reported_ip))
+		flow_set_octets(f, F_exporter_ip, f->slots[F_exporter_reported_ip].octets,
+				f->slots[F_exporter_reported_ip].bytes);
+	else
+		flow_set_octets(f, F_exporter_ip, s->peer.octets, s->peer.bytes);
+}
+
 void envelope_put(struct envelope *e, const struct tmpl *t, const struct record *r, struct flow *f)
 {
 	const struct message *m = e->message;
@@ -147,7 +160,7 @@ void envelope_put(struct envelope *e, const struct tmpl *t, const struct record 
 	put_sampling(e, f);
 	flow_set_i64(f, F_ingest_time, m->origin->receive_ms);
 	flow_set_octets(f, F_source, e->source.octets, e->source.bytes);
-	flow_set_octets(f, F_exporter_ip, e->session->peer.octets, e->session->peer.bytes);
+	put_exporter_ip(e, f);
 	flow_set_i64(f, F_exporter_port, m->origin->port);
 	flow_set_i64(f, F_export_sequence, m->sequence);
 	flow_set_i64(f, F_observation_domain_id, m->domain);

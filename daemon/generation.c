@@ -59,6 +59,8 @@ static enum err make_exporters(struct generation *g, struct why *why)
 		to->site = from->site;
 		to->mapping = from->mapping;
 		to->sampling_rate = from->sampling_rate;
+		to->rate = from->rate;
+		to->trusts_reported = from->trust_reported;
 		if (from->mapping != NULL && mapping_find(g->catalog->mappings, from->mapping) < 0)
 			return unknown_mapping(g, from, why);
 		if (from->ndpi != NULL &&
@@ -156,6 +158,11 @@ static enum err load(struct generation *g, struct log_hub *hub, struct why *why)
 	if (schema_text(&g->catalog->fields, &g->schema_text) != ERR_OK)
 		return why_set(why, ERR_NOMEM, "no memory for the schema");
 	TRY(schema_check(g->schema_text, why));
+	g->policy.is_closed = o->collector.unknown == UNKNOWN_REFUSE;
+	g->policy.unknown_rate = o->collector.unknown_rate;
+	/* Without entries there is nobody to keep room for. */
+	g->policy.unknown_sessions_max =
+		o->exporter_count == 0 ? 0 : o->collector.unknown_domains_max;
 	g->joins_max = o->normalizer.joins_max;
 	g->joins_all_max = o->normalizer.joins_all_max;
 	g->encodes = wants_encoded(o);

@@ -12,6 +12,7 @@
 
 #include "base/why.h"
 #include "collector/session.h"
+#include "collector/collector.h"
 #include "daemon/options.h"
 #include "normalizer/catalog.h"
 #include "normalizer/enrich.h"
@@ -28,6 +29,7 @@ struct generation {
 	uint32_t schema; /* its number in the log's names */
 	struct exporter_entry *exporters;
 	size_t exporter_count;
+	struct collector_policy policy; /* for all others */
 	/* mapping_set.event_types to numbers in the log's names. */
 	uint16_t event_types[EVENT_TYPES_MAX];
 	uint32_t joins_max;	/* of one observation domain */

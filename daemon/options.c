@@ -19,6 +19,9 @@ static const struct conf_word transports[] = { { "udp", TRANSPORT_UDP }, { 0 } }
 static const struct conf_word decoders[] = { { "plan", DECODER_PLAN },
 					     { "fixbuf", DECODER_FIXBUF },
 					     { 0 } };
+static const struct conf_word unknowns[] = { { "accept", UNKNOWN_ACCEPT },
+					     { "refuse", UNKNOWN_REFUSE },
+					     { 0 } };
 static const struct conf_word raw_modes[] = { { "unpromoted", RAW_MODE_UNPROMOTED },
 					      { "full", RAW_MODE_FULL },
 					      { "wire", RAW_MODE_WIRE },
@@ -149,6 +152,11 @@ static const struct conf_opt exporter_table[] = {
 	{ "domain", CONF_I64, CONF_LIVE, AT(domain), -1, UINT32_MAX, "-1",
 	  "Only this observation domain; -1: any." },
 	{ "port", CONF_U32, CONF_LIVE, AT(port), 0, 65535, "0", "Only this source port; 0: any." },
+	{ "rate", CONF_U32, CONF_LIVE, AT(rate), 0, UINT32_MAX, "0",
+	  "Datagrams a second that each worker takes of all exporters of the entry together, whatever "
+	  "their domain; 0: no limit." },
+	{ "trust_reported", CONF_BOOL, CONF_LIVE, AT(trust_reported), 0, 0, "false",
+	  "exporter_ip is what records say of it (elements 130 and 131), where they do: for relays." },
 	CONF_LINE_ROW(struct exporter_options, line),
 	{ 0 },
 };
@@ -220,6 +228,14 @@ static const struct conf_opt collector_table[] = {
 	  "A template that is neither defined nor used for so long, or for three of its exporter's refreshes, is forgotten." },
 	{ "session_idle_s", CONF_U32, CONF_RESTART, AT(session_idle_s), 1, 31536000, "7200",
 	  "An observation domain that is silent for so long is forgotten." },
+	{ "unknown", CONF_ENUM, CONF_LIVE, AT(unknown), 0, 0, "accept",
+	  "What becomes of sources that no entry of `exporters` names: accept, or refuse.", 0,
+	  unknowns, NULL, 0, NULL },
+	{ "unknown_rate", CONF_U32, CONF_LIVE, AT(unknown_rate), 0, UINT32_MAX, "0",
+	  "Datagrams a second that each worker takes of all such sources together; 0: no limit." },
+	{ "unknown_domains_max", CONF_U32, CONF_LIVE, AT(unknown_domains_max), 0, 10000000, "50000",
+	  "Observation domains of such sources at once, of each worker, where `exporters` has entries; "
+	  "0: domains_max." },
 	{ "domains_max", CONF_U32, CONF_RESTART, AT(domains_max), 1, 10000000, "100000",
 	  "Observation domains at once, of each worker." },
 	{ "templates_max", CONF_U32, CONF_RESTART, AT(templates_max), 1, 65280, "4096",

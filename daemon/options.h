@@ -39,6 +39,8 @@ struct exporter_options {
 	uint32_t sampling_rate;
 	int64_t domain; /* -1: any */
 	uint32_t port;	/* 0: any */
+	uint32_t rate;
+	bool trust_reported;
 	int line;
 };
 
@@ -52,8 +54,13 @@ struct sink_options {
 
 enum decoder { DECODER_PLAN, DECODER_FIXBUF };
 
+enum unknown { UNKNOWN_ACCEPT, UNKNOWN_REFUSE };
+
 struct collector_options {
 	int decoder;
+	int unknown;
+	uint32_t unknown_rate;
+	uint32_t unknown_domains_max;
 	uint32_t selfcheck;
 	uint32_t template_lifetime_s;
 	uint32_t session_idle_s;

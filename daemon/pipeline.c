@@ -532,6 +532,7 @@ void pipeline_use(struct pipeline *p, const struct generation *g)
 	fixbuf_free(p->fixbuf);
 	p->fixbuf = NULL;
 	p->is_fixbuf_broken = false;
+	collector_set_policy(p->collector, &g->policy);
 	collector_set_exporters(p->collector, g->exporters, g->exporter_count, g->number);
 }
 

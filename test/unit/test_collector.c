@@ -511,7 +511,7 @@ static void test_session_limit(void **state)
 {
 	struct bench b;
 	uint8_t octets[MESSAGE_MAX];
-	size_t bytes = of_hex(IPFIX("0010", "00000000"), octets);
+	size_t bytes = of_hex(IPFIX("0020", "00000000") T256, octets);
 
 	(void)state;
 	open_bench(&b);
@@ -521,6 +521,22 @@ static void test_session_limit(void **state)
 	}
 	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_NEW), 100);
 	assert_int_equal(stat_get(b.stat, STAT_UNIT_SESSIONS), 50);
+	/* Who said nothing useful goes for another. */
+	octets[3] = 0x10;
+	for (uint8_t i = 0; i < 150; i++) {
+		octets[15] = i;
+		receive(&b, octets, bytes - 16);
+	}
+	assert_int_equal(stat_get(b.stat, STAT_UNIT_SESSIONS), 100);
+	check_ledger(&b, 300);
+	close_bench(&b);
+	open_bench(&b);
+	for (uint8_t i = 0; i < 150; i++) {
+		octets[15] = i;
+		receive(&b, octets, bytes - 16);
+	}
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_NEW), 150);
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_EVICTED), 50);
 	check_ledger(&b, 150);
 	close_bench(&b);
 }
