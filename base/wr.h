@@ -64,9 +64,6 @@ static inline void wr_bytes(struct wr *w, const void *octets, size_t count)
 	if (p != NULL && count > 0)
 		memcpy(p, octets, count);
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 
 static inline void wr_u8(struct wr *w, uint8_t v)
 {
@@ -75,6 +72,9 @@ static inline void wr_u8(struct wr *w, uint8_t v)
 	if (p != NULL)
 		*p = v;
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 static inline void wr_u16(struct wr *w, uint16_t v)
 {

@@ -78,6 +78,7 @@ struct udp_status {
 
 struct udp_group;
 struct udp_worker;
+struct tee_worker;
 
 /* `stats` has one set for each worker, of collector_stat_descs.  All or nothing. */
 enum err udp_group_open(const struct udp_conf *conf, struct stat_set *const *stats,
@@ -109,6 +110,9 @@ void udp_worker_shut(struct udp_worker *w);
 /* The last word, when no other worker runs: what is still queued or in the hand-over store is counted as
  * refused, and a last look is taken at drops.  May be called again. */
 void udp_worker_finish(struct udp_worker *w);
+
+/* Forwards from now on what this worker takes from its sockets (tee.h); NULL: no more. */
+void udp_worker_tee(struct udp_worker *w, struct tee_worker *tee);
 
 /* Any thread, also from a signal handler. */
 void udp_worker_wake(struct udp_worker *w);

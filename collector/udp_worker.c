@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "collector/collector.h"
+#include "collector/tee.h"
 
 #define EVENTS_MAX 64
 #define WAKE_EVENT UINT64_MAX
@@ -159,6 +160,11 @@ void udp_worker_fini(struct udp_worker *w)
 	free(w->sockets);
 }
 
+void udp_worker_tee(struct udp_worker *w, struct tee_worker *tee)
+{
+	w->tee = tee;
+}
+
 void udp_worker_wake(struct udp_worker *w)
 {
 	uint64_t one = 1;
@@ -210,6 +216,9 @@ static size_t take_datagram(struct udp_worker *w, const struct mmsghdr *m, struc
 		return 0;
 	stat_inc(w->stat, STAT_UNITS_UDP);
 	stat_add(w->stat, STAT_OCTETS, m->msg_len);
+	if (w->tee != NULL)
+		tee_add(w->tee, h->msg_iov->iov_base, m->msg_len, &origin->peer, origin->port,
+			(h->msg_flags & MSG_TRUNC) != 0);
 	if ((h->msg_flags & MSG_TRUNC) != 0) {
 		stat_inc(w->stat, STAT_UNIT_TRUNCATED);
 		return 0;
@@ -251,6 +260,8 @@ static size_t take_batch(struct udp_worker *w, const struct udp_socket *s, size_
 		h->msg_namelen = sizeof(b->peers[i]);
 		h->msg_controllen = sizeof(b->controls[i]);
 	}
+	if (w->tee != NULL)
+		tee_flush(w->tee);
 	*taken = (size_t)n;
 	return calls;
 }

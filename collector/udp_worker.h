@@ -39,6 +39,7 @@ struct udp_worker {
 	int64_t next_look_ms; /* monotonic */
 	bool is_shut;
 	struct handover handover;
+	struct tee_worker *tee; /* NULL: nothing is forwarded */
 };
 
 /* A worker of zeroes, with all its descriptors -1, may be passed to fini. */
