@@ -338,7 +338,7 @@ static bool takes(const struct udp_listen *l, const struct tee_place *p, const s
 	if (p->address.bytes == 0 || l->port == 0 || l->port != p->port)
 		return false;
 	for (size_t i = 0; i < l->multicast_count; i++) {
-		if (addr_equal(&l->multicast[i], &p->address))
+		if (addr_equal(&l->multicast[i].group, &p->address))
 			return true;
 	}
 	/* What we send to ourselves comes by the loopback interface. */

@@ -11,6 +11,13 @@
  *	udp_worker_finish(w);				 what is left is counted, as late as possible
  *	udp_group_close(group);				 when all workers have ended
  *
+ * While workers run, the entries of `listen` may change; an entry that stays as it is keeps its sockets:
+ *
+ *	udp_change_open(group, listens, count, &c, &why);	 new sockets, or none and why
+ *	udp_change_begin(c, i);			 on each worker's thread: they are read; if not: udp_change_undo(c)
+ *	udp_change_end(c, i, fn, ctx);		 on each: those that go are emptied and closed
+ *	udp_change_close(c);
+ *
  * Each worker has one socket for each entry of `listen`.  The kernel chooses among them by a mix of
  * the source address, as udp_owner() does, so that one exporter address is one worker's:
  *
@@ -38,19 +45,26 @@
 #include "collector/unit.h"
 
 #define UDP_WORKERS_MAX 256u
+#define UDP_LISTENS_MAX 256u
 #define UDP_BATCH_DEFAULT 64u
 #define UDP_BATCH_MAX 1024u
 #define UDP_DATAGRAM_MAX 65535u
 #define UDP_HANDOVER_DEFAULT (1u << 20)
 
+/* A multicast group to join. */
+struct udp_multicast {
+	struct addr group;
+	char interface[IF_NAMESIZE]; /* "": the entry's, or the one that routes say */
+};
+
 /* One entry of the option `listen` with transport "udp". */
 struct udp_listen {
-	struct addr address;	      /* bytes 0: every address, IPv4 and IPv6 */
-	uint16_t port;		      /* 0: any free one */
-	const char *interface;	      /* NULL or "": any */
-	uint32_t rcvbuf;	      /* octets of each worker's socket; 0: the kernel's default */
-	bool v6only;		      /* no IPv4 on an IPv6 socket */
-	const struct addr *multicast; /* groups to join */
+	struct addr address;   /* bytes 0: every address, IPv4 and IPv6 */
+	uint16_t port;	       /* 0: any free one */
+	const char *interface; /* NULL or "": any */
+	uint32_t rcvbuf;       /* octets of each worker's socket; 0: the kernel's default */
+	bool v6only;	       /* no IPv4 on an IPv6 socket */
+	const struct udp_multicast *multicast;
 	size_t multicast_count;
 };
 
@@ -78,6 +92,7 @@ struct udp_status {
 
 struct udp_group;
 struct udp_worker;
+struct udp_change;
 struct tee_worker;
 
 /* `stats` has one set for each worker, of collector_stat_descs.  All or nothing. */
@@ -88,7 +103,8 @@ void udp_group_close(struct udp_group *g);
 
 struct udp_worker *udp_group_worker(struct udp_group *g, unsigned worker);
 
-/* Fills at most `room` rows, by listen entry and worker; returns how many there are.  Any thread. */
+/* Fills at most `room` rows, by listen entry and worker; returns how many there are.  The thread that
+ * changes entries. */
 size_t udp_group_describe(const struct udp_group *g, struct udp_status *rows, size_t room);
 
 /*
@@ -110,6 +126,19 @@ void udp_worker_shut(struct udp_worker *w);
 /* The last word, when no other worker runs: what is still queued or in the hand-over store is counted as
  * refused, and a last look is taken at drops.  May be called again. */
 void udp_worker_finish(struct udp_worker *w);
+
+/*
+ * Opens what `listens` has and the group has not; what the group has and `listens` not will go.  An entry whose address
+ * one holds that will go opens beside it.  All or nothing, and nothing is read yet.
+ */
+enum err udp_change_open(struct udp_group *g, const struct udp_listen *listens, size_t count,
+			 struct udp_change **out, struct why *why);
+enum err udp_change_begin(struct udp_change *c, unsigned worker);
+/* From here on udp_change_end() closes what was opened, and what was there stays. */
+void udp_change_undo(struct udp_change *c);
+/* What the sockets still hold goes to `fn`, and counts LISTEN_CLOSED_READ. */
+void udp_change_end(struct udp_change *c, unsigned worker, unit_fn *fn, void *ctx);
+void udp_change_close(struct udp_change *c);
 
 /* Forwards from now on what this worker takes from its sockets (tee.h); NULL: no more. */
 void udp_worker_tee(struct udp_worker *w, struct tee_worker *tee);

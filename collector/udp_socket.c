@@ -24,6 +24,7 @@ struct binding {
 	struct addr address;
 	uint16_t port;
 	bool is_dual;
+	enum udp_beside beside;
 };
 
 static const char *place(const struct binding *b, char out[PLACE_BYTES])
@@ -124,7 +125,7 @@ static enum err try_bind(struct binding *b, struct why *why)
 
 	if (fd < 0)
 		return fail_call(b, "socket", why);
-	e = prepare(fd, b, false, why);
+	e = prepare(fd, b, b->beside != UDP_BESIDE_NONE, why);
 	if (e == ERR_OK && bind_to(fd, b) != 0)
 		e = fail_call(b, "bind", why);
 	if (e == ERR_OK && getsockname(fd, (struct sockaddr *)&ss, &bytes) != 0)
@@ -135,13 +136,21 @@ static enum err try_bind(struct binding *b, struct why *why)
 	return e;
 }
 
-static enum err join(int fd, const struct binding *b, const struct addr *group, struct why *why)
+static enum err join(int fd, const struct binding *b, const struct udp_multicast *multicast,
+		     struct why *why)
 {
-	struct ipv6_mreq six = { .ipv6mr_interface = b->interface_index };
-	struct ip_mreqn four = { .imr_ifindex = (int)b->interface_index };
+	const struct addr *group = &multicast->group;
+	unsigned index = multicast->interface[0] == '\0' ? b->interface_index
+							 : if_nametoindex(multicast->interface);
+	struct ipv6_mreq six = { .ipv6mr_interface = index };
+	struct ip_mreqn four = { .imr_ifindex = (int)index };
 	char text[ADDR_TEXT_BYTES];
 	int rc;
 
+	(void)addr_text(group, text);
+	if (index == 0 && multicast->interface[0] != '\0')
+		return why_set(why, ERR_ABSENT, "multicast %s: no interface %s on this machine",
+			       text, multicast->interface);
 	if (group->bytes == 16) {
 		memcpy(&six.ipv6mr_multiaddr, group->octets, 16);
 		rc = setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &six, sizeof(six));
@@ -153,7 +162,12 @@ static enum err join(int fd, const struct binding *b, const struct addr *group, 
 	}
 	if (rc == 0)
 		return ERR_OK;
-	(void)addr_text(group, text);
+	if (errno == ENOBUFS)
+		return why_set(
+			why, ERR_LIMIT,
+			"multicast %s: more groups than the system lets one socket join: raise "
+			"net.ipv4.igmp_max_memberships",
+			text);
 	(void)fail_call(b, "joining the multicast group", why);
 	why_prefix(why, "multicast %s", text);
 	return ERR_IO;
@@ -172,10 +186,17 @@ static uint32_t size_buffer(int fd, uint32_t asked)
 	return (uint32_t)value / 2;
 }
 
-static enum err open_one(struct binding *b, unsigned worker, int *out, uint32_t *rcvbuf,
+static enum err steer(int fd, const struct binding *b, struct why *why)
+{
+	if (b->worker_count == 1 || udp_steer_attach(fd, b->worker_count) == ERR_OK)
+		return ERR_OK;
+	return fail_call(b, "SO_ATTACH_REUSEPORT_CBPF", why);
+}
+
+static enum err open_one(struct binding *b, bool is_first, int *out, uint32_t *rcvbuf,
 			 struct why *why)
 {
-	bool is_shared = b->worker_count > 1;
+	bool is_shared = b->worker_count > 1 || b->beside != UDP_BESIDE_NONE;
 	int fd = socket(b->address.bytes == 16 ? AF_INET6 : AF_INET,
 			SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	enum err e = ERR_IO;
@@ -185,16 +206,23 @@ static enum err open_one(struct binding *b, unsigned worker, int *out, uint32_t 
 	e = prepare(fd, b, is_shared, why);
 	if (e != ERR_OK)
 		goto fail;
-	if (is_shared && worker == 0 && udp_steer_attach(fd, b->worker_count) != ERR_OK) {
-		e = fail_call(b, "SO_ATTACH_REUSEPORT_CBPF", why);
-		goto fail;
+	if (is_first && b->beside == UDP_BESIDE_NONE) {
+		e = steer(fd, b, why);
+		if (e != ERR_OK)
+			goto fail;
 	}
 	*rcvbuf = size_buffer(fd, b->listen->rcvbuf);
 	if (bind_to(fd, b) != 0) {
 		e = fail_call(b, "bind", why);
 		goto fail;
 	}
-	for (size_t i = 0; worker == 0 && i < b->listen->multicast_count; i++) {
+	/* A socket with a program cannot share; one of the same address is under that of the others. */
+	if (is_first && b->beside == UDP_BESIDE_OTHER) {
+		e = steer(fd, b, why);
+		if (e != ERR_OK)
+			goto fail;
+	}
+	for (size_t i = 0; is_first && i < b->listen->multicast_count; i++) {
 		e = join(fd, b, &b->listen->multicast[i], why);
 		if (e != ERR_OK)
 			goto fail;
@@ -257,10 +285,14 @@ static void show(const struct binding *b, struct udp_status *shown)
 			 place(b, where), shown->rcvbuf_asked, shown->rcvbuf);
 }
 
-enum err udp_socket_open_all(const struct udp_listen *listen, unsigned worker_count, int *fds,
-			     struct udp_status *shown, struct why *why)
+enum err udp_socket_open_all(const struct udp_listen *listen, unsigned worker_count,
+			     enum udp_beside beside, int *fds, struct udp_status *shown,
+			     struct why *why)
 {
-	struct binding b = { .listen = listen, .worker_count = worker_count, .port = listen->port };
+	struct binding b = { .listen = listen,
+			     .worker_count = worker_count,
+			     .port = listen->port,
+			     .beside = beside };
 	struct udp_status s = { .rcvbuf = UINT32_MAX };
 	unsigned opened = 0;
 	uint32_t rcvbuf = 0;
@@ -269,7 +301,9 @@ enum err udp_socket_open_all(const struct udp_listen *listen, unsigned worker_co
 	TRY(settle_interface(&b, why));
 	TRY(settle_address(&b, why));
 	for (; opened < worker_count; opened++) {
-		e = open_one(&b, opened, &fds[opened], &rcvbuf, why);
+		unsigned at = beside == UDP_BESIDE_SAME ? worker_count - 1 - opened : opened;
+
+		e = open_one(&b, opened == 0, &fds[at], &rcvbuf, why);
 		if (e != ERR_OK)
 			goto fail;
 		if (rcvbuf < s.rcvbuf)
@@ -279,7 +313,7 @@ enum err udp_socket_open_all(const struct udp_listen *listen, unsigned worker_co
 	*shown = s;
 	return ERR_OK;
 fail:
-	while (opened > 0)
-		(void)close(fds[--opened]);
+	while (opened-- > 0)
+		(void)close(fds[beside == UDP_BESIDE_SAME ? worker_count - 1 - opened : opened]);
 	return e;
 }

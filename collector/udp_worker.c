@@ -20,6 +20,7 @@
 #define WAKE_EVENT UINT64_MAX
 #define LOOK_MS 1000
 #define LEFT_MAX 1000000u /* datagrams of a socket that nobody could shut */
+#define CLOSING_MAX 65536u
 /* Keeps the heads of a batch's buffers out of one another's cache sets, which repeat every 4 KiB. */
 #define STAGGER_BYTES 1600u
 
@@ -92,13 +93,13 @@ enum err udp_worker_init(struct udp_worker *w, const struct udp_conf *conf)
 	size_t page = conf->handover_bytes == 0 ? UDP_HANDOVER_DEFAULT : conf->handover_bytes;
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = WAKE_EVENT };
 
-	w->socket_count = conf->listen_count;
-	w->sockets = calloc(conf->listen_count, sizeof(*w->sockets));
+	w->socket_count = UDP_LISTENS_MAX;
+	w->sockets = calloc(w->socket_count, sizeof(*w->sockets));
 	if (w->sockets == NULL)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < conf->listen_count; i++)
+	for (size_t i = 0; i < w->socket_count; i++)
 		w->sockets[i].fd = -1;
-	TRY(stat_set_new(NULL, conf->listen_count, &w->drops));
+	TRY(stat_set_new(NULL, w->socket_count, &w->drops));
 	TRY(batch_new(count, octets, &w->batch));
 	TRY(handover_init(&w->handover, page));
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -115,29 +116,34 @@ enum err udp_worker_watch(struct udp_worker *w, size_t socket, int fd, uint16_t 
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = socket };
 
 	must(socket < w->socket_count);
-	w->sockets[socket].fd = fd;
-	w->sockets[socket].port = port;
+	w->sockets[socket] = (struct udp_socket){ .fd = fd, .port = port };
+	stat_put(w->drops, socket, 0);
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? ERR_OK : ERR_IO;
 }
 
 /* What the kernel dropped since the last look; its counter has 32 bits. */
+static void look_at_socket(struct udp_worker *w, size_t i)
+{
+	struct udp_socket *s = &w->sockets[i];
+	uint32_t info[SK_MEMINFO_VARS];
+	socklen_t bytes = sizeof(info);
+	uint32_t news;
+
+	if (s->fd < 0)
+		return;
+	if (getsockopt(s->fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0 ||
+	    bytes <= SK_MEMINFO_DROPS * sizeof(info[0]))
+		return;
+	news = info[SK_MEMINFO_DROPS] - s->drops_seen;
+	s->drops_seen = info[SK_MEMINFO_DROPS];
+	stat_add(w->drops, i, news);
+	stat_add(w->stat, s->is_shut ? STAT_STOPPING_DROPS : STAT_KERNEL_DROPS, news);
+}
+
 static void look_at_drops(struct udp_worker *w)
 {
-	for (size_t i = 0; i < w->socket_count; i++) {
-		uint32_t info[SK_MEMINFO_VARS];
-		socklen_t bytes = sizeof(info);
-		uint32_t news;
-
-		if (w->sockets[i].fd < 0)
-			continue;
-		if (getsockopt(w->sockets[i].fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0 ||
-		    bytes <= SK_MEMINFO_DROPS * sizeof(info[0]))
-			continue;
-		news = info[SK_MEMINFO_DROPS] - w->sockets[i].drops_seen;
-		w->sockets[i].drops_seen = info[SK_MEMINFO_DROPS];
-		stat_add(w->drops, i, news);
-		stat_add(w->stat, w->is_shut ? STAT_STOPPING_DROPS : STAT_KERNEL_DROPS, news);
-	}
+	for (size_t i = 0; i < w->socket_count; i++)
+		look_at_socket(w, i);
 }
 
 void udp_worker_fini(struct udp_worker *w)
@@ -243,9 +249,12 @@ static size_t take_batch(struct udp_worker *w, const struct udp_socket *s, size_
 	unsigned count = count_max < b->count ? (unsigned)count_max : b->count;
 	struct origin origin = { .local_port = s->port, .transport = TRANSPORT_UDP };
 	size_t calls = 0;
-	int n = recvmmsg(s->fd, b->messages, count, MSG_DONTWAIT, NULL);
+	int n;
 
 	*taken = 0;
+	if (s->fd < 0)
+		return 0;
+	n = recvmmsg(s->fd, b->messages, count, MSG_DONTWAIT, NULL);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
 			log_every(LOG_LEVEL_WARN, "udp.receive port=%u why=\"%s\"", s->port,
@@ -292,50 +301,69 @@ size_t udp_worker_receive(struct udp_worker *w, int timeout_ms, unit_fn *fn, voi
 	return calls;
 }
 
+static size_t empty(struct udp_worker *w, size_t socket, size_t left, unit_fn *fn, void *ctx)
+{
+	size_t sum = 0;
+	size_t taken = 1;
+
+	while (taken > 0 && sum < left) {
+		(void)take_batch(w, &w->sockets[socket], left - sum, &taken, fn, ctx);
+		sum += taken;
+	}
+	return sum;
+}
+
 size_t udp_worker_drain(struct udp_worker *w, size_t datagrams_max, unit_fn *fn, void *ctx)
 {
 	size_t handed = handover_take(&w->handover, fn, ctx);
 	size_t left = datagrams_max;
 
-	for (size_t i = 0; i < w->socket_count; i++) {
-		size_t taken = 1;
-
-		while (taken > 0 && left > 0) {
-			(void)take_batch(w, &w->sockets[i], left, &taken, fn, ctx);
-			left -= taken;
-		}
-	}
+	for (size_t i = 0; i < w->socket_count; i++)
+		left -= empty(w, i, left, fn, ctx);
 	look_at_drops(w);
 	return handed + (datagrams_max - left);
 }
 
-void udp_worker_shut(struct udp_worker *w)
+static void shut(struct udp_worker *w, size_t i)
 {
 	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog program = { 1, &none };
+	struct udp_socket *s = &w->sockets[i];
 
-	look_at_drops(w);
-	for (size_t i = 0; i < w->socket_count; i++) {
-		if (w->sockets[i].fd >= 0 &&
-		    setsockopt(w->sockets[i].fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-			       sizeof(program)) != 0)
-			log_warn("udp.shut port=%u why=\"%s\"", w->sockets[i].port,
-				 strerrordesc_np(errno));
-	}
-	w->is_shut = true;
+	look_at_socket(w, i);
+	s->is_shut = true;
+	if (s->fd >= 0 &&
+	    setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
+		log_warn("udp.shut port=%u why=\"%s\"", s->port, strerrordesc_np(errno));
+}
+
+void udp_worker_shut(struct udp_worker *w)
+{
+	for (size_t i = 0; i < w->socket_count; i++)
+		shut(w, i);
+}
+
+/* Nearly empty before it is shut, so that next to nothing comes while it is. */
+void udp_worker_unwatch(struct udp_worker *w, size_t socket, unit_fn *fn, void *ctx)
+{
+	struct udp_socket *s = &w->sockets[socket];
+	size_t taken;
+
+	if (s->fd < 0)
+		return;
+	taken = empty(w, socket, CLOSING_MAX, fn, ctx);
+	shut(w, socket);
+	taken += empty(w, socket, LEFT_MAX, fn, ctx);
+	stat_add(w->stat, STAT_LISTEN_CLOSED_READ, taken);
+	look_at_socket(w, socket);
+	(void)close(s->fd);
+	s->fd = -1;
 }
 
 void udp_worker_finish(struct udp_worker *w)
 {
-	for (size_t i = 0; i < w->socket_count; i++) {
-		size_t left = LEFT_MAX;
-		size_t taken = 1;
-
-		while (taken > 0 && left > 0) {
-			(void)take_batch(w, &w->sockets[i], left, &taken, NULL, NULL);
-			left -= taken;
-		}
-	}
+	for (size_t i = 0; i < w->socket_count; i++)
+		(void)empty(w, i, LEFT_MAX, NULL, NULL);
 	look_at_drops(w);
 	stat_add(w->stat, STAT_UNIT_HANDOVER, handover_take(&w->handover, NULL, NULL));
 }

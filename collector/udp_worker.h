@@ -22,6 +22,7 @@ struct udp_batch;
 struct udp_socket {
 	int fd;
 	uint16_t port;
+	bool is_shut;
 	uint32_t drops_seen; /* the kernel's counter at the last look */
 };
 
@@ -37,7 +38,6 @@ struct udp_worker {
 	int epoll_fd;
 	int wake_fd;
 	int64_t next_look_ms; /* monotonic */
-	bool is_shut;
 	struct handover handover;
 	struct tee_worker *tee; /* NULL: nothing is forwarded */
 };
@@ -47,5 +47,7 @@ enum err udp_worker_init(struct udp_worker *w, const struct udp_conf *conf);
 /* Has the worker wait for a socket that was opened. */
 enum err udp_worker_watch(struct udp_worker *w, size_t socket, int fd, uint16_t port);
 void udp_worker_fini(struct udp_worker *w);
+/* Empties the socket into `fn` and closes it. */
+void udp_worker_unwatch(struct udp_worker *w, size_t socket, unit_fn *fn, void *ctx);
 
 #endif

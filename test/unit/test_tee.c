@@ -295,7 +295,7 @@ static void loops_are_found(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
-		struct addr group = { { 0 }, 0 };
+		struct udp_multicast group = { 0 };
 		struct udp_listen listen = { .port = 2055,
 					     .interface = loops[i].interface,
 					     .v6only = loops[i].v6only,
@@ -309,7 +309,7 @@ static void loops_are_found(void **state)
 		if (loops[i].address[0] != '\0')
 			listen.address = addr_of(loops[i].address);
 		if (loops[i].group != NULL)
-			group = addr_of(loops[i].group);
+			group.group = addr_of(loops[i].group);
 		assert_int_equal(tee_new(&target, 1, 1, &t, &why), ERR_OK);
 		if (tee_find_loop(t, &listen, 1, &why) != (loops[i].is_loop ? ERR_CONF : ERR_OK))
 			fail_msg("row %zu: %s", i, loops[i].to);

@@ -462,7 +462,7 @@ static void multicast_is_handed_over(void **state)
 		const char *listen;
 		uint32_t handover_bytes;
 	} cases[] = { { "0.0.0.0", 0 }, { NULL, 0 }, { "0.0.0.0", 1024 } };
-	struct addr group = addr_of("239.1.2.3");
+	struct udp_multicast group = { addr_of("239.1.2.3"), "" };
 
 	(void)state;
 	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
@@ -512,7 +512,7 @@ static void multicast_is_handed_over(void **state)
 /* What is handed over and never fetched is counted when the group is closed. */
 static void left_behind_is_counted(void **state)
 {
-	struct addr group = addr_of("239.1.2.3");
+	struct udp_multicast group = { addr_of("239.1.2.3"), "" };
 	struct udp_listen listen = { .address = addr_of("0.0.0.0"),
 				     .interface = "lo",
 				     .multicast = &group,
@@ -591,7 +591,7 @@ static unsigned open_descriptors(void)
 
 static void all_or_nothing(void **state)
 {
-	struct addr group = addr_of("10.1.2.3");
+	struct udp_multicast group = { addr_of("10.1.2.3"), "" };
 	struct bench holder;
 	uint16_t port;
 	unsigned descriptors;
@@ -782,7 +782,7 @@ static void run_worker(void *ctx)
 /* Three workers on threads, waiting without limit: unicast, strays, and the wake that ends them. */
 static void workers_meet(void **state)
 {
-	struct addr group = addr_of("239.1.2.3");
+	struct udp_multicast group = { addr_of("239.1.2.3"), "" };
 	struct udp_listen listen = { .address = addr_of("0.0.0.0"),
 				     .interface = "lo",
 				     .rcvbuf = 4 << 20,
@@ -825,6 +825,250 @@ static void workers_meet(void **state)
 	free_stats(&b);
 }
 
+/* Every worker in turn, as threads would be asked. */
+static void change_to(struct bench *b, const struct udp_listen *listens, size_t count)
+{
+	struct udp_change *c;
+	struct why why = { "" };
+
+	if (udp_change_open(b->group, listens, count, &c, &why) != ERR_OK)
+		fail_msg("%s", why.text);
+	for (unsigned i = 0; i < b->worker_count; i++)
+		assert_int_equal(udp_change_begin(c, i), ERR_OK);
+	for (b->at = 0; b->at < b->worker_count; b->at++)
+		udp_change_end(c, b->at, take, b);
+	udp_change_close(c);
+}
+
+static uint16_t port_of(const struct bench *b, size_t entry)
+{
+	struct udp_status rows[WORKERS * 4];
+
+	assert_true(udp_group_describe(b->group, rows, WORKERS * 4) > entry * b->worker_count);
+	return rows[entry * b->worker_count].port;
+}
+
+static void send_many(uint16_t port, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct addr from = source_v4(i);
+
+		assert_true(send_from(&from, "127.0.0.1", port, 1));
+	}
+}
+
+/* The place of a socket in the system: it stays as long as the socket does. */
+static ino_t socket_of(uint16_t port, ino_t not_this)
+{
+	char line[512];
+	FILE *f = fopen("/proc/self/net/udp", "re");
+	unsigned long found = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		unsigned at;
+		unsigned long inode;
+
+		if (sscanf(line, "%*d: %*[0-9A-F]:%x %*s %*s %*s %*s %*s %*s %*s %lu", &at,
+			   &inode) == 2 &&
+		    at == port && inode != not_this)
+			found = inode;
+	}
+	(void)fclose(f);
+	return found;
+}
+
+static void entries_come_and_go(void **state)
+{
+	static const unsigned worker_counts[] = { 1, WORKERS };
+
+	(void)state;
+	for (size_t n = 0; n < 2; n++) {
+		struct udp_listen three[] = {
+			{ .address = addr_of("127.0.0.1"), .rcvbuf = 1 << 20 },
+			{ .address = addr_of("127.0.0.1"), .rcvbuf = 1 << 20 },
+			{ .address = addr_of("127.0.0.1"), .rcvbuf = 1 << 19 },
+		};
+		struct udp_conf conf = { .listens = three,
+					 .listen_count = 2,
+					 .worker_count = worker_counts[n] };
+		struct bench b;
+		uint16_t stays;
+		uint16_t goes;
+		ino_t inode;
+		unsigned open_before;
+
+		open_conf(&b, &conf);
+		stays = port_of(&b, 0);
+		goes = port_of(&b, 1);
+		inode = socket_of(stays, 0);
+		assert_int_not_equal(inode, 0);
+		open_before = open_descriptors();
+		send_many(stays, SENDERS);
+		send_many(goes, SENDERS);
+		three[1] = three[2];
+		change_to(&b, three, 2);
+		assert_int_equal(sum(&b, STAT_LISTEN_CLOSED_READ), SENDERS);
+		assert_int_equal(port_of(&b, 0), stays);
+		if (worker_counts[n] == 1)
+			assert_int_equal(socket_of(stays, 0), inode);
+		assert_int_equal(open_descriptors(), open_before);
+		assert_int_equal(socket_of(goes, 0), 0);
+		send_many(stays, SENDERS);
+		send_many(port_of(&b, 1), SENDERS);
+		drain(&b);
+		assert_int_equal(calls(&b), 4 * SENDERS);
+		assert_int_equal(sum(&b, STAT_KERNEL_DROPS) + sum(&b, STAT_STOPPING_DROPS), 0);
+
+		change_to(&b, three, 0);
+		assert_int_equal(udp_group_describe(b.group, NULL, 0), 0);
+		change_to(&b, three, 3);
+		send_many(port_of(&b, 2), SENDERS);
+		drain(&b);
+		assert_int_equal(calls(&b), 5 * SENDERS);
+		close_group(&b);
+		free_stats(&b);
+	}
+}
+
+/* Another buffer, or another family, at the very same port: both are open for a while, and nothing is lost. */
+static void entry_changes_in_place(void **state)
+{
+	static const struct {
+		unsigned worker_count;
+		const char *before;
+		const char *after;
+	} cases[] = { { 1, "127.0.0.1", "127.0.0.1" },	   { 1, "0.0.0.0", "127.0.0.1" },
+		      { 1, "127.0.0.1", "0.0.0.0" },	   { WORKERS, "127.0.0.1", "127.0.0.1" },
+		      { WORKERS, "0.0.0.0", "127.0.0.1" }, { WORKERS, "127.0.0.1", "0.0.0.0" } };
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+		struct udp_listen listen = { .address = addr_of(cases[n].before),
+					     .rcvbuf = 1 << 20 };
+		struct udp_conf conf = { .listens = &listen,
+					 .listen_count = 1,
+					 .worker_count = cases[n].worker_count };
+		struct why why = { "" };
+		struct udp_change *c;
+		struct bench b;
+		uint16_t port = 0;
+		uint64_t strays;
+
+		/* A port that stays while the entry changes. */
+		open_conf(&b, &conf);
+		port = b.port;
+		close_group(&b);
+		free_stats(&b);
+		listen.port = port;
+		open_conf(&b, &conf);
+		send_many(port, SENDERS);
+		listen.rcvbuf = 1 << 19;
+		listen.address = addr_of(cases[n].after);
+		if (udp_change_open(b.group, &listen, 1, &c, &why) != ERR_OK)
+			fail_msg("case %zu: %s", n, why.text);
+		send_many(port, SENDERS);
+		for (unsigned i = 0; i < b.worker_count; i++)
+			assert_int_equal(udp_change_begin(c, i), ERR_OK);
+		send_many(port, SENDERS);
+		for (b.at = 0; b.at < b.worker_count; b.at++) {
+			udp_change_end(c, b.at, take, &b);
+			send_many(port, SENDERS);
+		}
+		udp_change_close(c);
+		drain(&b);
+		assert_int_equal(calls(&b), (3 + b.worker_count) * SENDERS);
+		assert_int_equal(sum(&b, STAT_KERNEL_DROPS) + sum(&b, STAT_STOPPING_DROPS), 0);
+		/* Each socket has its number again. */
+		strays = sum(&b, STAT_RESTEERED);
+		send_many(port, SENDERS);
+		drain(&b);
+		assert_int_equal(sum(&b, STAT_RESTEERED), strays);
+		assert_int_equal(calls(&b), (4 + b.worker_count) * SENDERS);
+		close_group(&b);
+		free_stats(&b);
+	}
+}
+
+static void failed_change_changes_nothing(void **state)
+{
+	struct udp_listen listens[] = { { .address = addr_of("127.0.0.1"), .rcvbuf = 1 << 20 },
+					{ .address = addr_of("127.0.0.1") },
+					{ .address = addr_of("127.0.0.1") } };
+	struct udp_conf conf = { .listens = listens, .listen_count = 1, .worker_count = WORKERS };
+	struct why why = { "" };
+	struct udp_change *c;
+	struct bench holder;
+	struct bench b;
+	unsigned open_before;
+
+	(void)state;
+	open_on(&holder, "127.0.0.1", 1);
+	open_conf(&b, &conf);
+	open_before = open_descriptors();
+	send_many(b.port, SENDERS);
+	listens[0].rcvbuf = 1 << 19;
+	listens[2].port = holder.port;
+	assert_int_equal(udp_change_open(b.group, listens, 3, &c, &why), ERR_EXISTS);
+	assert_non_null(strstr(why.text, "in use by another program"));
+	assert_int_equal(open_descriptors(), open_before);
+	listens[2].port = 0;
+	listens[2].interface = "nosuch0";
+	assert_int_equal(udp_change_open(b.group, listens, 3, &c, &why), ERR_ABSENT);
+	assert_int_equal(open_descriptors(), open_before);
+
+	/* And one that was begun is taken back. */
+	listens[2].interface = NULL;
+	assert_int_equal(udp_change_open(b.group, listens, 3, &c, &why), ERR_OK);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(udp_change_begin(c, i), ERR_OK);
+	udp_change_undo(c);
+	for (b.at = 0; b.at < b.worker_count; b.at++)
+		udp_change_end(c, b.at, take, &b);
+	udp_change_close(c);
+	assert_int_equal(open_descriptors(), open_before);
+	assert_int_equal(port_of(&b, 0), b.port);
+	send_many(b.port, SENDERS);
+	drain(&b);
+	assert_int_equal(calls(&b), 2 * SENDERS);
+	assert_int_equal(sum(&b, STAT_KERNEL_DROPS), 0);
+	close_group(&b);
+	free_stats(&b);
+	close_group(&holder);
+	free_stats(&holder);
+}
+
+/* As many as there may be, and not one more; each receives. */
+static void many_entries(void **state)
+{
+	struct udp_listen *listens = calloc(UDP_LISTENS_MAX + 1, sizeof(*listens));
+	struct udp_status *rows = calloc(UDP_LISTENS_MAX, sizeof(*rows));
+	struct udp_conf conf = { .listens = listens, .listen_count = 1, .worker_count = 1 };
+	struct why why = { "" };
+	struct udp_change *c;
+	struct bench b;
+
+	(void)state;
+	assert_non_null(listens);
+	assert_non_null(rows);
+	for (size_t i = 0; i <= UDP_LISTENS_MAX; i++)
+		listens[i].address = addr_of("127.0.0.1");
+	open_conf(&b, &conf);
+	assert_int_equal(udp_change_open(b.group, listens, UDP_LISTENS_MAX + 1, &c, &why),
+			 ERR_LIMIT);
+	change_to(&b, listens, UDP_LISTENS_MAX);
+	assert_int_equal(udp_group_describe(b.group, rows, UDP_LISTENS_MAX), UDP_LISTENS_MAX);
+	for (size_t i = 0; i < UDP_LISTENS_MAX; i++)
+		send_many(rows[i].port, 2);
+	for (b.at = 0; calls(&b) < 2 * UDP_LISTENS_MAX;)
+		assert_true(udp_worker_receive(udp_group_worker(b.group, 0), 1000, take, &b) > 0);
+	assert_int_equal(calls(&b), 2 * UDP_LISTENS_MAX);
+	close_group(&b);
+	free_stats(&b);
+	free(listens);
+	free(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -844,6 +1088,10 @@ int main(void)
 		cmocka_unit_test(v6only_leaves_ipv4),
 		cmocka_unit_test(kernel_limits_are_told),
 		cmocka_unit_test(workers_meet),
+		cmocka_unit_test(entries_come_and_go),
+		cmocka_unit_test(entry_changes_in_place),
+		cmocka_unit_test(failed_change_changes_nothing),
+		cmocka_unit_test(many_entries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
