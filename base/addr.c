@@ -25,6 +25,19 @@ struct addr addr_of_octets(const uint8_t *octets, size_t bytes)
 	return a;
 }
 
+bool addr_is_any(const struct addr *a)
+{
+	static const uint8_t none[16] = { 0 };
+
+	return memcmp(a->octets, none, sizeof(none)) == 0;
+}
+
+bool addr_is_multicast(const struct addr *a)
+{
+	return a->bytes == 4 ? (a->octets[0] & 0xf0) == 0xe0
+			     : a->bytes == 16 && a->octets[0] == 0xff;
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	return a->bytes == b->bytes && memcmp(a->octets, b->octets, 16) == 0;

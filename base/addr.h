@@ -25,6 +25,8 @@ struct addr {
 
 struct addr addr_of_v4(uint32_t host_order);
 struct addr addr_of_octets(const uint8_t *octets, size_t bytes); /* 4 or 16 */
+bool addr_is_any(const struct addr *a);				 /* 0.0.0.0, :: or none */
+bool addr_is_multicast(const struct addr *a);
 bool addr_equal(const struct addr *a, const struct addr *b);
 
 /* Reads a socket address; port in host order. */

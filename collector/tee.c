@@ -298,13 +298,6 @@ struct tee_worker *tee_worker(struct tee *t, unsigned worker, struct stat_set *s
 	return &t->workers[worker];
 }
 
-static bool is_any(const struct addr *a)
-{
-	static const uint8_t none[16] = { 0 };
-
-	return memcmp(a->octets, none, sizeof(none)) == 0;
-}
-
 static bool is_interface_address(const struct addr *a, const struct ifaddrs *list)
 {
 	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
@@ -328,12 +321,13 @@ static bool is_interface_address(const struct addr *a, const struct ifaddrs *lis
 /* The whole of 127/8 is ours, and who sends to the address of nobody sends to himself. */
 static bool is_local(const struct addr *a, const struct ifaddrs *list)
 {
-	return is_any(a) || (a->bytes == 4 && a->octets[0] == 127) || is_interface_address(a, list);
+	return addr_is_any(a) || (a->bytes == 4 && a->octets[0] == 127) ||
+	       is_interface_address(a, list);
 }
 
 static bool takes(const struct udp_listen *l, const struct tee_place *p, const struct ifaddrs *list)
 {
-	bool is_every = l->address.bytes == 0 || is_any(&l->address);
+	bool is_every = l->address.bytes == 0 || addr_is_any(&l->address);
 
 	if (p->address.bytes == 0 || l->port == 0 || l->port != p->port)
 		return false;
@@ -346,7 +340,7 @@ static bool takes(const struct udp_listen *l, const struct tee_place *p, const s
 		return false;
 	if (!is_every)
 		return addr_equal(&l->address, &p->address) ||
-		       (is_any(&p->address) && is_local(&l->address, list));
+		       (addr_is_any(&p->address) && is_local(&l->address, list));
 	if (p->address.bytes == 4 && l->address.bytes == 16 && l->v6only)
 		return false;
 	if (p->address.bytes == 16 && l->address.bytes == 4)
@@ -375,15 +369,26 @@ enum err tee_find_loop(struct tee *t, const struct udp_listen *listens, size_t c
 	return e;
 }
 
-static void add_counts(const struct stat_set *from, struct tee_status *row)
+static void sum_place(const struct tee *t, size_t place, uint64_t sums[TEE_COUNTS])
 {
-	row->units += stat_get(from, TEE_COUNT_UNITS);
-	row->forwarded += stat_get(from, TEE_COUNT_FORWARDED);
-	row->refused += stat_get(from, TEE_COUNT_REFUSED);
-	row->full += stat_get(from, TEE_COUNT_FULL);
-	row->error += stat_get(from, TEE_COUNT_ERROR);
-	row->unreachable += stat_get(from, TEE_COUNT_UNREACHABLE);
-	row->loop += stat_get(from, TEE_COUNT_LOOP);
+	memcpy(sums, t->places[place].base, sizeof(t->places[place].base));
+	for (unsigned i = 0; i < t->worker_count; i++)
+		stat_sum(t->workers[i].sockets[place].counts, sums);
+}
+
+void tee_inherit(struct tee *t, const struct tee *before)
+{
+	bool is_taken[TEE_TARGETS_MAX] = { false };
+
+	for (size_t i = 0; i < t->place_count; i++) {
+		for (size_t k = 0; k < before->place_count; k++) {
+			if (is_taken[k] || strcmp(t->places[i].to, before->places[k].to) != 0)
+				continue;
+			sum_place(before, k, t->places[i].base);
+			is_taken[k] = true;
+			break;
+		}
+	}
 }
 
 size_t tee_describe(const struct tee *t, struct tee_status *rows, size_t room)
@@ -391,7 +396,9 @@ size_t tee_describe(const struct tee *t, struct tee_status *rows, size_t room)
 	for (size_t i = 0; i < t->place_count && i < room; i++) {
 		const struct tee_place *p = &t->places[i];
 		struct tee_status *row = &rows[i];
+		uint64_t sums[TEE_COUNTS];
 
+		sum_place(t, i, sums);
 		memset(row, 0, sizeof(*row));
 		memcpy(row->to, p->to, sizeof(row->to));
 		row->address = p->address;
@@ -399,8 +406,13 @@ size_t tee_describe(const struct tee *t, struct tee_status *rows, size_t room)
 		row->is_original = !p->wants_own && p->raw_errno == 0 && p->sockaddr_bytes > 0;
 		row->why_own = p->raw_errno != 0 ? strerrordesc_np(p->raw_errno) : NULL;
 		row->is_loop = stat_flag_get(&p->is_loop);
-		for (unsigned k = 0; k < t->worker_count; k++)
-			add_counts(t->workers[k].sockets[i].counts, row);
+		row->units = sums[TEE_COUNT_UNITS];
+		row->forwarded = sums[TEE_COUNT_FORWARDED];
+		row->refused = sums[TEE_COUNT_REFUSED];
+		row->full = sums[TEE_COUNT_FULL];
+		row->error = sums[TEE_COUNT_ERROR];
+		row->unreachable = sums[TEE_COUNT_UNREACHABLE];
+		row->loop = sums[TEE_COUNT_LOOP];
 	}
 	return t->place_count;
 }

@@ -76,6 +76,9 @@ void tee_free(struct tee *t);
 enum err tee_find_loop(struct tee *t, const struct udp_listen *listens, size_t count,
 		       struct why *why);
 
+/* Goes on with the counts that `before`, which no worker has any more, has of targets of the same text. */
+void tee_inherit(struct tee *t, const struct tee *before);
+
 size_t tee_describe(const struct tee *t, struct tee_status *rows, size_t room);
 
 /* `stat` is of collector_stat_descs, the worker's. */

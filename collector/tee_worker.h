@@ -32,6 +32,7 @@ struct tee_place {
 	struct tee_network *from;
 	size_t from_count;
 	struct stat_flag is_loop;
+	uint64_t base[TEE_COUNTS]; /* of tees before this one */
 };
 
 /* One worker's way to one target. */

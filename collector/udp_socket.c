@@ -62,13 +62,6 @@ static bool set_int(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
-static bool is_any(const struct addr *a)
-{
-	static const uint8_t none[16] = { 0 };
-
-	return memcmp(a->octets, none, sizeof(none)) == 0;
-}
-
 /* Link-local and multicast addresses mean nothing without their interface. */
 static bool needs_scope(const struct addr *a)
 {
@@ -238,7 +231,8 @@ fail:
 static enum err settle_address(struct binding *b, struct why *why)
 {
 	const struct udp_listen *l = b->listen;
-	bool is_every = l->address.bytes == 0 || (l->address.bytes == 16 && is_any(&l->address));
+	bool is_every =
+		l->address.bytes == 0 || (l->address.bytes == 16 && addr_is_any(&l->address));
 	enum err e;
 
 	b->address = l->address;

@@ -7,11 +7,11 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "daemon/inputs.h"
 #include "daemon/ledger.h"
 #include "daemon/service.h"
 #include "normalizer/plan.h"
 
-#define SOCKETS_MAX 512
 #define FIELDS_SHOWN_MAX 8
 
 static void sum_collector(struct service *s, uint64_t *sums)
@@ -30,14 +30,16 @@ static void sum_pipe(struct service *s, uint64_t *sums)
 
 static void show_sockets(struct service *s, struct json *out)
 {
-	struct udp_status *rows = calloc(SOCKETS_MAX, sizeof(*rows));
-	size_t count;
+	const struct udp_group *group = workers_udp(s->workers);
+	size_t count = group == NULL ? 0 : udp_group_describe(group, NULL, 0);
+	struct udp_status *rows = calloc(count + 1, sizeof(*rows));
 
 	json_open_array(out, "listen");
-	count = rows == NULL || workers_udp(s->workers) == NULL
-			? 0
-			: udp_group_describe(workers_udp(s->workers), rows, SOCKETS_MAX);
-	for (size_t i = 0; i < count && i < SOCKETS_MAX; i++) {
+	if (rows == NULL)
+		count = 0;
+	if (count > 0)
+		(void)udp_group_describe(group, rows, count);
+	for (size_t i = 0; i < count; i++) {
 		char text[ADDR_TEXT_BYTES];
 
 		(void)addr_text(&rows[i].address, text);
@@ -45,6 +47,7 @@ static void show_sockets(struct service *s, struct json *out)
 		json_str(out, "transport", "udp");
 		json_str(out, "address", text);
 		json_u64(out, "port", rows[i].port);
+		json_str(out, "interface", rows[i].interface);
 		json_u64(out, "worker", rows[i].worker);
 		json_bool(out, "ipv4_too", rows[i].is_dual);
 		json_u64(out, "rcvbuf", rows[i].rcvbuf);
@@ -55,6 +58,39 @@ static void show_sockets(struct service *s, struct json *out)
 	}
 	json_end(out);
 	free(rows);
+}
+
+/* Nothing without a `tee`. */
+static void show_tee(struct service *s, struct json *out)
+{
+	const struct tee *t = s->inputs == NULL ? NULL : inputs_tee(s->inputs);
+	struct tee_status rows[TEE_TARGETS_MAX];
+	size_t count = t == NULL ? 0 : tee_describe(t, rows, TEE_TARGETS_MAX);
+
+	if (count == 0)
+		return;
+	json_open_array(out, "tee");
+	for (size_t i = 0; i < count; i++) {
+		char text[ADDR_TEXT_BYTES] = "none";
+
+		if (rows[i].address.bytes != 0)
+			(void)addr_text(&rows[i].address, text);
+		json_open_object(out, NULL);
+		json_str(out, "to", rows[i].to);
+		json_str(out, "address", text);
+		json_str(out, "source", rows[i].is_original ? "original" : "own");
+		json_str(out, "source_why", rows[i].why_own == NULL ? "" : rows[i].why_own);
+		json_bool(out, "loop", rows[i].is_loop);
+		json_u64(out, "units", rows[i].units);
+		json_u64(out, "forwarded", rows[i].forwarded);
+		json_u64(out, "refused", rows[i].refused);
+		json_u64(out, "dropped_full", rows[i].full);
+		json_u64(out, "dropped_error", rows[i].error);
+		json_u64(out, "dropped_unreachable", rows[i].unreachable);
+		json_u64(out, "dropped_loop", rows[i].loop);
+		json_end(out);
+	}
+	json_end(out);
 }
 
 /* Advice that an operator can act on; none when all is well since the start: a restart may have been it. */
@@ -131,6 +167,7 @@ void show_status(struct service *s, struct json *out)
 	json_u64(out, "log_max_bytes", log_hub_max_bytes(s->hub));
 	show_log_state(s->hub, out);
 	show_sockets(s, out);
+	show_tee(s, out);
 	show_sinks(s, out);
 	dead_sum(s->dead, &dead);
 	show_advice(&s->balance.opening, collector, pipe, dead.kept, out);

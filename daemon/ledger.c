@@ -116,6 +116,19 @@ static void add_collector_lines(const struct sums *s, struct ledger *ledger)
 	add_right(line, "undecodable", collector_table(s, "records_undecodable"));
 }
 
+/* Only where something was to be forwarded. */
+static void add_tee_line(const struct sums *s, struct ledger *ledger)
+{
+	struct ledger_line *line;
+
+	if (s->collector[STAT_TEE_UNITS] == 0)
+		return;
+	line = add_line(ledger, "tee", "");
+	add_left(line, "units", s->collector[STAT_TEE_UNITS]);
+	add_right(line, "forwarded", s->collector[STAT_TEE_FORWARDED]);
+	add_right(line, "dropped", collector_table(s, "tee_dropped"));
+}
+
 static void add_flow_line(const struct sums *s, struct ledger *ledger)
 {
 	const uint64_t *v = s->pipe;
@@ -222,6 +235,7 @@ void ledger_take(const struct ledger_sources *from, struct ledger *out)
 	take_sums(from->workers, &sums);
 	add_collector_lines(&sums, out);
 	add_flow_line(&sums, out);
+	add_tee_line(&sums, out);
 	for (size_t i = 0; sinks != NULL && i < sinks_count(sinks); i++)
 		out->lost += add_sink_line(sinks, "sink", i, out);
 	if (from->dead != NULL)

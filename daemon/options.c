@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "base/addr.h"
 #include "base/log.h"
 #include "collector/message.h"
+#include "collector/tee.h"
 #include "sink/dead.h"
 #include "sink/file_out.h"
 #include "sink/sink.h"
@@ -43,6 +45,9 @@ static const struct conf_word syncs[] = { { "group", LOG_SYNC_GROUP },
 static const struct conf_word log_codecs[] = {
 	{ "none", LOG_CODEC_NONE }, { "lz4", LOG_CODEC_LZ4 }, { "zstd", LOG_CODEC_ZSTD }, { 0 }
 };
+static const struct conf_word tee_sources[] = { { "original", TEE_SOURCE_ORIGINAL },
+						{ "own", TEE_SOURCE_OWN },
+						{ 0 } };
 static const struct conf_word starts[] = { { "oldest", LOG_FROM_OLDEST },
 					   { "newest", LOG_FROM_END },
 					   { 0 } };
@@ -80,6 +85,64 @@ static enum err check_network(const char *text, struct why *why)
 	return why_set(why, ERR_CONF, "`%s' is no address or network", text);
 }
 
+enum err options_multicast(const char *text, struct udp_multicast *out, struct why *why)
+{
+	const char *percent = strchr(text, '%');
+	struct udp_multicast m = { 0 };
+	char address[ADDR_TEXT_BYTES];
+	int bytes = percent == NULL ? (int)strlen(text) : (int)(percent - text);
+
+	(void)snprintf(address, sizeof(address), "%.*s", bytes, text);
+	if (bytes >= ADDR_TEXT_BYTES || addr_parse(address, &m.group) != ERR_OK ||
+	    !addr_is_multicast(&m.group))
+		return why_set(why, ERR_CONF, "`%s' is no multicast group", text);
+	if (percent != NULL && (percent[1] == '\0' || strlen(percent + 1) >= sizeof(m.interface)))
+		return why_set(why, ERR_CONF, "`%s': that is no name of an interface behind `%%'",
+			       text);
+	if (percent != NULL)
+		(void)snprintf(m.interface, sizeof(m.interface), "%s", percent + 1);
+	*out = m;
+	return ERR_OK;
+}
+
+static enum err check_multicast(const char *text, struct why *why)
+{
+	struct udp_multicast m;
+
+	return options_multicast(text, &m, why);
+}
+
+static enum err check_place(const char *text, struct why *why)
+{
+	char host[TEE_HOST_BYTES];
+	uint16_t port;
+
+	return tee_split(text, host, &port, why);
+}
+
+/* A socket bound to an address gets no datagrams to a group. */
+static enum err check_listen(const void *entry, struct why *why)
+{
+	const struct listen_options *l = entry;
+	struct addr a;
+
+	if (l->address == NULL || l->multicast_count == 0 || addr_parse(l->address, &a) != ERR_OK)
+		return ERR_OK;
+	if (addr_is_any(&a) || addr_is_multicast(&a))
+		return ERR_OK;
+	return why_set(why, ERR_CONF,
+		       "`multicast' with the address %s would receive nothing: leave "
+		       "`address' out, or make it an entry of its own",
+		       l->address);
+}
+
+static enum err check_tee(const void *entry, struct why *why)
+{
+	const struct tee_options *t = entry;
+
+	return t->to != NULL ? ERR_OK : why_set(why, ERR_CONF, "`to' is missing");
+}
+
 static enum err check_exporter(const void *entry, struct why *why)
 {
 	const struct exporter_options *e = entry;
@@ -102,29 +165,59 @@ static enum err check_sink(const void *entry, struct why *why)
 
 #define AT(member) offsetof(struct listen_options, member)
 static const struct conf_opt listen_table[] = {
-	CONF_ENUM_ROW("transport", struct listen_options, transport, CONF_RESTART, transports,
-		      "udp", "How messages come."),
+	CONF_ENUM_ROW("transport", struct listen_options, transport, CONF_LIVE, transports, "udp",
+		      "How messages come."),
 	{ .key = "address",
 	  .type = CONF_STRING,
+	  .reload = CONF_LIVE,
 	  .at = AT(address),
 	  .max = 64,
 	  .doc = "Address to receive on; absent: every address, IPv4 and IPv6.",
 	  .check = check_address },
-	{ "port", CONF_U32, CONF_RESTART, AT(port), 0, 65535, "4739",
+	{ "port", CONF_U32, CONF_LIVE, AT(port), 0, 65535, "4739",
 	  "Port to receive on; 0: any free one, which `status` tells." },
-	{ "interface", CONF_STRING, CONF_RESTART, AT(interface), 0, 15, NULL,
+	{ "interface", CONF_STRING, CONF_LIVE, AT(interface), 0, 15, NULL,
 	  "Interface or VRF to receive from; absent: any." },
-	{ "rcvbuf", CONF_SIZE, CONF_RESTART, AT(rcvbuf_bytes), 0, 1 << 30, "32M",
+	{ "rcvbuf", CONF_SIZE, CONF_LIVE, AT(rcvbuf_bytes), 0, 1 << 30, "32M",
 	  "Receive buffer of each worker's socket; 0: the kernel's default." },
-	{ "v6only", CONF_BOOL, CONF_RESTART, AT(v6only), 0, 0, "false",
+	{ "v6only", CONF_BOOL, CONF_LIVE, AT(v6only), 0, 0, "false",
 	  "An IPv6 address takes no IPv4." },
 	{ .key = "multicast",
 	  .type = CONF_STRINGS,
+	  .reload = CONF_LIVE,
 	  .at = AT(multicast),
 	  .count_at = AT(multicast_count),
-	  .doc = "Multicast groups to join.",
-	  .check = check_address },
+	  .doc = "Multicast groups to join, each `address` or `address%interface`; without it, on the entry's interface, "
+		 "or where routes say. `address` is absent then, or a group itself.",
+	  .check = check_multicast },
 	CONF_LINE_ROW(struct listen_options, line),
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct tee_options, member)
+static const struct conf_opt tee_table[] = {
+	{ .key = "to",
+	  .type = CONF_STRING,
+	  .reload = CONF_LIVE,
+	  .at = AT(to),
+	  .min = 1,
+	  .max = 255,
+	  .doc = "`host:port`, `address:port` or `[IPv6]:port`. Names are resolved at the start and at a reload.",
+	  .check = check_place },
+	CONF_ENUM_ROW(
+		"source", struct tee_options, source, CONF_LIVE, tee_sources, "original",
+		"Where the datagrams come from: original, the exporter's address and port, for which sluiced "
+		"needs CAP_NET_RAW; without it, or where the target is of the other family, as own: an "
+		"address of ours."),
+	{ .key = "from",
+	  .type = CONF_STRINGS,
+	  .reload = CONF_LIVE,
+	  .at = AT(from),
+	  .count_at = AT(from_count),
+	  .doc = "Addresses or networks (CIDR) of the exporters whose datagrams go there; absent: all.",
+	  .check = check_network },
+	CONF_LINE_ROW(struct tee_options, line),
 	{ 0 },
 };
 #undef AT
@@ -357,8 +450,25 @@ const struct conf_opt options_table[] = {
 		      "Lines on standard error: this level and those before it."),
 	{ "health_s", CONF_U32, CONF_LIVE, AT(health_s), 0, 86400, "30",
 	  "Seconds from one `sluiced.health` line, of level info, to the next; 0: none." },
-	CONF_LIST_ROW("listen", struct options, listens, listen_count, CONF_RESTART, listen_table,
-		      struct listen_options, "Where messages come in."),
+	{ .key = "listen",
+	  .type = CONF_LIST,
+	  .reload = CONF_LIVE,
+	  .at = AT(listens),
+	  .count_at = AT(listen_count),
+	  .sub = listen_table,
+	  .sub_bytes = sizeof(struct listen_options),
+	  .doc = "Where messages come in. A reload opens what is new, and empties and closes what is gone or changed; "
+		 "other entries are not touched.",
+	  .check_entry = check_listen },
+	{ .key = "tee",
+	  .type = CONF_LIST,
+	  .reload = CONF_LIVE,
+	  .at = AT(tees),
+	  .count_at = AT(tee_count),
+	  .sub = tee_table,
+	  .sub_bytes = sizeof(struct tee_options),
+	  .doc = "Where received datagrams go on to, unchanged: other collectors.",
+	  .check_entry = check_tee },
 	{ .key = "exporters",
 	  .type = CONF_LIST,
 	  .reload = CONF_LIVE,

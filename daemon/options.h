@@ -12,6 +12,7 @@
 
 #include "base/conf.h"
 #include "base/why.h"
+#include "collector/udp.h"
 #include "normalizer/catalog.h"
 #include "normalizer/enrich_derived.h"
 #include "normalizer/enrich_community_id.h"
@@ -27,6 +28,16 @@ struct listen_options {
 	bool v6only;
 	char **multicast;
 	size_t multicast_count;
+	int line;
+};
+
+enum tee_source { TEE_SOURCE_ORIGINAL, TEE_SOURCE_OWN };
+
+struct tee_options {
+	char *to;
+	int source;
+	char **from;
+	size_t from_count;
 	int line;
 };
 
@@ -116,6 +127,8 @@ struct options {
 	uint32_t health_s;
 	struct listen_options *listens;
 	size_t listen_count;
+	struct tee_options *tees;
+	size_t tee_count;
 	struct exporter_options *exporters;
 	size_t exporter_count;
 	struct collector_options collector;
@@ -133,6 +146,9 @@ extern const struct conf_opt options_table[];
 enum err options_load(const char *path, char *const *overrides, size_t override_count,
 		      struct why *why, struct options **out);
 void options_free(struct options *o);
+
+/* "group" or "group%interface". */
+enum err options_multicast(const char *text, struct udp_multicast *out, struct why *why);
 
 /* Puts the place of an entry before what is wrong with it; answers ERR_CONF. */
 enum err options_place(const struct options *o, int line, struct why *why);

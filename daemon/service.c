@@ -15,12 +15,12 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "daemon/control.h"
+#include "daemon/inputs.h"
 #include "daemon/service_state.h"
 #include "daemon/tail.h"
 
 #define IDLE_MS 100
 #define STOPPING_MS 10
-#define MULTICAST_MAX 64
 #define DEAD_STOP_MS 1000 /* for sinks of dead letters, when the others took all the time */
 
 const struct options *service_options(struct service *s)
@@ -81,28 +81,10 @@ static enum err open_dead_sinks(struct service *s, const struct options *o, stru
 	return e;
 }
 
-static struct udp_listen udp_listen_of(const struct listen_options *l, struct addr *groups)
-{
-	struct udp_listen out = { .port = (uint16_t)l->port,
-				  .interface = l->interface,
-				  .rcvbuf = (uint32_t)l->rcvbuf_bytes,
-				  .v6only = l->v6only,
-				  .multicast = groups };
-
-	if (l->address != NULL)
-		must(addr_parse(l->address, &out.address) == ERR_OK);
-	for (size_t i = 0; i < l->multicast_count && i < MULTICAST_MAX; i++)
-		must(addr_parse(l->multicast[i], &groups[out.multicast_count++]) == ERR_OK);
-	return out;
-}
-
 static enum err open_workers(struct service *s, const struct options *o, struct why *why)
 {
-	struct udp_listen *listens = calloc(o->listen_count + 1, sizeof(*listens));
-	struct addr *groups = calloc(o->listen_count + 1, MULTICAST_MAX * sizeof(*groups));
-	struct udp_conf udp = { .listens = listens,
-				.listen_count = o->listen_count,
-				.worker_count = s->worker_count,
+	struct listens listens;
+	struct udp_conf udp = { .worker_count = s->worker_count,
 				.batch_count = o->collector.batch };
 	struct collector_limits limits = {
 		o->collector.domains_max,	  o->collector.templates_max,
@@ -119,15 +101,17 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 				       .elements_dir = o->normalizer.elements,
 				       .is_fixbuf = o->collector.decoder == DECODER_FIXBUF,
 				       .selfcheck = o->collector.selfcheck };
-	enum err e = ERR_NOMEM;
+	enum err e;
 
-	if (listens != NULL && groups != NULL) {
-		for (size_t i = 0; i < o->listen_count; i++)
-			listens[i] = udp_listen_of(&o->listens[i], groups + i * MULTICAST_MAX);
-		e = workers_open(&setup, &s->workers, why);
-	}
-	free(listens);
-	free(groups);
+	TRY(listens_of(o, &listens, why));
+	udp.listens = listens.entries;
+	udp.listen_count = listens.count;
+	e = workers_open(&setup, &s->workers, why);
+	listens_free(&listens);
+	if (e == ERR_OK && !s->setup.is_replay)
+		e = inputs_open(s->workers, o, &s->inputs, why);
+	if (e == ERR_OK && s->setup.is_check)
+		e = inputs_check(o, why);
 	s->is_bound = e == ERR_OK && !s->setup.is_replay;
 	return e;
 }
@@ -286,20 +270,29 @@ static void tell_changes(struct service *s, const struct generation *before,
 enum err service_reload(struct service *s, conf_diff_fn *each, void *ctx, struct why *why)
 {
 	const struct generation *before = reload_newest(&s->reload);
+	struct inputs_next *next;
 	struct options *o;
 	struct generation *g;
+	enum err e;
 
 	if (s->is_stopping)
 		return why_set(why, ERR_AGAIN, "the service is stopping");
 	TRY(options_load(s->setup.conf_path, s->setup.overrides, s->setup.override_count, why, &o));
 	TRY(generation_load(o, s->generation_number + 1, s->hub, why, &g));
 	g->encodes = before->encodes;
+	e = inputs_prepare(s->inputs, g->options, &next, why);
+	if (e != ERR_OK) {
+		generation_free(g);
+		return e;
+	}
 	if (each != NULL)
 		tell_changes(s, before, g, each, ctx);
 	if (reload_publish(&s->reload, g) != ERR_OK) {
+		inputs_cancel(s->inputs, next);
 		generation_free(g);
 		return why_set(why, ERR_AGAIN, "earlier generations are still in use; try again");
 	}
+	inputs_commit(s->inputs, next);
 	s->generation_number++;
 	log_set_level((enum log_level)g->options->log_level);
 	return ERR_OK;
@@ -366,6 +359,7 @@ static void idle(void *ctx)
 	reload_collect(&s->reload);
 	take_rate(s);
 	health_step(s->health, s);
+	inputs_step(s->inputs);
 	tails_step(s->tails);
 	control_step(s);
 }
@@ -501,6 +495,7 @@ void service_close(struct service *s)
 	health_free(s->health);
 	ctl_close(s->ctl);
 	workers_close(s->workers);
+	inputs_close(s->inputs);
 	sinks_close(s->sinks);
 	sinks_close(s->dead_sinks);
 	dead_close(s->dead);

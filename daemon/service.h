@@ -25,6 +25,7 @@
 #include "sink/sink.h"
 
 struct dead_replay;
+struct inputs;
 
 struct service_setup {
 	const char *conf_path; /* NULL: presets */
@@ -53,6 +54,7 @@ struct service {
 	size_t log_count; /* those of the workers first */
 	unsigned worker_count;
 	struct workers *workers;
+	struct inputs *inputs; /* NULL: a replay or a check */
 	struct sinks *sinks;
 	struct dead *dead;
 	struct sinks *dead_sinks;
