@@ -93,15 +93,59 @@ static void show_tee(struct service *s, struct json *out)
 	json_end(out);
 }
 
-/* Advice that an operator can act on; none when all is well since the start: a restart may have been it. */
-static void show_advice(const struct balance_sums *old, const uint64_t *collector,
-			const uint64_t *pipe, uint64_t kept, struct json *out)
+/* What is lost before any socket, by the name it has, and what helps. */
+static const struct {
+	const char *name;
+	const char *advice;
+} kernel_advices[KERNEL_COUNTS] = {
+	[KERNEL_REASSEMBLY_FAILS] = { "ip_reassembly_failures",
+				      "ip_reassembly_failures: fragments of datagrams got lost, here or on the way; have "
+				      "exporters send datagrams below the MTU, raise net.ipv4.ipfrag_high_thresh and "
+				      "net.ipv6.ip6frag_high_thresh" },
+	[KERNEL_UDP_CHECKSUM] = { "udp_checksum_errors",
+				  "udp_checksum_errors: datagrams came damaged; look at cables and offloads "
+				  "(`ethtool -S`, `ethtool -k`) of this machine, exporters and what is between" },
+	[KERNEL_UDP_RCVBUF] = { "udp_rcvbuf_errors",
+				"udp_rcvbuf_errors: a receive buffer of this machine was full; where it is ours, "
+				"kernel_drops grows too: raise rcvbuf and net.core.rmem_max, or workers" },
+	[KERNEL_UDP_MEMORY] = { "udp_memory_errors",
+				"udp_memory_errors: all UDP sockets of this machine together were full; raise "
+				"net.ipv4.udp_mem" },
+};
+
+/* Of the whole machine, as far as the service sees it, since it started. */
+static void show_kernel(struct service *s, struct json *out)
 {
+	const struct kernel_counts *k = s->inputs == NULL ? NULL : inputs_kernel(s->inputs);
+
+	json_open_object(out, "machine");
+	for (size_t i = 0; k != NULL && k->is_known && i < KERNEL_COUNTS; i++)
+		json_u64(out, kernel_advices[i].name, k->since[i]);
+	json_end(out);
+}
+
+static void show_kernel_advice(struct service *s, struct json *out)
+{
+	const struct kernel_counts *k = s->inputs == NULL ? NULL : inputs_kernel(s->inputs);
+
+	for (size_t i = 0; k != NULL && i < KERNEL_COUNTS; i++) {
+		if (k->since[i] > 0)
+			json_str(out, NULL, kernel_advices[i].advice);
+	}
+}
+
+/* Advice that an operator can act on; none when all is well since the start: a restart may have been it. */
+static void show_advice(struct service *s, const uint64_t *collector, const uint64_t *pipe,
+			uint64_t kept, struct json *out)
+{
+	const struct balance_sums *old = &s->balance.opening;
+
 	json_open_array(out, "advice");
 	if (collector[STAT_KERNEL_DROPS] > old->collector[STAT_KERNEL_DROPS])
 		json_str(out, NULL,
 			 "kernel_drops: the kernel dropped datagrams before us; raise rcvbuf and "
 			 "net.core.rmem_max, or workers");
+	show_kernel_advice(s, out);
 	if (pipe[PIPE_STAT_LOG_FULL] > old->pipe[PIPE_STAT_LOG_FULL])
 		json_str(out, NULL,
 			 "log_full: sinks were too slow or away; raise log.max_bytes, see `sinks`");
@@ -167,10 +211,11 @@ void show_status(struct service *s, struct json *out)
 	json_u64(out, "log_max_bytes", log_hub_max_bytes(s->hub));
 	show_log_state(s->hub, out);
 	show_sockets(s, out);
+	show_kernel(s, out);
 	show_tee(s, out);
 	show_sinks(s, out);
 	dead_sum(s->dead, &dead);
-	show_advice(&s->balance.opening, collector, pipe, dead.kept, out);
+	show_advice(s, collector, pipe, dead.kept, out);
 }
 
 void show_margin(struct service *s, struct json *out)
@@ -187,6 +232,7 @@ void show_margin(struct service *s, struct json *out)
 	json_u64(out, "sequence_duplicated", sums[STAT_SEQUENCE_DUPLICATED]);
 	json_u64(out, "sequence_restarts", sums[STAT_SEQUENCE_RESTARTS]);
 	json_end(out);
+	show_kernel(s, out);
 }
 
 static const char *version_text(uint16_t version)

@@ -16,6 +16,7 @@ struct inputs {
 	struct listens listens; /* with the ports that there are */
 	int64_t next_look_ms;	/* monotonic */
 	bool is_loop;
+	struct kernel_counts kernel;
 };
 
 struct inputs_next {
@@ -160,6 +161,7 @@ enum err inputs_open(struct workers *ws, const struct options *o, struct inputs 
 	if (in == NULL)
 		return why_set(why, ERR_NOMEM, "no memory for listeners");
 	in->workers = ws;
+	kernel_init(&in->kernel);
 	e = listens_of(o, &in->listens, why);
 	if (e != ERR_OK)
 		goto fail;
@@ -301,10 +303,16 @@ void inputs_step(struct inputs *in)
 	if (now_ms < in->next_look_ms)
 		return;
 	in->next_look_ms = now_ms + LOOK_MS;
+	kernel_look(&in->kernel);
 	is_loop = look_for_loop(in, &why) != ERR_OK;
 	if (is_loop && !in->is_loop)
 		log_warn("tee.loop why=\"%s\"", why.text);
 	in->is_loop = is_loop;
+}
+
+const struct kernel_counts *inputs_kernel(const struct inputs *in)
+{
+	return &in->kernel;
 }
 
 const struct tee *inputs_tee(const struct inputs *in)

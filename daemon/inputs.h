@@ -17,6 +17,7 @@
 #define DAEMON_INPUTS_H
 
 #include "base/why.h"
+#include "collector/kernel.h"
 #include "collector/tee.h"
 #include "daemon/options.h"
 #include "daemon/worker.h"
@@ -44,8 +45,11 @@ enum err inputs_prepare(struct inputs *in, const struct options *o, struct input
 void inputs_commit(struct inputs *in, struct inputs_next *next);
 void inputs_cancel(struct inputs *in, struct inputs_next *next);
 
-/* Looks whether an address of a target has become ours. */
+/* Looks whether an address of a target has become ours, and at the kernel's counters. */
 void inputs_step(struct inputs *in);
+
+/* What the kernel lost since the start, as of about a second ago. */
+const struct kernel_counts *inputs_kernel(const struct inputs *in);
 
 /* NULL: no `tee`. */
 const struct tee *inputs_tee(const struct inputs *in);

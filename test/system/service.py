@@ -47,8 +47,10 @@ class Sluiced:
         self.command = [*within, os.path.join(BUILD, "sluiced"), "-c", conf or os.path.join(ROOT, "etc", "sluice.conf")]
         defaults = {"state": os.path.join(folder, "state"), "control.socket": self.socket, "workers": "1",
                     "listen": '({ transport = "udp"; address = "127.0.0.1"; port = 0; })', "sinks": sinks}
-        defaults.update(dict(o.split("=", 1) for o in options))
+        defaults.update(o.split("=", 1) if "=" in o else (o, None) for o in options)
         for key, value in defaults.items():
+            if value is None:  # the file says it
+                continue
             self.command += ["-o", f"{key}={value}"]
         with open(self.log_path, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(self.command, stderr=log, stdout=log, cwd=ROOT)
