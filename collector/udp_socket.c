@@ -166,6 +166,19 @@ static enum err join(int fd, const struct binding *b, const struct udp_multicast
 	return ERR_IO;
 }
 
+/* An address that is a group is joined as well. */
+static enum err join_all(int fd, const struct binding *b, struct why *why)
+{
+	struct udp_multicast own = { .group = b->address };
+	bool has_own = !addr_is_multicast(&b->address);
+
+	for (size_t i = 0; i < b->listen->multicast_count; i++) {
+		TRY(join(fd, b, &b->listen->multicast[i], why));
+		has_own = has_own || addr_equal(&b->listen->multicast[i].group, &b->address);
+	}
+	return has_own ? ERR_OK : join(fd, b, &own, why);
+}
+
 /* Asks for the receive buffer; says what came of it, in octets as asked (the kernel doubles). */
 static uint32_t size_buffer(int fd, uint32_t asked)
 {
@@ -215,11 +228,10 @@ static enum err open_one(struct binding *b, bool is_first, int *out, uint32_t *r
 		if (e != ERR_OK)
 			goto fail;
 	}
-	for (size_t i = 0; is_first && i < b->listen->multicast_count; i++) {
-		e = join(fd, b, &b->listen->multicast[i], why);
-		if (e != ERR_OK)
-			goto fail;
-	}
+	if (is_first)
+		e = join_all(fd, b, why);
+	if (e != ERR_OK)
+		goto fail;
 	*out = fd;
 	return ERR_OK;
 fail:

@@ -6,10 +6,8 @@ the test makes, with a bridge and veth pairs, for what needs interfaces.  Every 
 """
 import json
 import os
-import re
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -257,3 +255,245 @@ def test_a_listener_that_cannot_open_changes_nothing(start, folder):
         assert (sockets_of(s, stays), sockets_of(s, goes)) == before and not sockets_of(s, more)
     holder.close()
     assert sluicegen("-d", f"127.0.0.1:{goes}", "-n", 100)["flows"] == 100 == s.settle()
+
+
+# --- what a listener can be told, in namespaces ----------------------------------------------------------------------
+
+SENDER = """
+import json, socket, struct, sys, time
+for device, address, to, port, count in json.loads(sys.argv[1]):
+    is_6 = ":" in to
+    s = socket.socket(socket.AF_INET6 if is_6 else socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    index = socket.if_nametoindex(device)
+    if is_6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+    else:
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("4s4si", bytes(4), bytes(4), index))
+    s.bind((address, 0))
+    for _ in range(count):
+        s.sendto(b"no flow", (to, port))
+        time.sleep(0.001)
+"""
+
+
+class Net:
+    """Ours and the exporters' namespace, with two wires between: e0 to x0, e1 to x1."""
+
+    def __init__(self):
+        self.us, self.them = f"sl{os.getpid()}a", f"sl{os.getpid()}b"
+        try:
+            for name in (self.us, self.them):
+                self.run("ip", "netns", "add", name)
+                self.run("ip", "-n", name, "link", "set", "lo", "up")
+                self.run("ip", "netns", "exec", name, "sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/dad_transmits; "
+                         "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad")
+            for i in (0, 1):
+                self.run("ip", "link", "add", f"e{i}", "netns", self.us, "type", "veth", "peer", "name", f"x{i}", "netns", self.them)
+                for name, device, last in ((self.us, f"e{i}", 1), (self.them, f"x{i}", 2)):
+                    self.run("ip", "-n", name, "link", "set", device, "up")
+                    self.run("ip", "-n", name, "addr", "add", f"10.77.{i}.{last}/24", "dev", device)
+                    self.run("ip", "-n", name, "addr", "add", f"fd77:{i}::{last}/64", "dev", device, "nodad")
+                    self.run("ip", "-n", name, "route", "add", "224.0.0.0/4", "dev", device, "metric", str(10 + i))
+        except subprocess.CalledProcessError as e:
+            self.close()
+            pytest.skip(f"no namespace with wires here: {e.stderr.strip()}")
+        self.within = ["ip", "netns", "exec", self.us]
+
+    @staticmethod
+    def run(*words):
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    def send(self, *what):
+        """Each (wire, to, port, count), from the exporters' end of the wire."""
+        rows = [(f"x{wire}", f"fd77:{wire}::2" if ":" in to else f"10.77.{wire}.2", to, port, count) for wire, to, port, count in what]
+        self.run("ip", "netns", "exec", self.them, sys.executable, "-c", SENDER, json.dumps(rows))
+
+    def close(self):
+        for name in (self.us, self.them):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@pytest.fixture
+def net():
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("needs root and iproute2")
+    n = Net()
+    yield n
+    n.close()
+
+
+def listen_on(start, net, *entries, workers=1):
+    return start(Sluiced, NULL, [f"workers={workers}", "listen=(" + ", ".join(f"{{ {e} }}" for e in entries) + ")"], within=net.within)
+
+
+def came(s, count):
+    """All of that count, and after a while still no more."""
+    wait_for(lambda: s.counter("units_udp") >= count, 5)
+    time.sleep(0.3)
+    assert s.counter("units_udp") == count, s.ctl("status")["listen"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_interface_is_the_only_one(start, net, workers):
+    s = listen_on(start, net, 'interface = "e0"; port = 2055;', workers=workers)
+    net.send((0, "10.77.0.1", 2055, 10), (1, "10.77.1.1", 2055, 20), (0, "fd77:0::1", 2055, 5), (1, "fd77:1::1", 2055, 40))
+    came(s, 15)
+    assert {row["interface"] for row in s.ctl("status")["listen"]} == {"e0"}
+
+
+def test_one_port_on_two_interfaces(start, net):
+    s = listen_on(start, net, 'interface = "e0"; port = 2055;', 'interface = "e1"; port = 2055;', workers=2)
+    net.send((0, "10.77.0.1", 2055, 10), (1, "10.77.1.1", 2055, 20))
+    came(s, 30)
+
+
+def test_an_address_is_the_only_one(start, net):
+    s = listen_on(start, net, 'address = "10.77.0.1"; port = 2055;', 'address = "fd77:1::1"; port = 2055;')
+    net.send((0, "10.77.0.1", 2055, 3), (1, "10.77.1.1", 2055, 20), (1, "fd77:1::1", 2055, 5), (0, "fd77:0::1", 2055, 40))
+    came(s, 8)
+
+
+def test_v6only_takes_no_ipv4(start, net):
+    s = listen_on(start, net, 'address = "::"; v6only = true; port = 2055;')
+    net.send((0, "10.77.0.1", 2055, 10), (0, "fd77:0::1", 2055, 5))
+    came(s, 5)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_multicast_groups_by_interface(start, net, workers):
+    """Several groups of both families; a group counts only by the interface where it was joined."""
+    s = listen_on(start, net, 'port = 2055; multicast = ("239.7.7.1%e0", "239.7.7.2%e1", "ff15::7:1%e0", "ff15::7:2%e1");', workers=workers)
+    time.sleep(0.2)
+    net.send((0, "239.7.7.1", 2055, 1), (1, "239.7.7.2", 2055, 2), (0, "ff15::7:1", 2055, 4), (1, "ff15::7:2", 2055, 8))
+    came(s, 15)
+    net.send((1, "239.7.7.1", 2055, 16), (0, "239.7.7.2", 2055, 16), (1, "ff15::7:1", 2055, 16), (0, "239.7.7.3", 2055, 16))
+    came(s, 15)
+    net.send((0, "10.77.0.1", 2055, 3))
+    came(s, 18)
+
+
+def test_multicast_with_the_interface_of_the_entry(start, net):
+    s = listen_on(start, net, 'port = 2055; interface = "e1"; multicast = ("239.7.7.1", "ff15::7:1");', 'port = 2056; address = "239.7.7.9"; interface = "e0";')
+    time.sleep(0.2)
+    net.send((1, "239.7.7.1", 2055, 1), (1, "ff15::7:1", 2055, 2), (0, "239.7.7.9", 2056, 4), (0, "239.7.7.1", 2055, 16), (1, "239.7.7.9", 2056, 16),
+             (0, "10.77.0.1", 2056, 32))
+    came(s, 7)
+
+
+def test_a_reload_joins_and_leaves(start, net, folder):
+    conf = write_conf(folder, ['port = 2055; multicast = ("239.7.7.1%e0");'])
+    s = start(Sluiced, NULL, ["listen", "workers=2"], conf=conf, within=net.within)
+    write_conf(folder, ['port = 2055; multicast = ("239.7.7.2%e0");'])
+    assert s.ctl("reload")["ok"]
+    time.sleep(0.2)
+    net.send((0, "239.7.7.1", 2055, 1), (0, "239.7.7.2", 2055, 2), (0, "10.77.0.1", 2055, 4))
+    came(s, 6)
+    assert s.counter("kernel_drops_stopping") == s.counter("kernel_drops") == 0
+
+
+def test_more_groups_than_the_system_lets_join(start, net):
+    groups = ", ".join(f'"239.7.8.{i}%e0"' for i in range(40))
+    with pytest.raises(AssertionError, match="net.ipv4.igmp_max_memberships"):
+        listen_on(start, net, f"port = 2055; multicast = ({groups});")
+
+
+def test_a_vrf_is_an_interface(start, net):
+    try:
+        net.run("ip", "-n", net.us, "link", "add", "red", "type", "vrf", "table", "10")
+    except subprocess.CalledProcessError as e:
+        pytest.skip(f"no VRF on this kernel: {e.stderr.strip()}")
+    net.run("ip", "-n", net.us, "link", "set", "red", "up")
+    net.run("ip", "-n", net.us, "link", "set", "e0", "master", "red")
+    s = listen_on(start, net, 'interface = "red"; port = 2055;')
+    net.send((0, "10.77.0.1", 2055, 10), (1, "10.77.1.1", 2055, 20))
+    came(s, 10)
+
+
+def test_rcvbuf_is_what_was_asked(start, net):
+    s = listen_on(start, net, 'port = 2055; rcvbuf = "48M";', 'port = 2056; rcvbuf = 65536;', "port = 2057; rcvbuf = 0;", workers=2)
+    rows = [(r["port"], r["rcvbuf_asked"], r["rcvbuf"]) for r in s.ctl("status")["listen"]]
+    default = int(Net.run(*net.within, "cat", "/proc/sys/net/core/rmem_default"))
+    assert rows == [(2055, 48 << 20, 48 << 20)] * 2 + [(2056, 65536, 65536)] * 2 + [(2057, 0, default // 2)] * 2
+
+
+def test_sixty_four_listeners(start, net):
+    s = listen_on(start, net, *(f"port = {3000 + i}; rcvbuf = 262144;" for i in range(64)), workers=2)
+    assert len(s.ctl("status")["listen"]) == 128
+    net.send(*((i % 2, f"10.77.{i % 2}.1", 3000 + i, 3) for i in range(64)))
+    came(s, 192)
+    s.stop()
+
+
+BROKEN = """
+import socket, struct
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+def send(fragment, checksum, octets):
+    udp = struct.pack("!HHHH", 5000, 2055, 8 + len(octets), checksum) + octets
+    raw.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 7, fragment, 64, 17, 0, socket.inet_aton("10.77.0.2"),
+                           socket.inet_aton("10.77.0.1")) + udp, ("10.77.0.1", 0))
+for _ in range(3):
+    send(0, 0x1234, b"damaged!")
+send(0x2000, 0, b"f" * 1000)
+"""
+
+
+def test_what_the_machine_loses_is_told(start, net):
+    net.run(*net.within, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ipfrag_time")
+    s = listen_on(start, net, "port = 2055;")
+    assert set(s.ctl("ledger")["machine"].values()) == {0} and not s.ctl("status")["advice"]
+    net.run("ip", "netns", "exec", net.them, sys.executable, "-c", BROKEN)
+    assert wait_for(lambda: s.ctl("ledger")["machine"]["ip_reassembly_failures"] == 1), s.ctl("ledger")["machine"]
+    status = s.ctl("status")
+    assert status["machine"] == {"ip_reassembly_failures": 1, "udp_checksum_errors": 3, "udp_rcvbuf_errors": 0, "udp_memory_errors": 0}
+    advice = " ".join(status["advice"])
+    assert "net.ipv4.ipfrag_high_thresh" in advice and "udp_checksum_errors" in advice
+    assert s.counter("units_udp") == 0
+
+
+@is_root
+def test_a_tee_cuts_what_the_wire_does_not_carry(start, net):
+    """Over a wire of 1500 octets; the receiver there puts the fragments together, and its kernel checks the checksums."""
+    receiver = """
+import json, socket, sys
+found = []
+s = {}
+for family, address in ((socket.AF_INET, "10.77.1.2"), (socket.AF_INET6, "fd77:1::2")):
+    s[family] = socket.socket(family, socket.SOCK_DGRAM)
+    s[family].setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+    s[family].settimeout(5)
+    s[family].bind((address, 9000))
+print("ready", flush=True)
+sys.stdin.readline()
+for family, one in s.items():
+    for _ in range(int(sys.argv[1])):
+        try:
+            data, came = one.recvfrom(65536)
+            found.append((len(data), data == bytes(i & 255 for i in range(len(data))), came[0], came[1]))
+        except TimeoutError:
+            break
+print(json.dumps(found))
+"""
+    sender = """
+import socket, sys, time
+for family, to in ((socket.AF_INET, "10.77.0.1"), (socket.AF_INET6, "fd77:0::1")):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.bind(("10.77.0.2" if family == socket.AF_INET else "fd77:0::2", 7777))
+    for n in map(int, sys.argv[1:]):
+        s.sendto(bytes(i & 255 for i in range(n)), (to, 2055))
+        time.sleep(0.02)
+"""
+    s = start(Sluiced, NULL, ["listen=({ port = 2055; })", 'tee=({ to = "10.77.1.2:9000"; from = ("10.77.0.0/24"); }, '
+                              '{ to = "[fd77:1::2]:9000"; from = ("fd77:0::/64"); })'], within=net.within)
+    # What comes has an address of another wire: reverse path filters would not have it.
+    net.run("ip", "netns", "exec", net.them, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done; "
+            "for f in /proc/sys/net/ipv4/conf/*/accept_local; do echo 1 > $f; done")
+    with subprocess.Popen(["ip", "netns", "exec", net.them, sys.executable, "-c", receiver, str(len(SIZES))], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as p:
+        p.stdout.readline()
+        net.run("ip", "netns", "exec", net.them, sys.executable, "-c", sender, *map(str, SIZES))
+        assert wait_for(lambda: s.counter("units_udp") == 2 * len(SIZES)), s.counter("units_udp")
+        found = json.loads(p.communicate("go\n", timeout=60)[0])
+    assert account(s) == (2 * len(SIZES), 2 * len(SIZES), 0)
+    assert [(n, ok) for n, ok, _, _ in found if n] == [(n, True) for n in SIZES] * 2, found
+    assert {(a, port) for _, _, a, port in found} == {("10.77.0.2", 7777), ("fd77::2", 7777)}
