@@ -14,7 +14,6 @@
 #include "sink/file_out.h"
 #include "sink/sink.h"
 
-#define SINKS_MAX 32
 #define WORKERS_MAX 256
 
 static const struct conf_word transports[] = { { "udp", TRANSPORT_UDP }, { 0 } };
@@ -258,10 +257,10 @@ static const struct conf_opt exporter_table[] = {
 /* Sink types as variants of an entry; made from sink_types[] once, before any thread. */
 static const struct conf_variant *sink_variants(void)
 {
-	static struct conf_variant variants[SINKS_MAX + 1];
+	static struct conf_variant variants[OPTIONS_SINKS_MAX + 1];
 
 	if (variants[0].type == NULL) {
-		for (size_t i = 0; i < SINKS_MAX && sink_types[i] != NULL; i++) {
+		for (size_t i = 0; i < OPTIONS_SINKS_MAX && sink_types[i] != NULL; i++) {
 			variants[i].options = sink_types[i]->options;
 			variants[i].bytes = sink_types[i]->conf_bytes;
 			variants[i].type = sink_types[i]->type;
@@ -515,82 +514,6 @@ unsigned options_workers(const struct options *o)
 	return cores < 4 ? 1 : (unsigned)cores / 2;
 }
 
-enum err options_place(const struct options *o, int line, struct why *why)
-{
-	if (line == 0 || o->path == NULL)
-		why_prefix(why, "-o");
-	else
-		why_prefix(why, "%s:%d", o->path, line);
-	return ERR_CONF;
-}
-
-/* The i-th of all sinks, those of dead letters behind the others. */
-static const struct sink_options *any_sink(const struct options *o, size_t i)
-{
-	return i < o->sink_count ? &o->sinks[i] : &o->dead_letter.sinks[i - o->sink_count];
-}
-
-/* Cursors go by name. */
-static enum err check_dead_names(const struct options *o, struct why *why)
-{
-	for (size_t i = 0; i < o->dead_letter.sink_count; i++) {
-		const struct sink_options *sink = &o->dead_letter.sinks[i];
-
-		if (strcmp(sink->name, DEAD_READER) != 0)
-			continue;
-		(void)why_set(why, ERR_CONF, "`%s' is the name of what `sluicectl replay' has sent",
-			      sink->name);
-		return options_place(o, sink->line, why);
-	}
-	return ERR_OK;
-}
-
-static bool has_files(const struct sink_options *sink)
-{
-	return strcmp(sink->type, "file") == 0 || strcmp(sink->type, "parquet") == 0;
-}
-
-/* Files and manifests go by what is left of the name: each would take the other's for its own, and in one
- * folder finish and remove them. */
-static bool are_files_alike(const struct sink_options *a, const struct sink_options *b)
-{
-	struct file_dir d;
-	struct file_dir e;
-
-	file_dir_init(&d, a->name, "");
-	file_dir_init(&e, b->name, "");
-	return has_files(a) && has_files(b) && strcmp(d.prefix, e.prefix) == 0;
-}
-
-static enum err check_pair(const struct sink_options *a, const struct sink_options *b,
-			   struct why *why)
-{
-	if (strcmp(a->name, b->name) == 0)
-		return why_set(why, ERR_CONF, "two sinks are named `%s'", b->name);
-	if (are_files_alike(a, b))
-		return why_set(why, ERR_CONF,
-			       "sinks `%s' and `%s' would give files the same names: letters, "
-			       "digits, `.', `_' and `-' are all that tells them apart",
-			       a->name, b->name);
-	return ERR_OK;
-}
-
-/* What no single option or entry can know. */
-static enum err check(const struct options *o, struct why *why)
-{
-	if (o->sink_count > SINKS_MAX || o->dead_letter.sink_count > SINKS_MAX)
-		return why_set(why, ERR_CONF, "more than %d sinks", SINKS_MAX);
-	for (size_t i = 1; i < o->sink_count + o->dead_letter.sink_count; i++) {
-		const struct sink_options *sink = any_sink(o, i);
-
-		for (size_t k = 0; k < i; k++) {
-			if (check_pair(any_sink(o, k), sink, why) != ERR_OK)
-				return options_place(o, sink->line, why);
-		}
-	}
-	return check_dead_names(o, why);
-}
-
 enum err options_load(const char *path, char *const *overrides, size_t override_count,
 		      struct why *why, struct options **out)
 {
@@ -605,7 +528,7 @@ enum err options_load(const char *path, char *const *overrides, size_t override_
 		return e;
 	}
 	o->path = path;
-	e = check(o, why);
+	e = options_check(o, why);
 	if (e != ERR_OK) {
 		options_free(o);
 		return e;

@@ -19,6 +19,8 @@
 #include "normalizer/enrich_ndpi.h"
 #include "normalizer/enrich_network.h"
 
+#define OPTIONS_SINKS_MAX 32 /* of `sinks`, and of `dead_letter.sinks` */
+
 struct listen_options {
 	int transport;
 	char *address;
@@ -149,6 +151,9 @@ void options_free(struct options *o);
 
 /* "group" or "group%interface". */
 enum err options_multicast(const char *text, struct udp_multicast *out, struct why *why);
+
+/* What no single option or entry can know; options_load() asks it. */
+enum err options_check(const struct options *o, struct why *why);
 
 /* Puts the place of an entry before what is wrong with it; answers ERR_CONF. */
 enum err options_place(const struct options *o, int line, struct why *why);

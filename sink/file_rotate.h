@@ -88,7 +88,7 @@ enum err file_rotate_begin(struct file_rotate *r, const struct file_dir *d);
 enum err file_rotate_add_log(struct file_rotate *r, const struct file_manifest_log *log);
 /* `out` is all written, and stays open until file_rotate_done() or file_rotate_abandon(). */
 enum err file_rotate_add_file(struct file_rotate *r, struct file_out *out, uint64_t records,
-				 uint64_t late);
+			      uint64_t late);
 /* ERR_OK: all files are complete.  ERR_AGAIN: not yet, call again soon.  Else it failed: call again later
  * when file_rotate_is_decided(), else abandon it. */
 enum err file_rotate_step(struct file_rotate *r);
