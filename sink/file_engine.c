@@ -15,8 +15,9 @@
 #include "sink/file_set.h"
 
 #define IDLE_MS 100
-#define STEP_MS 10 /* until a rotation that waits goes on */
-#define POLL_MS 50 /* at most about so long in one poll */
+#define STEP_MS 10    /* until a rotation that waits goes on */
+#define POLL_MS 50    /* at most about so long in one poll */
+#define FLUSH_MS 1000 /* a flush waits so long for what the log has not got on disk yet */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 #define SMALL_MS 180000 /* how long files are smaller after one that did not fit */
@@ -153,6 +154,7 @@ static enum err make(struct engine *f)
 	f->flush_to = calloc(f->env.reader_count + 1, sizeof(f->flush_to[0]));
 	if (f->path == NULL || f->parts == NULL || f->flush_to == NULL)
 		return ERR_NOMEM;
+	file_parts_begin(&f->env);
 	TRY(file_rotate_init(&f->rotate, &f->env));
 	f->rotate.is_lazy = c->is_lazy;
 	TRY(file_retain_init(&f->retain, &c->retain, &f->env, &f->rotate));
@@ -480,7 +482,8 @@ static bool is_complete(const struct engine *f, bool has_all, bool is_flushing)
 		return false;
 	if (is_large(f) || age_ms >= f->conf.rotate_ms)
 		return true;
-	if (is_flushing && (has_all || file_parts_read(&f->env, f->flush_to)))
+	if (is_flushing &&
+	    (file_parts_read(&f->env, f->flush_to) || (has_all && age_ms >= FLUSH_MS)))
 		return true;
 	if (f->is_waiting)
 		return has_all; /* tell soon whether it works again */
@@ -541,7 +544,7 @@ int file_engine_poll(void *self, bool is_flushing)
 	show_open(f);
 	if (e == ERR_AGAIN)
 		return STEP_MS;
-	return has_all ? idle_ms : 0;
+	return !has_all ? 0 : is_flushing ? STEP_MS : idle_ms;
 }
 
 /* What was read is made safe, though there may be more. */

@@ -57,6 +57,12 @@ void file_parts_count(const struct file_part *parts, const struct sink_env *env)
 	}
 }
 
+void file_parts_begin(const struct sink_env *env)
+{
+	for (size_t i = 0; i < env->reader_count; i++)
+		log_reader_wait_durable(env->readers[i]);
+}
+
 void file_parts_sealed(const struct sink_env *env, uint64_t *lsns)
 {
 	for (size_t i = 0; i < env->reader_count; i++)

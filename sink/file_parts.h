@@ -27,6 +27,8 @@ enum err file_parts_add(const struct file_part *parts, const struct sink_env *en
 			struct file_rotate *rotate);
 /* Into the sink's counters, when they are done. */
 void file_parts_count(const struct file_part *parts, const struct sink_env *env);
+/* What the log may lose is not read. */
+void file_parts_begin(const struct sink_env *env);
 /* For each reader: one past what is sealed now; is all below that read? */
 void file_parts_sealed(const struct sink_env *env, uint64_t *lsns);
 bool file_parts_read(const struct sink_env *env, const uint64_t *lsns);

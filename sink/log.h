@@ -223,6 +223,10 @@ uint64_t log_reader_start_lsn(const struct log_reader *r);  /* where this life b
 uint64_t log_reader_done_lsn(const struct log_reader *r);   /* any thread */
 uint64_t log_reader_next_lsn(const struct log_reader *r);   /* the next that it will read */
 uint64_t log_reader_sealed_lsn(const struct log_reader *r); /* of its log */
+/* From now on it reads only what is safe from a crash; of a log in memory, all.  For a sink that makes
+ * nothing safe before the log has: what it holds could not become durable in a log that is full of what it
+ * is not done with. */
+void log_reader_wait_durable(struct log_reader *r);
 /* Records from start to end that are neither done nor evicted; any thread. */
 uint64_t log_reader_pending(const struct log_reader *r);
 /* Records that this reader did not get, or could not read again; any thread. */

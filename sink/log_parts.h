@@ -193,6 +193,7 @@ struct log_reader {
 	_Atomic uint64_t older_lsn; /* in the slot before: it must do when the newer one is lost */
 	struct log_back *back;
 	char sink[LOG_SINK_BYTES];
+	bool waits_durable; /* reads nothing that is not */
 };
 
 /* What of a sink is known of one log. */

@@ -234,6 +234,8 @@ static enum err next_in_memory(struct log_reader *r, struct log_frame *out)
 		e = NULL;
 		none = ERR_ABSENT;
 	}
+	if (e != NULL && r->waits_durable && log_entry_end(e) > log_durable(log))
+		e = NULL;
 	if (e != NULL) {
 		e->pins++;
 		r->at = e;
@@ -448,6 +450,11 @@ uint64_t log_reader_next_lsn(const struct log_reader *r)
 uint64_t log_reader_sealed_lsn(const struct log_reader *r)
 {
 	return log_sealed_lsn(r->log);
+}
+
+void log_reader_wait_durable(struct log_reader *r)
+{
+	r->waits_durable = r->log->disk != NULL;
 }
 
 uint64_t log_reader_pending(const struct log_reader *r)

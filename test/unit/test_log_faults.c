@@ -374,9 +374,38 @@ static void a_directory_that_is_removed_is_made_again(void **state)
 	rig_fini(&g);
 }
 
+/* Who reads only what is durable has never taken what the log could lose, nor waits for it. */
+static void a_reader_that_waits_for_the_disk(void **state)
+{
+	static struct rig g;
+
+	(void)state;
+	rig_init(&g, SMALL);
+	rig_open(&g);
+	for (size_t k = 0; k < g.log_count; k++)
+		log_reader_wait_durable(g.seats[0].readers[k]);
+	rig_append_frames(&g, 5);
+	RIG_UNTIL(rig_read(&g, &g.seats[0], SIZE_MAX) == 0 &&
+		  seat_get(&g.seats[0], SEAT_DELIVERED) == 50);
+	assert_true(rig_is_durable(&g));
+	faults_set(&g.faults, OPS_ALL, EIO, EVER);
+	rig_append_frames(&g, 5);
+	assert_int_equal(rig_read(&g, &g.seats[0], SIZE_MAX), 0);
+	while (rig_read(&g, &g.seats[1], SIZE_MAX) > 0)
+		continue;
+	assert_int_equal(seat_get(&g.seats[1], SEAT_DELIVERED), 100);
+	assert_int_equal(rig_read(&g, &g.seats[0], SIZE_MAX), 0);
+	assert_int_equal(seat_get(&g.seats[0], SEAT_DELIVERED), 50);
+	faults_set(&g.faults, OPS_ALL, 0, 0);
+	rig_settle(&g, "waits");
+	assert_int_equal(seat_get(&g.seats[0], SEAT_DELIVERED), 100);
+	rig_fini(&g);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_reader_that_waits_for_the_disk),
 		cmocka_unit_test(what_the_disk_refuses_is_written_when_it_works_again),
 		cmocka_unit_test(what_was_not_durable_when_the_disk_failed_is_counted),
 		cmocka_unit_test(pages_of_a_failed_sync_are_never_trusted),
