@@ -274,6 +274,11 @@ static void forget(struct file_set *s)
 	s->records = 0;
 	s->epoch++;
 	look(s);
+	/* Completing files takes memory too, which the next ones need not have. */
+	for (size_t i = s->slot_max; i > 0 && s->held > s->memory_max; i--) {
+		free_writers(s, i - 1);
+		look(s);
+	}
 }
 
 void file_set_close(struct file_set *s)
