@@ -109,6 +109,7 @@ $(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wr
 $(BUILD)/test/test_log_disk: private WRAP := -Wl,--wrap=pread
 # Rates are told by the test's own clock.
 $(BUILD)/test/test_admit: private WRAP := -Wl,--wrap=clock_mono_ms
+$(BUILD)/test/test_tee: private WRAP := -Wl,--wrap=sendmmsg
 # What is put into a row is known, and memory runs out where the record is read.
 $(BUILD)/test/test_parquet_flow: private WRAP := -Wl,--wrap=parquet_schema_new,--wrap=parquet_row,--wrap=realloc \
 	-Wl,--wrap=parquet_put_null_at,--wrap=parquet_put_i64_at,--wrap=parquet_put_octets_at

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "daemon/service.h"
 
-#define SOCKETS_MAX 512
 #define LIST_BYTES 400 /* of one list in the line; what does not fit is counted */
 #define PERCENT 100.0
 
@@ -19,7 +18,6 @@ struct health {
 	struct health_counts counts[2];
 	unsigned newest;
 	bool is_off;
-	struct udp_status sockets[SOCKETS_MAX];
 };
 
 /* ---- the line ---- */
@@ -218,29 +216,32 @@ static uint64_t rss_anon(void)
 	return kib << 10;
 }
 
-static double rcvbuf_share(struct health *h, struct service *s)
+static double rcvbuf_share(struct service *s)
 {
-	size_t count =
-		workers_udp(s->workers) == NULL
-			? 0
-			: udp_group_describe(workers_udp(s->workers), h->sockets, SOCKETS_MAX);
+	const struct udp_group *group = workers_udp(s->workers);
+	size_t count = group == NULL ? 0 : udp_group_describe(group, NULL, 0);
+	struct udp_status *rows = calloc(count + 1, sizeof(*rows));
 	double most = 0;
 
-	for (size_t i = 0; i < count && i < SOCKETS_MAX; i++) {
-		double share = h->sockets[i].rcvbuf == 0 ? 0
-							 : (double)h->sockets[i].queued /
-								   (double)h->sockets[i].rcvbuf;
+	if (rows == NULL || group == NULL)
+		count = 0;
+	else
+		(void)udp_group_describe(group, rows, count);
+	for (size_t i = 0; i < count; i++) {
+		double share =
+			rows[i].rcvbuf == 0 ? 0 : (double)rows[i].queued / (double)rows[i].rcvbuf;
 
 		most = share > most ? share : most;
 	}
+	free(rows);
 	return most;
 }
 
-static void take_levels(struct health *h, struct service *s, struct health_levels *out)
+static void take_levels(struct service *s, struct health_levels *out)
 {
 	*out = (struct health_levels){ .uptime_s = (clock_real_ms() - s->started_ms) / 1000,
 				       .rss_anon = rss_anon(),
-				       .rcvbuf_share = rcvbuf_share(h, s),
+				       .rcvbuf_share = rcvbuf_share(s),
 				       .log_bytes = log_hub_bytes(s->hub),
 				       .log_max_bytes = log_hub_max_bytes(s->hub) };
 	log_hub_summary(s->hub, &out->log);
@@ -312,7 +313,7 @@ void health_step(struct health *h, struct service *s)
 	if (clock_mono_ms() - before->taken_ms < every_ms)
 		return;
 	take_counts(s, now);
-	take_levels(h, s, &levels);
+	take_levels(s, &levels);
 	log_info("%s", health_text(before, now, &levels, text));
 	h->newest = 1 - h->newest;
 }

@@ -497,3 +497,22 @@ for family, to in ((socket.AF_INET, "10.77.0.1"), (socket.AF_INET6, "fd77:0::1")
     assert account(s) == (2 * len(SIZES), 2 * len(SIZES), 0)
     assert [(n, ok) for n, ok, _, _ in found if n] == [(n, True) for n in SIZES] * 2, found
     assert {(a, port) for _, _, a, port in found} == {("10.77.0.2", 7777), ("fd77::2", 7777)}
+
+
+def test_a_slow_wire_costs_the_tee_alone(start, net):
+    """What the wire cannot carry waits in the socket's buffer until that is full; ours has everything."""
+    try:
+        net.run("ip", "netns", "exec", net.us, "tc", "qdisc", "add", "dev", "e1", "root", "tbf", "rate", "8kbit", "burst", "64kb", "limit", "200mb")
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        pytest.skip("no traffic shaping here")
+    s = start(Sluiced, NULL, ['listen=({ address = "127.0.0.1"; port = 2055; rcvbuf = "64M"; })', "workers=2",
+                              'tee=({ to = "10.77.1.2:9000"; source = "own"; }, { to = "10.77.1.2:9001"; })'], within=net.within)
+    flood = ("import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+             "for i in range(20000): s.sendto(bytes(1400), ('127.0.0.1', 2055))")
+    net.run(*net.within, sys.executable, "-c", flood)
+    assert s.settle("units_udp") == 20000 and s.counter("kernel_drops") == 0
+    assert s.counter("messages_malformed") == 20000
+    units, forwarded, dropped = account(s)
+    assert units == 40000 == forwarded + dropped and dropped == s.counter("tee_dropped", "full") > 1000
+    for row in tee_rows(s):
+        assert row["units"] == 20000 == row["forwarded"] + row["dropped_full"] and row["dropped_full"] > 0

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,29 @@
 #define PACKET_MAX (PAYLOAD_MAX + 8u)
 
 static uint8_t payload[PAYLOAD_MAX];
+
+/* The call that comes to the datagram behind so many fails once, with that errno; 0: none does. */
+static unsigned fail_after;
+static int fail_number;
+
+int __real_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+
+int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+	int n;
+
+	if (fail_number == 0)
+		return __real_sendmmsg(fd, messages, count, flags);
+	if (fail_after == 0) {
+		errno = fail_number;
+		fail_number = 0;
+		return -1;
+	}
+	n = __real_sendmmsg(fd, messages, fail_after < count ? fail_after : count, flags);
+	fail_after -= (unsigned)n;
+	return n;
+}
 
 static int fill(void **state)
 {
@@ -515,6 +539,52 @@ static void refused_is_told(void **state)
 	close_bench(&b);
 }
 
+static const struct {
+	int number;
+	unsigned forwarded;
+	enum collector_stat stat;
+	unsigned count;
+} failures[] = {
+	{ EAGAIN, 3, STAT_TEE_FULL, 5 },
+	{ ENOBUFS, 3, STAT_TEE_FULL, 5 },
+	{ ENETUNREACH, 3, STAT_TEE_UNREACHABLE, 5 },
+	{ EHOSTUNREACH, 3, STAT_TEE_UNREACHABLE, 5 },
+	{ EPERM, 7, STAT_TEE_ERROR, 1 },
+	{ EMSGSIZE, 7, STAT_TEE_ERROR, 1 },
+	{ EINTR, 8, STAT_TEE_ERROR, 0 },
+	{ ECONNREFUSED, 8, STAT_TEE_REFUSED, 1 },
+};
+
+/* The fourth of eight meets a failure: those before it are out, and those behind it as the failure is. */
+static void failures_count_once(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+		struct addr peer = addr_of("192.0.2.1");
+		struct bench b;
+		uint16_t port;
+
+		open_bench(&b, "127.0.0.1", true, NULL);
+		for (unsigned k = 0; k < 8; k++)
+			tee_add(b.worker, payload, 100 + k, &peer, 40000, false);
+		fail_after = 3;
+		fail_number = failures[i].number;
+		tee_flush(b.worker);
+		assert_int_equal(fail_number, 0);
+		assert_int_equal(stat_get(b.stat, STAT_TEE_FORWARDED), failures[i].forwarded);
+		assert_int_equal(stat_get(b.stat, failures[i].stat), failures[i].count);
+		for (unsigned k = 0; k < 3; k++)
+			(void)receive(&b, 100 + k, &port);
+		for (unsigned k = 3 + (failures[i].forwarded == 7);
+		     failures[i].forwarded > 3 && k < 8; k++)
+			(void)receive(&b, 100 + k, &port);
+		/* The next batch goes as if nothing had been. */
+		send_one(&b, "192.0.2.1", 9);
+		(void)receive(&b, 9, &port);
+		close_bench(&b);
+	}
+}
+
 static void losses_have_reasons(void **state)
 {
 	struct tee_target nowhere = { "no-such-host.invalid:2055", true, NULL, 0 };
@@ -562,7 +632,7 @@ int main(void)
 		cmocka_unit_test(loops_are_found),	 cmocka_unit_test(own_source),
 		cmocka_unit_test(original_source),	 cmocka_unit_test(batch_in_order),
 		cmocka_unit_test(only_from_named),	 cmocka_unit_test(refused_is_told),
-		cmocka_unit_test(losses_have_reasons),
+		cmocka_unit_test(losses_have_reasons),	 cmocka_unit_test(failures_count_once),
 	};
 
 	return cmocka_run_group_tests(tests, fill, NULL);
