@@ -82,6 +82,11 @@ class Item:
         assert (name, reason) in now, (name, reason)
         return now[name, reason] - self.before.get((name, reason), 0)
 
+    def without_template(self):
+        """Data sets whose template was not known: refused at once, or held, whatever became of them since."""
+        return (self.counted("data_sets_refused", "no_template") + self.counted("data_sets_held_now") +
+                self.counted("data_sets_held_decoded") + self.counted("data_sets_dropped"))
+
     def settle(self):
         """Waits until the service has looked at all that was sent; then every account must hold."""
         if self.unsettled == 0:

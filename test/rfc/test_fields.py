@@ -13,7 +13,7 @@ def read(item, *records, at=AT):
     """Sends each (elements, octets) under a template of its own; the flows in that order."""
     p = item.peer()
     for n, (elements, octets) in enumerate(records):
-        p.send(ipfix(define(256 + n, elements), data(256 + n, octets), at=at))
+        p.send(ipfix(define(256 + n, elements), data(256 + n, octets), at=at, seq=n))
     flows = {f["raw"]["template_id"]: f for f in item.flows() if f["normalized"]["exporter_ip"] == p.address}
     assert sorted(flows) == [256 + n for n in range(len(records))]
     return [flows[n] for n in sorted(flows)]
