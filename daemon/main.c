@@ -167,6 +167,8 @@ static void take_signals(struct service *s)
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGHUP, &action, NULL);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGXFSZ, &ignore,
+			NULL); /* a file that may not grow is an error of write() */
 	hold_signals(false);
 }
 
