@@ -23,8 +23,7 @@
 /* Unexpected numbers that a rule must explain to be taken; copies of one message look like no counting. */
 #define HITS_RULE 5
 #define HITS_NOTHING 32
-/* Numbers in a row that no rule explains, until none is believed in; and to believe again. */
-#define STRAYS_MAX 64
+/* Numbers in a row that a rule must explain to be believed in again. */
 #define HITS_AGAIN 64
 /* Numbers that make no sense weigh that much against one that is expected. */
 #define JUMP_WEIGHT 8
@@ -283,7 +282,6 @@ static void take_rule(struct sequence *q, unsigned rule, uint64_t give_back,
 	memset(q->gaps, 0, sizeof(q->gaps));
 	q->is_trying = false;
 	q->has_next = false;
-	q->strays = 0;
 	q->jumps = 0;
 	q->trial_missed = 0;
 	q->stray_missed = 0;
@@ -299,7 +297,8 @@ static void add_missed(uint64_t *sum, const struct sequence_account *a)
 	*sum = missed > a->late ? missed - a->late : 0;
 }
 
-/* How well the rule in force does. */
+/* How well the rule in force does.  Numbers that run ahead again and again are what a lossy path makes of good
+ * ones: only those that fall back, or leap, are held against it. */
 static void weigh(struct sequence *q, bool is_expected, struct sequence_account *a)
 {
 	bool is_jump = a->is_restart || (a->is_reordered && a->late == 0);
@@ -307,15 +306,13 @@ static void weigh(struct sequence *q, bool is_expected, struct sequence_account 
 	if (q->is_trying)
 		add_missed(&q->trial_missed, a);
 	if (is_expected) {
-		q->strays = 0;
 		q->stray_missed = 0;
 		q->jumps -= q->jumps > 0;
 		return;
 	}
 	add_missed(&q->stray_missed, a);
-	q->strays += is_jump || a->missed != 0;
 	q->jumps += is_jump ? JUMP_WEIGHT : 0;
-	if (q->strays < STRAYS_MAX && q->jumps < JUMPS_MAX)
+	if (q->jumps < JUMPS_MAX)
 		return;
 	take_rule(q, SEQUENCE_NO_RULE, q->stray_missed, a);
 	a->gap = SEQUENCE_GAP_UNKNOWN;

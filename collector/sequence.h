@@ -15,7 +15,7 @@
  *
  * Beside the rule in force all others are tried whenever a number is not the expected one; a rule that
  * explains several such numbers, and every other one between them, is taken.  What the rule before it
- * called missing meanwhile is given back as late.  When no rule explains anything for long, there is no account.
+ * called missing meanwhile is given back as late.  When numbers fall back and leap for long, there is no account.
  *
  * Numbers are compared modulo 2^32.  Nothing is allocated, and no message is refused for its number.
  *
@@ -74,7 +74,6 @@ struct sequence {
 	uint32_t last_sequence;
 	uint32_t behind_count; /* messages in a row that were behind */
 	uint32_t behind_next;  /* what follows on from the last of them */
-	uint32_t strays;       /* messages in a row that the rule in force does not explain */
 	uint32_t jumps;	       /* numbers that make no sense, of late */
 	uint64_t
 		trial_missed; /* counted as missed, and not yet late, since another rule is tried */

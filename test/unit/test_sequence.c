@@ -457,6 +457,37 @@ static void test_wrong_counters(void **state)
 	}
 }
 
+/* One of several collectors behind a balancer has a gap before each message: that is loss, and stays counted. */
+static void test_a_gap_before_each_message(void **state)
+{
+	(void)state;
+	for (seed = 1; seed < 40; seed++) {
+		uint64_t kept = seed;
+		uint16_t version = seed % 2 == 0 ? VERSION_IPFIX : VERSION_NF9;
+		struct exporter e = { seed % 2 == 0 ? WAY_RECORDS : WAY_MESSAGES, 0xffffff00u, { 0 } };
+		struct sums sums = { 0 };
+		struct sequence q;
+		uint64_t lost = 0;
+
+		sequence_init(&q, version);
+		for (uint32_t k = 0; k < 1000; k++) {
+			struct sequence_units u = any_units();
+			struct message m = { .sequence = next_number(&e, &u), .export_ms = T0_MS + k * 1000 };
+
+			(void)take(&q, &m, &u, T0_MS + k * 1000, &sums);
+			for (uint64_t n = 1 + any(4); n > 0; n--) {
+				u = any_units();
+				(void)next_number(&e, &u);
+				lost += k < 999 ? growth(e.way, &u) : 0;
+			}
+		}
+		assert_string_equal(sequence_anomaly(&q), "");
+		assert_int_equal(sums.late, 0);
+		assert_int_equal(sums.missed, lost);
+		seed = kept;
+	}
+}
+
 /* An exporter that was mended counts right again, and is believed. */
 static void test_mended(void **state)
 {
@@ -630,6 +661,7 @@ int main(void)
 		cmocka_unit_test(test_histories), cmocka_unit_test(test_gaps_end),
 		cmocka_unit_test(test_gap),	  cmocka_unit_test(test_unread),
 		cmocka_unit_test(test_reboot),	  cmocka_unit_test(test_wrong_counters),
+		cmocka_unit_test(test_a_gap_before_each_message),
 		cmocka_unit_test(test_mended),	  cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_anything),
 	};
