@@ -48,8 +48,7 @@ void account_message(struct stat_set *stat, const struct message *m, struct sess
 	if (m->version == VERSION_NF9 && is_known &&
 	    message_nf9_count(m) != definition_count + walk->record_count)
 		stat_inc(stat, STAT_NF9_COUNT_WRONG);
-	if (account.missed == 0 && account.late == 0 && !account.is_reordered &&
-	    !account.is_duplicated && !account.is_restart && !account.is_new_rule)
+	if (sequence_is_clean(&account))
 		return;
 	stat_add(stat, STAT_SEQUENCE_MISSED, account.missed);
 	stat_add(stat, STAT_SEQUENCE_LATE, account.late);

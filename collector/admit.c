@@ -133,7 +133,7 @@ static void make_buckets(struct admit *a)
 		a->buckets[i] = (struct bucket){ (int64_t)rate_of(a, i) * TOKEN, now_ms };
 }
 
-void admit_set(struct admit *a, const struct exporter_entry *entries, size_t count,
+bool admit_set(struct admit *a, const struct exporter_entry *entries, size_t count,
 	       const struct collector_policy *policy)
 {
 	free(a->sorted);
@@ -146,6 +146,7 @@ void admit_set(struct admit *a, const struct exporter_entry *entries, size_t cou
 	make_buckets(a);
 	if (a->sorted == NULL)
 		log_error("exporters.no_memory entries=%zu", count);
+	return policy->is_closed || a->has_rates;
 }
 
 static bool holds(const struct exporter_entry *e, uint16_t port, const uint32_t *domain)

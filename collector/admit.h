@@ -26,8 +26,8 @@ enum err admit_new(struct admit **out);
 void admit_free(struct admit *a);
 
 /* The entries must live until the next call.  Without memory for the index it is slower, and does not
- * limit rates. */
-void admit_set(struct admit *a, const struct exporter_entry *entries, size_t count,
+ * limit rates.  False when admit_unit() lets everybody in. */
+bool admit_set(struct admit *a, const struct exporter_entry *entries, size_t count,
 	       const struct collector_policy *policy);
 
 /* COLLECTOR_STAT_COUNT when the unit may come in, else why not.  Of what domain it is nobody knows yet: an

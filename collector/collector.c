@@ -28,6 +28,7 @@ struct collector {
 	struct htab *sessions; /* session_key -> struct session * */
 	struct session *last;  /* of the message before: the most likely one */
 	struct admit *admit;
+	bool is_guarded; /* not every unit may come in */
 	struct collector_policy policy;
 	size_t unknown_count;	/* sessions without entry */
 	struct htab_iter clock; /* where a search for a session that may go begins */
@@ -116,7 +117,7 @@ void collector_free(struct collector *c)
 void collector_set_exporters(struct collector *c, const struct exporter_entry *entries,
 			     size_t count, uint64_t generation)
 {
-	admit_set(c->admit, entries, count, &c->policy);
+	c->is_guarded = admit_set(c->admit, entries, count, &c->policy);
 	c->generation = generation;
 }
 
@@ -508,7 +509,8 @@ void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 	struct message m;
 	struct session *s;
 
-	verdict = origin->is_again ? COLLECTOR_STAT_COUNT : admit_unit(c->admit, origin);
+	verdict = c->is_guarded && !origin->is_again ? admit_unit(c->admit, origin)
+						     : COLLECTOR_STAT_COUNT;
 	if (verdict != COLLECTOR_STAT_COUNT) {
 		stat_inc(c->stat, verdict);
 		return;

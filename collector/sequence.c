@@ -30,31 +30,31 @@
 #define JUMPS_MAX 256
 
 static const struct rule {
-	bool messages;
-	bool flows;
-	bool options;
-	bool definitions;
+	uint8_t messages; /* factors: a rule counts it, or not */
+	uint8_t flows;
+	uint8_t options;
+	uint8_t definitions;
 	bool is_last; /* the number stands at the message's end */
 	bool is_none; /* nothing can be told by it */
 	const char *text;
 } rules[SEQUENCE_RULE_COUNT] = {
-	[SEQUENCE_RECORDS] = { .flows = true, .options = true, .text = "counts records" },
-	[SEQUENCE_MESSAGES] = { .messages = true, .text = "counts messages" },
-	[SEQUENCE_FLOWS] = { .flows = true, .text = "counts flows, not options records" },
-	[SEQUENCE_DEFINITIONS] = { .flows = true,
-				   .options = true,
-				   .definitions = true,
+	[SEQUENCE_RECORDS] = { .flows = 1, .options = 1, .text = "counts records" },
+	[SEQUENCE_MESSAGES] = { .messages = 1, .text = "counts messages" },
+	[SEQUENCE_FLOWS] = { .flows = 1, .text = "counts flows, not options records" },
+	[SEQUENCE_DEFINITIONS] = { .flows = 1,
+				   .options = 1,
+				   .definitions = 1,
 				   .text = "counts templates too" },
-	[SEQUENCE_RECORDS_LAST] = { .flows = true,
-				    .options = true,
+	[SEQUENCE_RECORDS_LAST] = { .flows = 1,
+				    .options = 1,
 				    .is_last = true,
 				    .text = "counts the message's own records" },
-	[SEQUENCE_FLOWS_LAST] = { .flows = true,
+	[SEQUENCE_FLOWS_LAST] = { .flows = 1,
 				  .is_last = true,
 				  .text = "counts the message's own flows, not options records" },
-	[SEQUENCE_DEFINITIONS_LAST] = { .flows = true,
-					.options = true,
-					.definitions = true,
+	[SEQUENCE_DEFINITIONS_LAST] = { .flows = 1,
+					.options = 1,
+					.definitions = 1,
 					.is_last = true,
 					.text = "counts the message's own records and templates" },
 	[SEQUENCE_NOTHING] = { .is_none = true, .text = "never counts" },
@@ -65,14 +65,14 @@ static uint32_t units_of(unsigned rule, const struct sequence_units *u)
 {
 	const struct rule *r = &rules[rule];
 
-	return (r->messages ? 1 : 0) + (r->flows ? u->records - u->options : 0) +
-	       (r->options ? u->options : 0) + (r->definitions ? u->definitions : 0);
+	return r->messages + r->flows * (u->records - u->options) + r->options * u->options +
+	       r->definitions * u->definitions;
 }
 
 /* Whether the units of a message can be told at all. */
 static bool is_told(unsigned rule, const struct sequence_units *u)
 {
-	return u->is_known || !rules[rule].flows;
+	return u->is_known || rules[rule].flows == 0;
 }
 
 void sequence_init(struct sequence *q, uint16_t version)
@@ -325,8 +325,32 @@ static void remember(struct sequence *q, const struct message *m, const struct s
 	q->has_last = true;
 }
 
-struct sequence_account sequence_take(struct sequence *q, const struct message *m,
-				      const struct sequence_units *u, int64_t now_ms)
+/* The usual case: as expected, and no other rule is tried. */
+static bool is_plain(const struct sequence *q, const struct message *m,
+		     const struct sequence_units *u)
+{
+	return q->has_next && m->sequence == q->next && !q->is_trying && u->is_known &&
+	       !rules[q->rule].is_last && !rules[q->rule].is_none;
+}
+
+static void take_plain(struct sequence *q, const struct message *m, const struct sequence_units *u)
+{
+	uint32_t units = units_of(q->rule, u);
+
+	q->stray_missed = 0;
+	q->jumps -= q->jumps > 0;
+	q->followed += units;
+	if (q->followed > REORDER_MAX)
+		q->followed = REORDER_MAX;
+	q->next += units;
+	q->behind_count = 0;
+	q->uptime_ms = m->uptime_ms;
+	q->export_ms = m->export_ms;
+}
+
+/* Any other case. */
+static struct sequence_account take_hard(struct sequence *q, const struct message *m,
+					 const struct sequence_units *u, int64_t now_ms)
 {
 	struct sequence_account a = { .gap = SEQUENCE_GAP_UNKNOWN };
 	uint32_t units = units_of(q->rule, u);
@@ -356,6 +380,18 @@ struct sequence_account sequence_take(struct sequence *q, const struct message *
 	go_on(q, m, start, is_none ? 0 : units, &a, now_ms);
 	if (!is_told(q->rule, u) && !rules[q->rule].is_last)
 		q->has_next = false;
+	return a;
+}
+
+struct sequence_account sequence_take(struct sequence *q, const struct message *m,
+				      const struct sequence_units *u, int64_t now_ms)
+{
+	struct sequence_account a = { 0 };
+
+	if (!is_plain(q, m, u))
+		return take_hard(q, m, u, now_ms);
+	take_plain(q, m, u);
+	remember(q, m, u);
 	return a;
 }
 

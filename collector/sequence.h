@@ -94,6 +94,13 @@ struct sequence_account {
 	int64_t gap;	    /* units missing before it, or SEQUENCE_GAP_UNKNOWN */
 };
 
+/* Nothing to count. */
+static inline bool sequence_is_clean(const struct sequence_account *a)
+{
+	return a->missed == 0 && a->late == 0 &&
+	       !(a->is_reordered | a->is_duplicated | a->is_restart | a->is_new_rule);
+}
+
 void sequence_init(struct sequence *q, uint16_t version);
 struct sequence_account sequence_take(struct sequence *q, const struct message *m,
 				      const struct sequence_units *units, int64_t now_ms);

@@ -142,6 +142,8 @@ struct sequence_account session_sequence(struct session *s, const struct message
 	struct sequence_account account = sequence_take(&s->sequence, m, units, s->last_ms);
 
 	s->gap = account.gap;
+	if (sequence_is_clean(&account))
+		return account;
 	s->counts.missed += account.missed;
 	s->counts.late += account.late;
 	s->counts.out_of_order += account.is_reordered;
