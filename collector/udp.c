@@ -339,10 +339,11 @@ void udp_change_close(struct udp_change *c)
 /* No worker runs yet. */
 static enum err open_first(struct udp_group *g, const struct udp_conf *conf, struct why *why)
 {
-	struct udp_change *c;
-	enum err e = ERR_OK;
+	struct udp_change *c = NULL;
+	enum err e = udp_change_open(g, conf->listens, conf->listen_count, &c, why);
 
-	TRY(udp_change_open(g, conf->listens, conf->listen_count, &c, why));
+	if (c == NULL)
+		return e;
 	for (unsigned i = 0; e == ERR_OK && i < g->worker_count; i++)
 		e = udp_change_begin(c, i);
 	if (e != ERR_OK)
