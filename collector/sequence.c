@@ -201,11 +201,9 @@ static void judge(struct sequence *q, const struct message *m, uint32_t start, u
 
 	if (ahead == 0)
 		return;
-	if (has_rebooted(q, m))
-		a->is_restart = true;
-	else if (q->next - start <= REORDER_MAX)
+	if (!has_rebooted(q, m) && q->next - start <= REORDER_MAX)
 		judge_behind(q, m, start, units, now_ms, a);
-	else if (ahead <= AHEAD_MAX)
+	else if (!has_rebooted(q, m) && ahead <= AHEAD_MAX)
 		a->missed = ahead;
 	else
 		a->is_restart = true;
