@@ -94,12 +94,12 @@ static int compare(const void *left, const void *right, void *entries)
 	return order != 0 ? order : a < b ? -1 : 1;
 }
 
-static void make_index(struct admit *a)
+static bool make_index(struct admit *a)
 {
 	a->sorted = malloc((a->count + 1) * sizeof(*a->sorted));
 	a->group_count = 0;
 	if (a->sorted == NULL)
-		return;
+		return false;
 	for (size_t i = 0; i < a->count; i++)
 		a->sorted[i] = (uint32_t)i;
 	qsort_r(a->sorted, a->count, sizeof(*a->sorted), compare, (void *)a->entries);
@@ -113,6 +113,7 @@ static void make_index(struct admit *a)
 		}
 		g->to = i + 1;
 	}
+	return true;
 }
 
 static uint32_t rate_of(const struct admit *a, size_t place)
@@ -120,31 +121,33 @@ static uint32_t rate_of(const struct admit *a, size_t place)
 	return place < a->count ? a->entries[place].rate : a->policy.unknown_rate;
 }
 
-static void make_buckets(struct admit *a)
+static bool make_buckets(struct admit *a)
 {
 	int64_t now_ms = clock_mono_ms();
+	bool is_asked = false;
 
-	a->has_rates = false;
 	for (size_t i = 0; i <= a->count; i++)
-		a->has_rates = a->has_rates || rate_of(a, i) != 0;
-	a->buckets = a->has_rates ? malloc((a->count + 1) * sizeof(*a->buckets)) : NULL;
+		is_asked = is_asked || rate_of(a, i) != 0;
+	a->buckets = is_asked ? malloc((a->count + 1) * sizeof(*a->buckets)) : NULL;
 	a->has_rates = a->buckets != NULL;
 	for (size_t i = 0; a->has_rates && i <= a->count; i++)
 		a->buckets[i] = (struct bucket){ (int64_t)rate_of(a, i) * TOKEN, now_ms };
+	return a->has_rates == is_asked;
 }
 
 bool admit_set(struct admit *a, const struct exporter_entry *entries, size_t count,
 	       const struct collector_policy *policy)
 {
+	bool has_index;
+
 	free(a->sorted);
 	free(a->buckets);
 	a->entries = entries;
 	a->count = count;
 	a->policy = *policy;
 	a->peer.bytes = 0;
-	make_index(a);
-	make_buckets(a);
-	if (a->sorted == NULL)
+	has_index = make_index(a);
+	if (!make_buckets(a) || !has_index)
 		log_error("exporters.no_memory entries=%zu", count);
 	return policy->is_closed || a->has_rates;
 }

@@ -43,6 +43,7 @@ struct sink {
 	uint64_t options;
 	int64_t tmpls;
 	uint64_t views_failed; /* for want of memory */
+	uint64_t entries_failed;
 	uint64_t joins_failed; /* the same */
 };
 
@@ -240,13 +241,13 @@ static void check_memory(const struct stat_set *stat, const struct sink *k, uint
 {
 	uint64_t counted =
 		stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) + k->views_failed +
-		k->joins_failed;
+		k->joins_failed + k->entries_failed;
 
 	must((counted > 0) == (failures > 0));
 	must(counted <= failures);
 }
 
-static void before(struct collector *c, uint8_t how, uint64_t generation)
+static void before(struct collector *c, struct sink *k, uint8_t how, uint64_t generation)
 {
 	int64_t past_ms = 1000 * (int64_t)limits.template_lifetime_s + 1000;
 
@@ -254,8 +255,12 @@ static void before(struct collector *c, uint8_t how, uint64_t generation)
 		collector_tick(c, clock_mono_ms() + past_ms);
 	if ((how & HOW_IDLE) != 0)
 		collector_tick(c, INT64_C(1) << 40);
-	if ((how & HOW_EXPORTERS) != 0)
+	if ((how & HOW_EXPORTERS) != 0) {
+		uint64_t failures = alloc_failures();
+
 		collector_set_exporters(c, entries, generation % 3, generation);
+		k->entries_failed += alloc_failures() - failures; /* no message's cost */
+	}
 }
 
 static void receive(struct collector *c, struct rd *r, uint8_t how, size_t bytes)
@@ -293,7 +298,7 @@ static void run(struct collector *c, struct sink *sink, const struct stat_set *s
 		size_t bytes = rd_u16(&r);
 		uint8_t how = rd_u8(&r);
 
-		before(c, how, units + 1);
+		before(c, sink, how, units + 1);
 		receive(c, &r, how, bytes);
 	}
 	check_ledger(stat, sink, units);

