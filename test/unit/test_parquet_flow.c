@@ -190,7 +190,7 @@ static void want_scalar(avro_value_t *v, struct entry e)
 	int is_true = 0;
 
 	e.kind = NUMBER;
-	switch (avro_value_get_type(v)) {
+	switch ((int)avro_value_get_type(v)) {
 	case AVRO_BYTES:
 		assert_int_equal(avro_value_get_bytes(v, &octets, &e.bytes), 0);
 		e.kind = OCTETS;
