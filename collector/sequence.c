@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/must.h"
+
 /* A step ahead further than this is a restart, not a loss; one back as far as REORDER_MAX is late. */
 #define AHEAD_MAX (1u << 24)
 #define REORDER_MAX (1u << 14)
@@ -279,6 +281,7 @@ static void take_rule(struct sequence *q, unsigned rule, uint64_t give_back,
 	memset(q->hits, 0, sizeof(q->hits));
 	memset(q->gaps, 0, sizeof(q->gaps));
 	q->is_trying = false;
+	q->is_unsure = false;
 	q->has_next = false;
 	q->jumps = 0;
 	q->trial_missed = 0;
@@ -323,12 +326,99 @@ static void remember(struct sequence *q, const struct message *m, const struct s
 	q->has_last = true;
 }
 
+/* ---- messages of which is not known yet what they hold ---- */
+
+static bool has_stretch(const struct sequence *q)
+{
+	return q->stretch.sets != 0;
+}
+
+/* Where the number is that of the message's end, the next one is known whatever came before. */
+static bool needs_stretch(const struct sequence *q, const struct sequence_units *u)
+{
+	return u->held != 0 && rules[q->rule].flows != 0 && !rules[q->rule].is_last;
+}
+
+/* Behind a message in order that has sets which wait; `next` is without what those hold. */
+static void open_stretch(struct sequence *q, const struct sequence_units *u,
+			 struct sequence_account *a)
+{
+	q->stretch.number += q->stretch.number == UINT32_MAX ? 2 : 1;
+	q->stretch.sets = u->held;
+	q->stretch.next = q->next;
+	q->has_next = false;
+	a->stretch = q->stretch.number;
+}
+
+/* Twice the same number, with something between that counts. */
+static bool is_copy(const struct sequence *q, const struct message *m)
+{
+	return m->sequence == q->last_sequence &&
+	       (q->last.held != 0 || units_of(q->rule, &q->last) != 0);
+}
+
+/* A message of the stretch: nothing is said of its number but that it was the one before, too. */
+static struct sequence_account take_held(struct sequence *q, const struct message *m,
+					 const struct sequence_units *u)
+{
+	struct sequence_account a = { .gap = SEQUENCE_GAP_UNKNOWN };
+
+	a.is_duplicated = is_copy(q, m);
+	if (a.is_duplicated)
+		return a;
+	remember(q, m, u);
+	q->uptime_ms = m->uptime_ms;
+	q->export_ms = m->export_ms;
+	q->stretch.next += units_of(q->rule, u);
+	q->stretch.sets += u->held;
+	a.stretch = u->held != 0 ? q->stretch.number : 0;
+	return a;
+}
+
+void sequence_done(struct sequence *q, uint32_t stretch, uint32_t sets,
+		   const struct sequence_units *units)
+{
+	if (stretch == 0 || stretch != q->stretch.number || !has_stretch(q))
+		return;
+	if (units == NULL) {
+		sequence_lost(q);
+		return;
+	}
+	must(sets <= q->stretch.sets);
+	q->stretch.next += units_of(q->rule, units);
+	q->stretch.sets -= sets;
+	if (has_stretch(q))
+		return;
+	q->next = q->stretch.next;
+	q->has_next = true;
+	q->followed = 0;
+	/* What the first number leaves open lies anywhere in the stretch: no rule is tried at it. */
+	q->has_last = false;
+	q->is_unsure = true;
+}
+
+/* Less came than the sum of a stretch says: something came twice meanwhile.  Nobody counts anew. */
+static void forgive(struct sequence *q, const struct message *m, uint32_t start,
+		    struct sequence_account *a)
+{
+	bool is_behind = start != 0 && q->next - start <= REORDER_MAX && !has_rebooted(q, m);
+
+	if (q->is_unsure && a->is_restart && is_behind) {
+		a->is_restart = false;
+		a->gap = SEQUENCE_GAP_UNKNOWN;
+		q->has_next = false;
+	}
+	q->is_unsure = q->is_unsure && (a->is_reordered || a->is_duplicated);
+}
+
+/* ---- one message ---- */
+
 /* The usual case: as expected, and no other rule is tried. */
 static bool is_plain(const struct sequence *q, const struct message *m,
 		     const struct sequence_units *u)
 {
-	return q->has_next && m->sequence == q->next && !q->is_trying && u->is_known &&
-	       !rules[q->rule].is_last && !rules[q->rule].is_none;
+	return q->has_next && m->sequence == q->next && !q->is_trying && !q->is_unsure &&
+	       u->is_known && !rules[q->rule].is_last && !rules[q->rule].is_none;
 }
 
 static void take_plain(struct sequence *q, const struct message *m, const struct sequence_units *u)
@@ -371,12 +461,15 @@ static struct sequence_account take_hard(struct sequence *q, const struct messag
 	} else if (q->has_next && has_start && !is_none) {
 		judge(q, m, start, units, now_ms, &a);
 		a.gap = a.is_restart ? SEQUENCE_GAP_UNKNOWN : (int64_t)a.missed;
+		forgive(q, m, start, &a);
 		weigh(q, is_expected, &a);
 	}
 	if (a.is_reordered || a.is_duplicated)
 		return a;
 	go_on(q, m, start, is_none ? 0 : units, &a, now_ms);
-	if (!is_told(q->rule, u) && !rules[q->rule].is_last)
+	if (needs_stretch(q, u))
+		open_stretch(q, u, &a);
+	else if (!is_told(q->rule, u) && !rules[q->rule].is_last)
 		q->has_next = false;
 	return a;
 }
@@ -386,6 +479,10 @@ struct sequence_account sequence_take(struct sequence *q, const struct message *
 {
 	struct sequence_account a = { 0 };
 
+	if (has_stretch(q) && !u->is_known && u->held == 0)
+		sequence_lost(q);
+	if (has_stretch(q))
+		return take_held(q, m, u);
 	if (!is_plain(q, m, u))
 		return take_hard(q, m, u, now_ms);
 	take_plain(q, m, u);
@@ -396,4 +493,5 @@ struct sequence_account sequence_take(struct sequence *q, const struct message *
 void sequence_lost(struct sequence *q)
 {
 	q->has_next = false;
+	q->stretch.sets = 0;
 }

@@ -17,6 +17,15 @@
  * explains several such numbers, and every other one between them, is taken.  What the rule before it
  * called missing meanwhile is given back as late.  When numbers fall back and leap for long, there is no account.
  *
+ * What a message holds may be known only later, when a template came for the data sets that wait for it:
+ *
+ *	  100: 10 records, and a set that waits   |   ? the stretch: no number is judged
+ *	    ?:  7 records                         |
+ *	sequence_done(&q, stretch, 1, &units)	      the set had 3 records
+ *	  120:                                    judged again: 120 is what follows
+ *
+ * Rules that do not count records know no stretch, nor those by which a number says what is next.
+ *
  * Numbers are compared modulo 2^32.  Nothing is allocated, and no message is refused for its number.
  *
  * Owner: the session.  Lifetime: its own.
@@ -51,6 +60,7 @@ struct sequence_units {
 	uint32_t records; /* data records, those of options templates too */
 	uint32_t options; /* data records of options templates */
 	uint32_t definitions;
+	uint32_t held; /* data sets that wait for their template; the others were read */
 	bool is_known; /* each of its data sets was read */
 };
 
@@ -59,6 +69,13 @@ struct sequence_gap {
 	uint32_t from;
 	uint32_t units; /* 0: a free place */
 	int64_t since_ms;
+};
+
+/* From the first message with sets that wait to the last of those sets. */
+struct sequence_stretch {
+	uint32_t number; /* from 1 */
+	uint32_t sets;	 /* that wait; 0: there is none */
+	uint32_t next;	 /* number that is expected, but for what those sets hold */
 };
 
 struct sequence {
@@ -81,6 +98,8 @@ struct sequence {
 	uint32_t uptime_ms; /* of the last message in order, with the export time it stands for */
 	int64_t export_ms;
 	struct sequence_gap gaps[SEQUENCE_GAPS_MAX];
+	struct sequence_stretch stretch;
+	bool is_unsure; /* `next` is the sum of a stretch, and no number was as expected since */
 };
 
 /* What one message's number says. */
@@ -92,6 +111,7 @@ struct sequence_account {
 	bool is_restart;    /* the exporter counts anew */
 	bool is_new_rule;   /* q->rule changed */
 	int64_t gap;	    /* units missing before it, or SEQUENCE_GAP_UNKNOWN */
+	uint32_t stretch;   /* that its sets which wait belong to; 0: to none */
 };
 
 /* Nothing to count. */
@@ -104,6 +124,9 @@ static inline bool sequence_is_clean(const struct sequence_account *a)
 void sequence_init(struct sequence *q, uint16_t version);
 struct sequence_account sequence_take(struct sequence *q, const struct message *m,
 				      const struct sequence_units *units, int64_t now_ms);
+/* So many sets of that stretch wait no longer, and held that much; NULL: nobody knows what. */
+void sequence_done(struct sequence *q, uint32_t stretch, uint32_t sets,
+		   const struct sequence_units *units);
 /* The next number cannot be told: start afresh at the next message. */
 void sequence_lost(struct sequence *q);
 /* How the exporter counts, for people, when it is not as its format says; else "". */

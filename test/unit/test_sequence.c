@@ -251,6 +251,96 @@ static void test_unread(void **state)
 	assert_int_equal(sequence_take(&q, &m, &unread, T0_MS).gap, 1);
 }
 
+/* A message, or, without number, sets of the stretch of that step which wait no longer. */
+struct held_step {
+	uint32_t sequence;
+	uint32_t records;
+	uint32_t held;
+	int64_t gap;
+	bool is_refused;
+	bool is_done;
+	uint32_t of; /* step, from 0 */
+};
+#define M(sequence, records, held, gap) { sequence, records, held, gap, false, false, 0 }
+#define REFUSED(sequence, records, gap) { sequence, records, 0, gap, true, false, 0 }
+#define DONE(of, sets, records) { 0, records, sets, 0, false, true, of }
+#define DROPPED(of) { 0, 0, 1, 0, true, true, of }
+
+/* What waits is counted when it is known, and loss meanwhile behind it. */
+static void test_stretches(void **state)
+{
+	static const struct {
+		const char *name;
+		uint16_t version;
+		struct held_step steps[STEPS_MAX];
+		size_t count;
+		struct sums want;
+	} cases[] = {
+		{ "nothing is missing", VERSION_IPFIX,
+		  { M(90, 10, 0, UNKNOWN), M(100, 10, 1, 0), M(113, 7, 0, UNKNOWN), DONE(1, 1, 3), M(120, 1, 0, 0), M(121, 1, 0, 0) },
+		  6, { 0 } },
+		{ "from the first message on", VERSION_IPFIX,
+		  { M(100, 0, 2, UNKNOWN), DONE(0, 1, 4), DONE(0, 1, 5), M(109, 1, 0, 0), M(112, 1, 0, 2) }, 5, { .missed = 2 } },
+		{ "missing before it", VERSION_IPFIX,
+		  { M(90, 10, 0, UNKNOWN), M(104, 10, 1, 4), DONE(1, 1, 3), M(117, 1, 0, 0) }, 4, { .missed = 4 } },
+		{ "missing in it", VERSION_IPFIX,
+		  { M(90, 10, 0, UNKNOWN), M(100, 10, 1, 0), M(118, 7, 0, UNKNOWN), DONE(1, 1, 3), M(125, 1, 0, 5), M(126, 1, 0, 0) },
+		  6, { .missed = 5 } },
+		{ "sets of several messages, in whatever order", VERSION_IPFIX,
+		  { M(100, 0, 1, UNKNOWN), M(103, 2, 2, UNKNOWN), M(115, 1, 1, UNKNOWN), DONE(1, 2, 10), DONE(2, 1, 4), M(120, 5, 0, UNKNOWN),
+		    DONE(0, 1, 3), M(125, 1, 0, 0) }, 8, { 0 } },
+		{ "one was dropped", VERSION_IPFIX,
+		  { M(100, 0, 2, UNKNOWN), M(109, 1, 0, UNKNOWN), DONE(0, 1, 4), DROPPED(0), M(500, 1, 0, UNKNOWN), M(503, 1, 0, 2) },
+		  6, { .missed = 2 } },
+		{ "a set of a stretch that was given up", VERSION_IPFIX,
+		  { M(100, 0, 2, UNKNOWN), DROPPED(0), M(109, 1, 1, UNKNOWN), DONE(0, 1, 4), M(112, 1, 0, UNKNOWN), DONE(2, 1, 2),
+		    M(113, 1, 0, 0) }, 7, { 0 } },
+		{ "a message that nobody can read", VERSION_IPFIX,
+		  { M(100, 0, 1, UNKNOWN), REFUSED(104, 1, UNKNOWN), M(300, 1, 0, UNKNOWN), DONE(0, 1, 4), M(301, 1, 0, 0) }, 5, { 0 } },
+		{ "a copy of the first of it", VERSION_IPFIX,
+		  { M(100, 2, 1, UNKNOWN), M(100, 2, 1, UNKNOWN), M(105, 1, 0, UNKNOWN), DONE(0, 1, 3), M(106, 1, 0, 0) }, 5,
+		  { .duplicated = 1 } },
+		{ "templates alone count nothing", VERSION_IPFIX,
+		  { M(100, 2, 1, UNKNOWN), M(105, 0, 0, UNKNOWN), M(105, 1, 0, UNKNOWN), DONE(0, 1, 3), M(106, 1, 0, 0) }, 5, { 0 } },
+		{ "an older copy: nobody began anew", VERSION_IPFIX,
+		  { M(100, 2, 1, UNKNOWN), M(105, 5, 0, UNKNOWN), M(110, 1, 0, UNKNOWN), M(105, 5, 0, UNKNOWN), DONE(0, 1, 3), M(111, 1, 0, 0),
+		    M(112, 1, 0, 0), M(113, 1, 0, UNKNOWN), M(114, 1, 0, 0), M(117, 1, 0, 2) }, 10, { .missed = 2, .reordered = 2 } },
+		{ "the exporter began anew meanwhile", VERSION_IPFIX,
+		  { M(100, 2, 1, UNKNOWN), M(105, 5, 0, UNKNOWN), DONE(0, 1, 3), M(0, 1, 0, UNKNOWN), M(1, 1, 0, 0) }, 5, { .restarts = 1 } },
+		{ "the number wraps", VERSION_IPFIX,
+		  { M(0xfffffffe, 1, 1, UNKNOWN), M(2, 5, 0, UNKNOWN), DONE(0, 1, 3), M(7, 1, 0, 0), M(9, 1, 0, 1) }, 5, { .missed = 1 } },
+		{ "v9 counts messages", VERSION_NF9,
+		  { M(10, 0, 1, UNKNOWN), M(11, 3, 1, 0), DROPPED(0), M(14, 1, 0, 2), DONE(1, 1, 3), M(15, 1, 0, 0) }, 6, { .missed = 2 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t stretches[STEPS_MAX] = { 0 };
+		struct sums sums = { 0 };
+		struct sequence q;
+
+		sequence_init(&q, cases[i].version);
+		for (size_t k = 0; k < cases[i].count; k++) {
+			const struct held_step *step = &cases[i].steps[k];
+			struct sequence_units u = { .records = step->records,
+						    .held = step->is_done ? 0 : step->held,
+						    .is_known = step->is_done || (step->held == 0 && !step->is_refused) };
+			struct message m = { .sequence = step->sequence };
+			struct sequence_account a;
+
+			if (step->is_done) {
+				sequence_done(&q, stretches[step->of], step->held, step->is_refused ? NULL : &u);
+				continue;
+			}
+			a = take(&q, &m, &u, T0_MS, &sums);
+			stretches[k] = a.stretch;
+			if (a.gap != step->gap)
+				fail_msg("%s: step %zu: gap %lld", cases[i].name, k, (long long)a.gap);
+		}
+		check(cases[i].name, &sums, &cases[i].want);
+	}
+}
+
 /* Only when clock and number both fell: that is when templates of before are worth nothing. */
 static void test_reboot(void **state)
 {
@@ -596,6 +686,73 @@ static void test_networks(void **state)
 	}
 }
 
+/* Sets that wait, of one message. */
+struct waiting {
+	uint32_t stretch;
+	struct sequence_units units;
+};
+
+static void settle_any(struct sequence *q, struct waiting *waiting, size_t *count)
+{
+	size_t i = any((uint32_t)*count);
+
+	sequence_done(q, waiting[i].stretch, 1, &waiting[i].units);
+	waiting[i] = waiting[--*count];
+}
+
+/* Templates that come late, and a network that loses: in the end as much is missing as was lost. */
+static void test_networks_and_templates(void **state)
+{
+	static const enum way ways[] = { WAY_RECORDS, WAY_FLOWS, WAY_DEFINITIONS, WAY_MESSAGES };
+
+	(void)state;
+	for (uint64_t run = 1; run <= 400; run++) {
+		struct exporter e = { ways[run % 4], 0, { 0 } };
+		struct waiting waiting[64];
+		struct sums sums = { 0 };
+		struct sums before = { 0 };
+		struct sequence q;
+		size_t count = 0;
+		uint64_t lost = 0;
+
+		seed = run * 7919;
+		e.number = run % 2 == 0 ? any(UINT32_MAX) : UINT32_MAX - any(20000);
+		sequence_init(&q, VERSION_IPFIX);
+		for (uint32_t i = 0; i < 4000; i++) {
+			struct sequence_units u = any_units();
+			struct message m = { .sequence = next_number(&e, &u), .export_ms = T0_MS + i / 100 * 1000 };
+			struct sequence_units part = u;
+			struct sequence_account a;
+
+			if (i == 1000)
+				before = sums;
+			if (i > 1000 && i < 3990 && any(20) == 0) {
+				lost += growth(e.way, &u);
+				continue;
+			}
+			if (i > 1000 && i < 3900 && count < 64 && any(40 + 40 * (i / 400 % 2)) < 4) {
+				waiting[count].units = (struct sequence_units){ .records = u.records, .options = u.options };
+				part.records = any(u.records - u.options);
+				part.options = 0;
+				waiting[count].units.records -= part.records;
+				part.held = 1;
+				part.is_known = false;
+			}
+			a = take(&q, &m, &part, T0_MS + i, &sums);
+			if (part.held != 0)
+				waiting[count++].stretch = a.stretch;
+			while (count > 0 && (i > 3950 || any(8) == 0))
+				settle_any(&q, waiting, &count);
+		}
+		if (sums.missed - before.missed != lost || sums.late != before.late || sums.restarts != before.restarts ||
+		    sums.reordered != before.reordered || sums.rules != before.rules || sums.duplicated != before.duplicated)
+			fail_msg("run %u: missed %u, not %u; late %u copies %u restarts %u rules %u", (unsigned)run,
+				 (unsigned)(sums.missed - before.missed), (unsigned)lost, (unsigned)(sums.late - before.late),
+				 (unsigned)(sums.duplicated - before.duplicated), (unsigned)(sums.restarts - before.restarts),
+				 (unsigned)(sums.rules - before.rules));
+	}
+}
+
 /* Whatever comes: take() says what must hold, and numbers that go on as the format says are believed again. */
 static void test_anything(void **state)
 {
@@ -607,6 +764,8 @@ static void test_anything(void **state)
 		struct exporter e = { version == VERSION_NF9 ? WAY_MESSAGES : WAY_RECORDS, 0, { 0 } };
 		struct sums sums = { 0 };
 		struct message m = { 0 };
+		struct waiting waiting[65];
+		size_t count = 0;
 		int64_t now_ms = T0_MS;
 		struct sums before;
 		struct sequence q;
@@ -616,7 +775,8 @@ static void test_anything(void **state)
 		for (int k = 0; k < 300; k++) {
 			struct sequence_units u = any_units();
 
-			u.is_known = any(10) != 0;
+			u.held = count < 64 && any(10) == 0;
+			u.is_known = u.held == 0 && any(10) != 0;
 			switch (any(6)) {
 			case 0:
 				m.sequence = any(UINT32_MAX);
@@ -635,12 +795,17 @@ static void test_anything(void **state)
 			m.uptime_ms = any(4) == 0 ? any(UINT32_MAX) : m.uptime_ms + any(1000);
 			m.export_ms = any(4) == 0 ? (int64_t)any(UINT32_MAX) * 1000 : m.export_ms + any(1000);
 			now_ms += any(4) == 0 ? any(60000) : any(10);
-			(void)take(&q, &m, &u, now_ms, &sums);
+			waiting[count] = (struct waiting){ take(&q, &m, &u, now_ms, &sums).stretch, any_units() };
+			count += u.held;
+			while (count > 0 && any(3) == 0)
+				settle_any(&q, waiting, &count);
 			for (size_t g = 0; g < SEQUENCE_GAPS_MAX; g++)
 				assert_true(q.gaps[g].units <= 1u << 24);
 			if (any(50) == 0)
 				sequence_lost(&q);
 		}
+		while (count > 0)
+			settle_any(&q, waiting, &count);
 		e.number = m.sequence;
 		for (int k = 0; k < 200; k++) {
 			struct sequence_units u = any_units();
@@ -660,6 +825,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_histories), cmocka_unit_test(test_gaps_end),
 		cmocka_unit_test(test_gap),	  cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_stretches), cmocka_unit_test(test_networks_and_templates),
 		cmocka_unit_test(test_reboot),	  cmocka_unit_test(test_wrong_counters),
 		cmocka_unit_test(test_a_gap_before_each_message),
 		cmocka_unit_test(test_mended),	  cmocka_unit_test(test_networks),
