@@ -10,15 +10,13 @@ uint32_t message_nf9_count(const struct message *m)
 	return be16(m->octets + 2);
 }
 
-static uint32_t options_of(const struct walk *walk)
+void account_add(struct sequence_units *units, const struct walk *walk)
 {
-	uint32_t count = 0;
-
+	units->records += walk->record_count;
 	for (uint32_t i = 0; i < walk->run_count; i++) {
 		if (walk->runs[i].tmpl->is_options)
-			count += walk->runs[i].count;
+			units->options += walk->runs[i].count;
 	}
-	return count;
 }
 
 /* At most a line a second, whatever exporters do. */
@@ -36,20 +34,16 @@ static void tell(const struct session *s, const struct sequence_account *account
 			  s->key.domain, sequence_anomaly(&s->sequence));
 }
 
-void account_message(struct stat_set *stat, const struct message *m, struct session *s,
-		     const struct walk *walk, uint32_t definition_count, bool is_known)
+uint32_t account_message(struct stat_set *stat, const struct message *m, struct session *s,
+			 const struct sequence_units *units)
 {
-	const struct sequence_units units = { .records = walk->record_count,
-					      .options = options_of(walk),
-					      .definitions = definition_count,
-					      .is_known = is_known };
-	struct sequence_account account = session_sequence(s, m, &units);
+	struct sequence_account account = session_sequence(s, m, units);
 
-	if (m->version == VERSION_NF9 && is_known &&
-	    message_nf9_count(m) != definition_count + walk->record_count)
+	if (m->version == VERSION_NF9 && units->is_known &&
+	    message_nf9_count(m) != units->definitions + units->records)
 		stat_inc(stat, STAT_NF9_COUNT_WRONG);
 	if (sequence_is_clean(&account))
-		return;
+		return account.stretch;
 	stat_add(stat, STAT_SEQUENCE_MISSED, account.missed);
 	stat_add(stat, STAT_SEQUENCE_LATE, account.late);
 	stat_add(stat, STAT_SEQUENCE_REORDERED, account.is_reordered);
@@ -57,4 +51,5 @@ void account_message(struct stat_set *stat, const struct message *m, struct sess
 	stat_add(stat, STAT_SEQUENCE_RESTARTS, account.is_restart);
 	stat_add(stat, STAT_SEQUENCE_RULES, account.is_new_rule);
 	tell(s, &account);
+	return account.stretch;
 }

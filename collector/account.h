@@ -14,8 +14,11 @@
 /* Records that a v9 header says its message has, templates too: a hint. */
 uint32_t message_nf9_count(const struct message *m);
 
-/* Once for each message whose sets were walked; `is_known` when no data set was refused. */
-void account_message(struct stat_set *stat, const struct message *m, struct session *s,
-		     const struct walk *walk, uint32_t definition_count, bool is_known);
+/* The walk's records, added to what is there. */
+void account_add(struct sequence_units *units, const struct walk *walk);
+
+/* Once for each message whose sets were walked.  The stretch that its sets which wait belong to; 0: none. */
+uint32_t account_message(struct stat_set *stat, const struct message *m, struct session *s,
+			 const struct sequence_units *units);
 
 #endif

@@ -5,10 +5,13 @@
  *	collector_new(&conf, &ops, ctx, stat, &c);
  *	collector_receive(c, octets, bytes, &origin);	 for each datagram or captured message
  *	collector_tick(c, mono_ms);			 about once a second
+ *	collector_finish(c);				 nothing more comes
  *
  * A message is checked whole (gate), its sets are walked, and only when all of its data proved
  * sound are its records handed on: message_begin, then options for each set of options data, then records
  * for each other data set in the order of the message, then message_end.  Templates take effect at their place in the message.
+ * A data set whose template is not known is held (hold.h), and handed on as a message of its own when it is,
+ * with the header, place and time that it came with.
  *
  * Owner: a worker thread.  Lifetime: process.
  */
@@ -36,7 +39,7 @@ enum collector_stat {
 extern const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT];
 
 /* What the worker hands the collector to call forward; all may be called only inside
- * collector_receive(), collector_tick() and collector_free(). */
+ * collector_receive(), collector_tick(), collector_finish() and collector_free(). */
 struct collector_ops {
 	/* A template was defined or changed: a chance to look at it (profiles). */
 	void (*tmpl_new)(void *ctx, struct session *s, struct tmpl *t);
@@ -67,6 +70,9 @@ struct collector_limits {
 	uint32_t repeats_max;	      /* of one element in a template */
 	uint32_t template_lifetime_s; /* UDP */
 	uint32_t session_idle_s;
+	uint32_t hold_s; /* how long data sets wait for their template; 0: not at all */
+	uint64_t hold_session_bytes;
+	uint64_t hold_bytes; /* per worker */
 };
 
 /* What holds for sources that no entry of `exporters` names. */
@@ -96,6 +102,8 @@ struct session *collector_session(const struct collector *c, const struct sessio
 void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 		       const struct origin *origin);
 void collector_tick(struct collector *c, int64_t mono_ms);
+/* What waits for its template waits in vain. */
+void collector_finish(struct collector *c);
 
 /* Calls `each` for every session, until it returns false. */
 void collector_each_session(struct collector *c, bool (*each)(void *ctx, struct session *s),

@@ -177,3 +177,34 @@ void session_skew(struct session *s, const struct message *m)
 	if (s->skew_count == UINT32_MAX - UINT32_MAX % SESSION_SKEWS)
 		s->skew_count = SESSION_SKEWS;
 }
+
+void session_refuse(struct session *s, uint16_t id)
+{
+	if (session_is_refused(s, id))
+		return;
+	s->refused[s->refused_next] = id;
+	s->refused_next = (uint8_t)((s->refused_next + 1) % SESSION_REFUSED_MAX);
+}
+
+void session_unrefuse(struct session *s, uint16_t id)
+{
+	for (size_t i = 0; i < SESSION_REFUSED_MAX; i++) {
+		if (s->refused[i] == id)
+			s->refused[i] = 0;
+	}
+}
+
+void session_refuse_none(struct session *s)
+{
+	memset(s->refused, 0, sizeof(s->refused));
+	s->refused_next = 0;
+}
+
+bool session_is_refused(const struct session *s, uint16_t id)
+{
+	for (size_t i = 0; i < SESSION_REFUSED_MAX; i++) {
+		if (s->refused[i] == id)
+			return true;
+	}
+	return false;
+}

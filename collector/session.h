@@ -71,6 +71,10 @@ struct session_counts {
 	uint64_t restarts;
 };
 
+#define SESSION_REFUSED_MAX 8
+
+struct hold_session;
+
 struct session {
 	struct session_key key;
 	struct addr peer;
@@ -89,6 +93,10 @@ struct session {
 	size_t tmpl_count;
 	size_t tmpls_room;
 	struct tmpl *v5; /* the synthetic template, for version 5 */
+	uint16_t refused
+		[SESSION_REFUSED_MAX]; /* ids whose last definition was refused; 0: a free place */
+	uint8_t refused_next;
+	struct hold_session *held; /* hold.c's: data sets that wait for a template, or NULL */
 	struct sequence sequence;
 	int64_t gap; /* units missing before the message at hand, or SESSION_GAP_UNKNOWN */
 	int64_t skews_ms[SESSION_SKEWS]; /* a ring: export time less receive time */
@@ -122,6 +130,12 @@ struct tmpl *session_tmpl_take(struct session *s, uint16_t id);
 /* Accounts for the message's sequence number, and leaves in s->gap what was missing before it. */
 struct sequence_account session_sequence(struct session *s, const struct message *m,
 					 const struct sequence_units *units);
+
+/* A definition of that id was refused: data of it is not what another definition says; and that came. */
+void session_refuse(struct session *s, uint16_t id);
+void session_unrefuse(struct session *s, uint16_t id);
+void session_refuse_none(struct session *s);
+bool session_is_refused(const struct session *s, uint16_t id);
 
 /* Takes the message's export time into skew_ms, the median of the last SESSION_SKEWS messages: a datagram
  * that waited somewhere, or a clock read in whole seconds, moves it little.  A restart begins anew. */

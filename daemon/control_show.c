@@ -149,10 +149,12 @@ static void show_advice(struct service *s, const uint64_t *collector, const uint
 	if (pipe[PIPE_STAT_LOG_FULL] > old->pipe[PIPE_STAT_LOG_FULL])
 		json_str(out, NULL,
 			 "log_full: sinks were too slow or away; raise log.max_bytes, see `sinks`");
-	if (collector[STAT_SET_NO_TEMPLATE] > old->collector[STAT_SET_NO_TEMPLATE])
-		json_str(out, NULL,
-			 "no_template: data sets came before their template; lower the exporter's "
-			 "template refresh interval");
+	if (collector[STAT_SET_NO_TEMPLATE] > old->collector[STAT_SET_NO_TEMPLATE] ||
+	    collector[STAT_HELD_EXPIRED] > old->collector[STAT_HELD_EXPIRED])
+		json_str(
+			out, NULL,
+			"no_template: data sets came and their template did not, or too late; lower the "
+			"exporter's template refresh interval, or raise collector.hold_s");
 	if (kept > 0)
 		json_str(
 			out, NULL,

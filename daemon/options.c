@@ -338,6 +338,13 @@ static const struct conf_opt collector_table[] = {
 	  "Repeats of one element in a template." },
 	{ "batch", CONF_U32, CONF_RESTART, AT(batch), 1, 1024, "64",
 	  "Datagrams taken from the kernel per call." },
+	{ "hold_s", CONF_U32, CONF_RESTART, AT(hold_s), 0, 3600, "30",
+	  "A data set whose template is not known waits so long for it; 0: it is given up at once." },
+	{ "hold_session_bytes", CONF_SIZE, CONF_RESTART, AT(hold_session_bytes), 0, INT64_MAX, "4M",
+	  "Room for waiting data sets of one observation domain." },
+	{ "hold_bytes", CONF_SIZE, CONF_RESTART, AT(hold_bytes), 0, INT64_MAX, "64M",
+	  "Room for all waiting data sets, an equal part of it for each worker; half of it is for observation "
+	  "domains that have sent a template." },
 	{ 0 },
 };
 #undef AT

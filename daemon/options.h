@@ -82,6 +82,9 @@ struct collector_options {
 	uint32_t fields_max;
 	uint32_t repeats_max;
 	uint32_t batch;
+	uint32_t hold_s;
+	uint64_t hold_session_bytes;
+	uint64_t hold_bytes;
 };
 
 struct normalizer_options {

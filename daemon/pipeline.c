@@ -524,6 +524,11 @@ void pipeline_tick(struct pipeline *p, int64_t mono_ms)
 	collector_tick(p->collector, mono_ms);
 }
 
+void pipeline_finish(struct pipeline *p)
+{
+	collector_finish(p->collector);
+}
+
 void pipeline_use(struct pipeline *p, const struct generation *g)
 {
 	p->generation = g;

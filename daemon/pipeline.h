@@ -70,6 +70,8 @@ void pipeline_tick(struct pipeline *p, int64_t mono_ms);
 void pipeline_seal(struct pipeline *p, int64_t mono_ms);
 /* Seals all that was appended. */
 void pipeline_flush(struct pipeline *p);
+/* Nothing more comes: what waits for a template is given up. */
+void pipeline_finish(struct pipeline *p);
 void pipeline_use(struct pipeline *p, const struct generation *g);
 struct collector *pipeline_collector(struct pipeline *p);
 const struct generation *pipeline_generation(const struct pipeline *p);

@@ -86,11 +86,16 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 	struct listens listens;
 	struct udp_conf udp = { .worker_count = s->worker_count,
 				.batch_count = o->collector.batch };
-	struct collector_limits limits = {
-		o->collector.domains_max,	  o->collector.templates_max,
-		o->collector.fields_max,	  o->collector.repeats_max,
-		o->collector.template_lifetime_s, o->collector.session_idle_s
-	};
+	const struct collector_options *co = &o->collector;
+	struct collector_limits limits = { .sessions_max = co->domains_max,
+					   .templates_max = co->templates_max,
+					   .fields_max = co->fields_max,
+					   .repeats_max = co->repeats_max,
+					   .template_lifetime_s = co->template_lifetime_s,
+					   .session_idle_s = co->session_idle_s,
+					   .hold_s = co->hold_s,
+					   .hold_session_bytes = co->hold_session_bytes,
+					   .hold_bytes = co->hold_bytes / s->worker_count };
 	struct workers_setup setup = { .count = s->worker_count,
 				       .udp = s->setup.is_replay ? NULL : &udp,
 				       .reload = &s->reload,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX; libfixbuf
+ * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX, sets that wait for their template; libfixbuf
  * reads each record as we do; what options data says is learned within its limit; and where memory runs out, it is counted.
  * Method: the input is cut in units, each led by two octets of length and one that picks the peer and what
  * happens before (HOW_*); after all of them the ledger's lines must hold.  One input in eight comes again with
@@ -27,6 +27,7 @@
 
 /* Of the octet before a unit. */
 #define HOW_PEER 0x03
+#define HOW_WAIT 0x10	   /* what waits for a template has waited too long */
 #define HOW_IDLE 0x20	   /* all exporters have been silent for long */
 #define HOW_EXPIRE 0x40	   /* no template has been refreshed for long */
 #define HOW_EXPORTERS 0x80 /* another configuration */
@@ -212,7 +213,10 @@ static const struct collector_limits limits = { .sessions_max = 64,
 						.fields_max = FIELDS_MAX,
 						.repeats_max = 4,
 						.template_lifetime_s = 1800,
-						.session_idle_s = 3600 };
+						.session_idle_s = 3600,
+						.hold_s = 30,
+						.hold_session_bytes = 2048,
+						.hold_bytes = 8192 };
 
 static uint64_t sum_of(const struct stat_set *stat, const char *name)
 {
@@ -231,7 +235,9 @@ static void check_ledger(const struct stat_set *stat, const struct sink *k, uint
 	must(sum_of(stat, "messages") ==
 	     sum_of(stat, "messages_read") + sum_of(stat, "messages_malformed"));
 	must(sum_of(stat, "data_sets") ==
-	     sum_of(stat, "data_sets_decoded") + sum_of(stat, "data_sets_refused"));
+	     sum_of(stat, "data_sets_decoded") + sum_of(stat, "data_sets_refused") +
+		     sum_of(stat, "data_sets_held_decoded") + sum_of(stat, "data_sets_held_now") +
+		     sum_of(stat, "data_sets_dropped"));
 	must(k->flows == sum_of(stat, "records_flow"));
 	must(k->options == sum_of(stat, "records_options"));
 }
@@ -239,9 +245,9 @@ static void check_ledger(const struct stat_set *stat, const struct sink *k, uint
 /* What an allocation that failed cost is counted, and nothing else is. */
 static void check_memory(const struct stat_set *stat, const struct sink *k, uint64_t failures)
 {
-	uint64_t counted =
-		stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) + k->views_failed +
-		k->joins_failed + k->entries_failed;
+	uint64_t counted = stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) +
+			   stat_get(stat, STAT_SET_NOMEM) + k->views_failed + k->joins_failed +
+			   k->entries_failed;
 
 	must((counted > 0) == (failures > 0));
 	must(counted <= failures);
@@ -251,6 +257,8 @@ static void before(struct collector *c, struct sink *k, uint8_t how, uint64_t ge
 {
 	int64_t past_ms = 1000 * (int64_t)limits.template_lifetime_s + 1000;
 
+	if ((how & HOW_WAIT) != 0)
+		collector_tick(c, clock_mono_ms() + 1000 * (int64_t)limits.hold_s + 1000);
 	if ((how & HOW_EXPIRE) != 0)
 		collector_tick(c, clock_mono_ms() + past_ms);
 	if ((how & HOW_IDLE) != 0)
@@ -303,6 +311,11 @@ static void run(struct collector *c, struct sink *sink, const struct stat_set *s
 	}
 	check_ledger(stat, sink, units);
 	check_memory(stat, sink, alloc_failures() - failures);
+	if (units % 2 == 0) {
+		collector_finish(c);
+		must(stat_get(stat, STAT_SETS_HELD_NOW) == 0);
+		check_ledger(stat, sink, units);
+	}
 	collector_each_session(c, count_session, &tmpls);
 	must(tmpls == sink->tmpls);
 }

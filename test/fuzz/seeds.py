@@ -65,7 +65,7 @@ def ipfix_options(number, scope, options):
     return struct.pack(">HHH", number, len(scope) + len(options), len(scope)) + specs(*scope) + specs(*options)
 
 
-EXPIRE, IDLE, EXPORTERS = 0x40, 0x20, 0x80  # as fuzz_collector has them
+WAIT, EXPIRE, IDLE, EXPORTERS = 0x10, 0x40, 0x20, 0x80  # as fuzz_collector has them
 
 
 def units(*messages):
@@ -108,6 +108,12 @@ COLLECTOR = {
     "many_sessions": units(*((i % 4, ipfix((2, template(256 + i, (1, 4))), (256 + i, bytes(4)), domain=i // 2)) for i in range(70))),
     "expired": units((1, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD))), (1 | EXPIRE, ipfix((256, BASIC_RECORD), sequence=1)),
                      (2, v5(1)), (1, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD))), (1 | IDLE, ipfix((256, BASIC_RECORD), sequence=1))),
+    "held": units((1, ipfix((256, BASIC_RECORD), (260, VARIABLE_RECORD))), (1, ipfix((256, BASIC_RECORD), sequence=3)),
+                  (1, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD), sequence=4)), (1, ipfix((2, template(260, *VARIABLE)), sequence=5)),
+                  (2, v9(2, flowset(300, bytes(ODD_BYTES)), flowset(256, BASIC_RECORD))), (2, v9(1, flowset(0, template(300, *ODD)), sequence=1))),
+    "held_in_vain": units((1, ipfix((256, BASIC_RECORD), (260, VARIABLE_RECORD))), (1, ipfix((2, template(256, (82, 0))), (256, BASIC_RECORD))),
+                          (1, ipfix((2, template(260, *[(1, 8)] * 4)), (256, BASIC_RECORD))), (2 | WAIT, ipfix((256, BASIC_RECORD))),
+                          *((3, ipfix((256, BASIC_RECORD * 9), sequence=9 * i)) for i in range(8))),
     "exporters": units((1, v5(1)), (1 | EXPORTERS, v5(1)), (1 | EXPORTERS, ipfix((2, template(256, (1, 4))), (256, bytes(4)), domain=1)),
                        (2, v5(1)), (1 | EXPORTERS, v5(1))),
     "wrong": units((1, v9(1, flowset(0, template(256, *BASIC)))[:-2]), (1, ipfix((2, template(256, *BASIC)))[:-1] + b"\0\0"),

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/must.h"
@@ -32,6 +33,7 @@ struct sink {
 	size_t sets_refused; /* told as undecodable, */
 	size_t messages_refused;
 	bool is_open; /* between message_begin and message_end */
+	uint64_t sum; /* of all that a record's flow is made of, whatever the order they came in */
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -71,6 +73,17 @@ static void end(void *ctx, const struct message *m, struct session *s)
 	k->is_open = false;
 }
 
+/* Header, place, octets, definition, and who sent them when. */
+static uint64_t record_hash(const struct message *m, const struct tmpl *t, const struct record *r)
+{
+	uint64_t hash = XXH3_64bits_withSeed(m->octets, m->header_bytes, r->offset);
+
+	hash = XXH3_64bits_withSeed(r->octets, r->bytes, hash ^ t->hash);
+	hash = XXH3_64bits_withSeed(&m->origin->peer, sizeof(m->origin->peer), hash);
+	return hash + (uint64_t)m->origin->receive_ms + ((uint64_t)m->export_ms << 20) + m->sequence + m->domain +
+	       m->uptime_ms + m->origin->port + m->origin->local_port;
+}
+
 static void check_records(struct sink *k, const struct message *m, const struct tmpl *t,
 			  const struct record *records, size_t count)
 {
@@ -85,6 +98,7 @@ static void check_records(struct sink *k, const struct message *m, const struct 
 		for (uint16_t f = 0; f < t->field_count; f++)
 			assert_true(values[f].octets + values[f].bytes <= m->octets + m->bytes);
 		k->octets += records[i].bytes;
+		k->sum += record_hash(m, t, &records[i]);
 	}
 }
 
@@ -163,6 +177,16 @@ static const struct collector_limits limits = { .sessions_max = 100,
 						.repeats_max = 4,
 						.template_lifetime_s = 1800,
 						.session_idle_s = 3600 };
+#define HOLD_S 30
+static const struct collector_limits patient_limits = { .sessions_max = 100,
+							.templates_max = 8,
+							.fields_max = 64,
+							.repeats_max = 4,
+							.template_lifetime_s = 1800,
+							.session_idle_s = 3600,
+							.hold_s = HOLD_S,
+							.hold_session_bytes = 4096,
+							.hold_bytes = 16384 };
 
 #define IPFIX(len, seq) "000a" len "60000000" seq "00000007"
 #define NF9(count, seq) "0009" count "00001000" "60000000" seq "00000007"
@@ -393,15 +417,21 @@ static void close_bench(struct bench *b)
 }
 
 /* An exact copy on the heap, so that a sanitizer sees one octet too far. */
-static void receive(struct bench *b, const uint8_t *octets, size_t bytes)
+static void receive_from(struct bench *b, const struct origin *origin, const uint8_t *octets, size_t bytes)
 {
-	struct origin origin = { .peer = addr_of_v4(0xc0000201), .port = 1000, .receive_ms = 1 };
 	uint8_t *copy = malloc(bytes + 1);
 
 	must(copy != NULL);
 	memcpy(copy, octets, bytes);
-	collector_receive(b->collector, copy, bytes, &origin);
+	collector_receive(b->collector, copy, bytes, origin);
 	free(copy);
+}
+
+static void receive(struct bench *b, const uint8_t *octets, size_t bytes)
+{
+	struct origin origin = { .peer = addr_of_v4(0xc0000201), .port = 1000, .receive_ms = 1 };
+
+	receive_from(b, &origin, octets, bytes);
 }
 
 static uint64_t sum_of(const struct bench *b, const char *name)
@@ -419,11 +449,14 @@ static void check_ledger(const struct bench *b, uint64_t units)
 {
 	assert_int_equal(units, sum_of(b, "units_refused") + sum_of(b, "messages"));
 	assert_int_equal(sum_of(b, "messages"), sum_of(b, "messages_read") + sum_of(b, "messages_malformed"));
-	assert_int_equal(sum_of(b, "data_sets"), sum_of(b, "data_sets_decoded") + sum_of(b, "data_sets_refused"));
+	assert_int_equal(sum_of(b, "data_sets"),
+			 sum_of(b, "data_sets_decoded") + sum_of(b, "data_sets_refused") +
+				 sum_of(b, "data_sets_held_decoded") + sum_of(b, "data_sets_held_now") +
+				 sum_of(b, "data_sets_dropped"));
 	assert_int_equal(sum_of(b, "records"), sum_of(b, "records_flow") + sum_of(b, "records_options"));
 	assert_int_equal(b->sink.flows, sum_of(b, "records_flow"));
 	assert_int_equal(b->sink.options, sum_of(b, "records_options"));
-	assert_int_equal(b->sink.sets_refused, sum_of(b, "data_sets_refused"));
+	assert_int_equal(b->sink.sets_refused, sum_of(b, "data_sets_refused") + sum_of(b, "data_sets_dropped"));
 	assert_int_equal(b->sink.messages_refused, sum_of(b, "messages_malformed"));
 	assert_false(b->sink.is_open);
 }
@@ -438,53 +471,319 @@ static uint64_t run_row(struct bench *b, const struct row *row)
 	return units;
 }
 
+static void check_row(const struct bench *b, const struct row *row)
+{
+	for (size_t i = 0; i < EXPECT_MAX && (row->expect[i].count != 0 || row->expect[i].stat != 0); i++) {
+		if (stat_get(b->stat, row->expect[i].stat) != row->expect[i].count)
+			fail_msg("%s: %s %s is %llu", row->name, collector_stat_descs[row->expect[i].stat].name,
+				 collector_stat_descs[row->expect[i].stat].reason,
+				 (unsigned long long)stat_get(b->stat, row->expect[i].stat));
+	}
+	if (b->sink.flows != row->flows || b->sink.options != row->options)
+		fail_msg("%s: %zu flows, %zu options", row->name, b->sink.flows, b->sink.options);
+}
+
 static void test_rows(void **state)
 {
 	(void)state;
 	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
-		const struct row *row = &rows[r];
 		struct bench b;
 
 		open_bench(&b);
 		check_ledger(&b, 0);
-		check_ledger(&b, run_row(&b, row));
-		for (size_t i = 0; i < EXPECT_MAX && (row->expect[i].count != 0 || row->expect[i].stat != 0); i++) {
-			if (stat_get(b.stat, row->expect[i].stat) != row->expect[i].count)
-				fail_msg("%s: %s %s is %llu", row->name, collector_stat_descs[row->expect[i].stat].name,
-					 collector_stat_descs[row->expect[i].stat].reason,
-					 (unsigned long long)stat_get(b.stat, row->expect[i].stat));
+		check_ledger(&b, run_row(&b, &rows[r]));
+		check_row(&b, &rows[r]);
+		close_bench(&b);
+	}
+}
+
+static void damage_row(const struct row *row, const struct collector_limits *l)
+{
+	uint8_t octets[MESSAGE_MAX];
+	struct bench b;
+	uint64_t units;
+
+	open_bench_with(&b, l);
+	units = run_row(&b, row);
+	for (size_t i = 0; i < 4 && row->messages[i] != NULL; i++) {
+		size_t bytes = of_hex(row->messages[i], octets);
+
+		for (size_t cut = 0; cut < bytes; cut++, units++)
+			receive(&b, octets, cut);
+		for (size_t at = 0; at < bytes * 8; at++, units++) {
+			octets[at / 8] ^= (uint8_t)(1u << (at % 8));
+			receive(&b, octets, bytes);
+			octets[at / 8] ^= (uint8_t)(1u << (at % 8));
 		}
-		if (b.sink.flows != row->flows || b.sink.options != row->options)
-			fail_msg("%s: %zu flows, %zu options", row->name, b.sink.flows, b.sink.options);
+	}
+	check_ledger(&b, units);
+	collector_finish(b.collector);
+	check_ledger(&b, units);
+	assert_int_equal(sum_of(&b, "data_sets_held_now"), 0);
+	close_bench(&b);
+}
+
+#define T257 "00020010" "0101" "0002" "00080004" "00010008"
+#define D257(n) "0101001c" "0a000001" "000000000000000" n "0a000002" "0000000000000005"
+#define LATER(len, seconds, seq) "000a" len seconds seq "00000007"
+#define V9_UP(count, uptime, seconds, seq) "0009" count uptime seconds seq "00000007"
+
+/* Sets before their template: 30 s of patience, 4 KiB for each session. */
+static const struct row held_rows[] = {
+	{ "template in the next message", { IPFIX("002c", "00000000") D256("4"), IPFIX("0020", "00000002") T256 },
+	  { { STAT_SETS_HELD_DECODED, 1 }, { STAT_SETS_DATA, 1 }, { STAT_RECORDS_FLOW, 2 }, { STAT_SEQUENCE_MISSED, 0 } }, 2, 0 },
+	{ "v9", { NF9("0002", "00000001") D256("4"), NF9("0003", "00000002") T256_V9 D256("4") },
+	  { { STAT_SETS_HELD_DECODED, 1 }, { STAT_SETS_DECODED, 1 }, { STAT_SEQUENCE_MISSED, 0 } }, 4, 0 },
+	{ "template behind its data in one message", { IPFIX("003c", "00000000") D256("4") T256, IPFIX("002c", "00000002") D256("5") },
+	  { { STAT_SETS_HELD_DECODED, 1 }, { STAT_SETS_DECODED, 1 }, { STAT_SEQUENCE_MISSED, 0 } }, 4, 0 },
+	{ "two ids, one comes", { IPFIX("0048", "00000000") D256("4") D257("4"), IPFIX("0020", "00000004") T257 },
+	  { { STAT_SETS_HELD_DECODED, 1 }, { STAT_SETS_HELD_NOW, 1 } }, 2, 0 },
+	{ "the first definition that comes, not the one behind it",
+	  { IPFIX("002c", "00000000") D256("4"), IPFIX("002c", "00000002") T256 "0002000c" "0100" "0001" "00080004" },
+	  { { STAT_SETS_HELD_DECODED, 1 }, { STAT_TEMPLATES_CHANGED, 1 } }, 2, 0 },
+	{ "never", { IPFIX("002c", "00000000") D256("4"), IPFIX("0020", "00000002") T257 },
+	  { { STAT_SETS_HELD_NOW, 1 }, { STAT_SET_NO_TEMPLATE, 0 } }, 0, 0 },
+	{ "definition refused", { IPFIX("002c", "00000000") D256("4"), IPFIX("001c", "00000002") "0002000c" "0100" "0001" "00080000",
+				  IPFIX("002c", "00000002") D256("4"), IPFIX("0020", "00000004") T256 },
+	  { { STAT_HELD_REFUSED, 1 }, { STAT_SET_NO_TEMPLATE, 1 }, { STAT_SETS_HELD_DECODED, 0 } }, 0, 0 },
+	{ "definition a minute later by the exporter's clock",
+	  { LATER("002c", "60000000", "00000000") D256("4"), LATER("0020", "6000003c", "00000002") T256 },
+	  { { STAT_HELD_OUTDATED, 1 }, { STAT_SETS_HELD_DECODED, 0 } }, 0, 0 },
+	{ "definition 20 seconds later", { LATER("002c", "60000000", "00000000") D256("4"), LATER("0020", "60000014", "00000002") T256 },
+	  { { STAT_SETS_HELD_DECODED, 1 } }, 2, 0 },
+	{ "definition from before", { LATER("002c", "60000000", "00000000") D256("4"), LATER("0020", "5ffff000", "00000002") T256 },
+	  { { STAT_SETS_HELD_DECODED, 1 } }, 2, 0 },
+	{ "v9 restarted in between",
+	  { V9_UP("0002", "00001000", "60000000", "00000001") D256("4"), V9_UP("0001", "00000010", "60000014", "00000000") T256_V9 },
+	  { { STAT_HELD_OUTDATED, 1 } }, 0, 0 },
+	{ "shorter than a record", { IPFIX("0018", "00000000") "01000008" "0a000001", IPFIX("0020", "00000002") T256 },
+	  { { STAT_HELD_SHORT, 1 } }, 0, 0 },
+	{ "runs over its set", { IPFIX("001c", "00000000") "0101000c" "c841424300000000",
+				 IPFIX("001c", "00000002") "0002000c" "0101" "0001" "0052ffff" },
+	  { { STAT_HELD_OVERRUN, 1 } }, 0, 0 },
+	{ "its neighbour ran over its set",
+	  { IPFIX("001c", "00000000") "0002000c" "0101" "0001" "0052ffff", IPFIX("0034", "00000000") D256("4") "01010008" "c8414243",
+	    IPFIX("0020", "00000000") T256 },
+	  { { STAT_HELD_OVERRUN, 1 }, { STAT_SET_OVERRUN, 1 } }, 0, 0 },
+	{ "options data", { IPFIX("0020", "00000000") "01020010" "00000007" "0000016000000000",
+			    IPFIX("0022", "00000001") "00030012" "0102" "0002" "0001" "00950004" "00a00008" },
+	  { { STAT_SETS_HELD_DECODED, 1 }, { STAT_RECORDS_OPTIONS, 1 } }, 0, 1 },
+	{ "v9 padding of the size of records", { NF9("0001", "00000001") "01000008" "06000000", NF9("0001", "00000002") T1_V9("0001") },
+	  { { STAT_SETS_HELD_DECODED, 1 }, { STAT_RECORDS_FLOW, 1 } }, 1, 0 },
+	{ "a loss before it", { IPFIX("003c", "00000000") T257 D257("4"), IPFIX("002c", "00000007") D256("4"),
+				IPFIX("003c", "00000009") T256 D256("4") },
+	  { { STAT_SEQUENCE_MISSED, 5 }, { STAT_SETS_HELD_DECODED, 1 } }, 6, 0 },
+	{ "a loss while it waits", { IPFIX("003c", "00000000") T257 D257("4"), IPFIX("002c", "00000002") D256("4"),
+				     IPFIX("002c", "00000006") D257("4"), IPFIX("003c", "00000008") T256 D256("4") },
+	  { { STAT_SEQUENCE_MISSED, 2 }, { STAT_SETS_HELD_DECODED, 1 }, { STAT_SEQUENCE_REORDERED, 0 } }, 8, 0 },
+	{ "no loss while it waits", { IPFIX("003c", "00000000") T257 D257("4"), IPFIX("002c", "00000002") D256("4"),
+				      IPFIX("002c", "00000004") D257("4"), IPFIX("003c", "00000006") T256 D256("4") },
+	  { { STAT_SEQUENCE_MISSED, 0 }, { STAT_SEQUENCE_REORDERED, 0 }, { STAT_SEQUENCE_RESTARTS, 0 } }, 8, 0 },
+};
+
+static void test_held(void **state)
+{
+	(void)state;
+	for (size_t r = 0; r < sizeof(held_rows) / sizeof(held_rows[0]); r++) {
+		uint64_t units;
+		struct bench b;
+
+		open_bench_with(&b, &patient_limits);
+		units = run_row(&b, &held_rows[r]);
+		check_ledger(&b, units);
+		check_row(&b, &held_rows[r]);
+		collector_finish(b.collector);
+		check_ledger(&b, units);
+		assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
 		close_bench(&b);
 	}
 }
 
 static void test_damaged(void **state)
 {
-	uint8_t octets[MESSAGE_MAX];
-
 	(void)state;
 	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
-		struct bench b;
-		uint64_t units;
-
-		open_bench(&b);
-		units = run_row(&b, &rows[r]);
-		for (size_t i = 0; i < 4 && rows[r].messages[i] != NULL; i++) {
-			size_t bytes = of_hex(rows[r].messages[i], octets);
-
-			for (size_t cut = 0; cut < bytes; cut++, units++)
-				receive(&b, octets, cut);
-			for (size_t at = 0; at < bytes * 8; at++, units++) {
-				octets[at / 8] ^= (uint8_t)(1u << (at % 8));
-				receive(&b, octets, bytes);
-				octets[at / 8] ^= (uint8_t)(1u << (at % 8));
-			}
-		}
-		check_ledger(&b, units);
-		close_bench(&b);
+		damage_row(&rows[r], &limits);
+		damage_row(&rows[r], &patient_limits);
 	}
+	for (size_t r = 0; r < sizeof(held_rows) / sizeof(held_rows[0]); r++)
+		damage_row(&held_rows[r], &patient_limits);
+}
+
+static void receive_at(struct bench *b, const char *hex, int64_t receive_ms)
+{
+	struct origin origin = { .peer = addr_of_v4(0xc0000201), .port = 1000, .local_port = 4739, .receive_ms = receive_ms };
+	uint8_t octets[MESSAGE_MAX];
+	size_t bytes = of_hex(hex, octets);
+
+	receive_from(b, &origin, octets, bytes);
+}
+
+/* Before its template or behind it: a record is the same, down to its place and its time. */
+static void test_held_same(void **state)
+{
+	static const struct {
+		const char *tmpl;
+		const char *data[3];
+	} cases[] = {
+		{ IPFIX("0030", "00000000") T256 T257,
+		  { IPFIX("002c", "00000000") D256("1"), IPFIX("0048", "00000002") D257("2") D256("3"), IPFIX("002c", "00000006") D257("4") } },
+		{ NF9("0002", "00000000") T256_V9 "00000010" "0101" "0002" "00080004" "00010008",
+		  { NF9("0002", "00000001") D256("1"), NF9("0004", "00000002") D257("2") D256("3"), NF9("0002", "00000003") D257("4") } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t sums[2];
+
+		for (int is_late = 0; is_late < 2; is_late++) {
+			struct bench b;
+
+			open_bench_with(&b, &patient_limits);
+			if (is_late == 0)
+				receive_at(&b, cases[i].tmpl, 1000);
+			for (int k = 0; k < 3; k++)
+				receive_at(&b, cases[i].data[k], 1100 + k);
+			if (is_late == 1) {
+				assert_int_equal(b.sink.flows, 0);
+				receive_at(&b, cases[i].tmpl, 2000);
+			}
+			assert_int_equal(b.sink.flows, 8);
+			assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_DECODED), is_late == 1 ? 4 : 0);
+			check_ledger(&b, 4);
+			sums[is_late] = b.sink.sum;
+			close_bench(&b);
+		}
+		assert_int_equal(sums[0], sums[1]);
+	}
+}
+
+static void test_held_expires(void **state)
+{
+	struct bench b;
+	int64_t now_ms = clock_mono_ms();
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	receive_at(&b, IPFIX("002c", "00000000") D256("1"), 1000);
+	collector_tick(b.collector, now_ms + 1000 * (HOLD_S - 2));
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 1);
+	collector_tick(b.collector, now_ms + 1000 * (HOLD_S + 2));
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
+	assert_int_equal(stat_get(b.stat, STAT_HELD_EXPIRED), 1);
+	assert_int_equal(b.sink.sets_refused, 1);
+	receive_at(&b, IPFIX("0020", "00000002") T256, 2000);
+	assert_int_equal(b.sink.flows, 0);
+	check_ledger(&b, 2);
+	/* What a session that is forgotten held goes with it. */
+	receive_at(&b, IPFIX("002c", "00000002") D257("1"), 3000);
+	collector_tick(b.collector, INT64_C(1) << 40);
+	assert_int_equal(stat_get(b.stat, STAT_HELD_EXPIRED), 2);
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_IDLE), 1);
+	check_ledger(&b, 3);
+	close_bench(&b);
+}
+
+/* A set of a dead letter is not held: whoever sent it through again hears at once. */
+static void test_held_again(void **state)
+{
+	struct origin origin = { .peer = addr_of_v4(0xc0000201), .port = 1000, .is_again = true };
+	uint8_t octets[MESSAGE_MAX];
+	struct bench b;
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	receive_from(&b, &origin, octets, of_hex(IPFIX("002c", "00000000") D256("1"), octets));
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
+	assert_int_equal(stat_get(b.stat, STAT_SET_NO_TEMPLATE), 1);
+	check_ledger(&b, 1);
+	close_bench(&b);
+}
+
+static void hold_from(struct bench *b, uint32_t peer, unsigned count)
+{
+	struct origin origin = { .peer = addr_of_v4(peer), .port = 1000, .receive_ms = 1 };
+	uint8_t octets[MESSAGE_MAX];
+	size_t bytes = of_hex(IPFIX("002c", "00000000") D256("1"), octets);
+
+	for (unsigned i = 0; i < count; i++)
+		receive_from(b, &origin, octets, bytes);
+}
+
+static void define_from(struct bench *b, uint32_t peer, const char *hex)
+{
+	struct origin origin = { .peer = addr_of_v4(peer), .port = 1000, .receive_ms = 1 };
+	uint8_t octets[MESSAGE_MAX];
+
+	receive_from(b, &origin, octets, of_hex(hex, octets));
+}
+
+/* Many strangers have half of the room; the greedy give before the modest, and the oldest goes first. */
+static void test_held_bounds(void **state)
+{
+	uint64_t mine;
+	uint64_t held;
+	struct bench b;
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	/* One alone has its session's share. */
+	hold_from(&b, 1, 100);
+	mine = stat_get(b.stat, STAT_SETS_HELD_NOW);
+	assert_in_range(mine, 4, 4096 / 72);
+	assert_int_equal(stat_get(b.stat, STAT_HELD_FULL), 100 - mine);
+	/* All strangers together half of it, and who asks for little has it. */
+	for (uint32_t peer = 2; peer < 60; peer++)
+		hold_from(&b, peer, 1);
+	held = stat_get(b.stat, STAT_SETS_HELD_NOW);
+	assert_in_range(held, 1, 8192 / 72);
+	define_from(&b, 59, IPFIX("0020", "00000002") T256);
+	assert_int_equal(b.sink.flows, 2);
+	/* Those that showed a template find their half empty: nobody else gives. */
+	held = stat_get(b.stat, STAT_SETS_HELD_NOW);
+	for (uint32_t peer = 60; peer < 62; peer++) {
+		define_from(&b, peer, IPFIX("0020", "00000000") T257);
+		hold_from(&b, peer, (unsigned)mine);
+	}
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), held + 2 * mine);
+	check_ledger(&b, 100 + 58 + 1 + 2 * (1 + mine));
+	for (uint32_t peer = 60; peer < 62; peer++)
+		define_from(&b, peer, IPFIX("0020", "00000002") T256);
+	assert_int_equal(b.sink.flows, 2 + 2 * 2 * mine);
+	/* And when they have more than half, the greediest of all gives. */
+	for (uint32_t peer = 62; peer < 68; peer++) {
+		define_from(&b, peer, IPFIX("0020", "00000000") T257);
+		hold_from(&b, peer, (unsigned)mine);
+	}
+	assert_in_range(stat_get(b.stat, STAT_SETS_HELD_NOW), 3 * mine, 16384 / 72);
+	close_bench(&b);
+}
+
+/* Sets of one id in a row, and the first to go is the first that came. */
+static void test_held_oldest_goes(void **state)
+{
+	char hex[] = IPFIX("002c", "00000000") "0100001c" "0a000001" "0000000000000000" "0a000002" "0000000000000005";
+	struct collector_limits two = patient_limits;
+	struct bench b;
+	struct bench alone;
+
+	(void)state;
+	two.hold_session_bytes = 1000;
+	open_bench_with(&b, &two);
+	open_bench_with(&alone, &two);
+	for (char n = '1'; n <= '5'; n++) {
+		hex[2 * 31 + 1] = n;
+		receive_at(&b, hex, n);
+		if (n > '3')
+			receive_at(&alone, hex, n);
+	}
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 2);
+	receive_at(&b, IPFIX("0020", "00000002") T256, 9);
+	receive_at(&alone, IPFIX("0020", "00000002") T256, 9);
+	assert_int_equal(b.sink.flows, 4);
+	assert_int_equal(b.sink.sum, alone.sink.sum);
+	close_bench(&b);
+	close_bench(&alone);
 }
 
 static void test_v9_identity(void **state)
@@ -783,6 +1082,9 @@ int main(void)
 		cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_tmpl_lifetime),
 		cmocka_unit_test(test_malformed),     cmocka_unit_test(test_skew),
 		cmocka_unit_test(test_skew_of_restart), cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_held),	      cmocka_unit_test(test_held_same),
+		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
+		cmocka_unit_test(test_held_bounds),   cmocka_unit_test(test_held_oldest_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

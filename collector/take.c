@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/take.h"
+
+#include "base/clock.h"
+#include "base/rd.h"
+#include "base/must.h"
+#include "collector/account.h"
+#include "collector/define.h"
+#include "collector/gate.h"
+
+/* Definitions nearer to each other than this are copies of one. */
+#define REFRESH_MS_MIN 1000
+
+static const struct take_rows live_rows = { STAT_SETS_DECODED, STAT_SET_OVERRUN, STAT_SET_SHORT };
+
+static void refuse_tmpl(struct collector *c, struct session *s, enum collector_stat reason)
+{
+	stat_inc(c->stat, reason);
+	s->counts.templates_refused++;
+}
+
+/* Out of force, but records of this message may still be read by it. */
+static void retire_tmpl(struct collector *c, struct tmpl *t)
+{
+	must(c->gone_count < WALK_SETS_MAX);
+	c->gone[c->gone_count++] = t;
+}
+
+static void put_tmpl(struct collector *c, const struct message *m, struct session *s,
+		     struct tmpl *t)
+{
+	struct tmpl *old = NULL;
+	enum err e = session_tmpl_put(s, t, c->limits.templates_max, &old);
+
+	if (e != ERR_OK) {
+		refuse_tmpl(c, s, e == ERR_LIMIT ? STAT_TMPL_LIMIT : STAT_TMPL_NOMEM);
+		session_refuse(s, t->id);
+		take_undefined(c, s, t->id);
+		tmpl_free(t);
+		return;
+	}
+	if (old != NULL) {
+		retire_tmpl(c, old);
+		s->counts.templates_changed++;
+		stat_inc(c->stat, STAT_TEMPLATES_CHANGED);
+	} else {
+		s->counts.templates_new++;
+		stat_inc(c->stat, STAT_TEMPLATES_NEW);
+	}
+	session_unrefuse(s, t->id);
+	c->ops->tmpl_new(c->ctx, s, t);
+	take_defined(c, m, s, t);
+}
+
+/* What it was to replace describes the data no longer. */
+static void refuse_definition(struct collector *c, struct session *s, uint16_t id,
+			      enum collector_stat reason)
+{
+	struct tmpl *in_force = session_tmpl_take(s, id);
+
+	refuse_tmpl(c, s, reason);
+	session_refuse(s, id);
+	take_undefined(c, s, id);
+	if (in_force != NULL)
+		retire_tmpl(c, in_force);
+}
+
+/* How often the exporter defines it; a definition doubled on its way does not tell. */
+static void note_refresh(struct tmpl *t, const struct tmpl *before, int64_t mono_ms)
+{
+	int64_t gap_ms = mono_ms - before->seen_ms;
+
+	t->refresh_ms = gap_ms >= REFRESH_MS_MIN ? gap_ms : before->refresh_ms;
+	t->seen_ms = mono_ms;
+}
+
+static void take_definition(struct collector *c, const struct message *m, struct session *s,
+			    const struct define *d)
+{
+	struct tmpl *in_force = session_tmpl(s, d->id);
+	enum collector_stat refused;
+	struct tmpl *t;
+
+	if (d->is_empty) { /* a withdrawal in all but its form: what is in force stays */
+		refuse_tmpl(c, s, STAT_TMPL_EMPTY);
+		return;
+	}
+	if (d->is_withdrawal && d->id >= NF9_SET_OPTIONS) {
+		stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED); /* RFC 7011, 8.4 */
+		return;
+	}
+	c->take.definition_count++;
+	if (in_force != NULL && in_force->hash == define_hash(d)) {
+		note_refresh(in_force, in_force, s->idle_since_ms);
+		stat_inc(c->stat, STAT_TEMPLATES_REFRESHED);
+		return;
+	}
+	refused = define_build(d, &c->limits, &t);
+	if (refused != COLLECTOR_STAT_COUNT) {
+		refuse_definition(c, s, d->id, refused);
+		return;
+	}
+	t->seen_ms = s->idle_since_ms;
+	if (in_force != NULL)
+		note_refresh(t, in_force, s->idle_since_ms);
+	t->defined_ms = m->export_ms;
+	put_tmpl(c, m, s, t);
+}
+
+static void take_definitions(struct collector *c, const struct message *m, struct session *s,
+			     struct rd body, bool is_options)
+{
+	enum define_step step;
+	struct define d;
+
+	while ((step = define_next(&body, m->version, is_options, &d)) == DEFINE_ONE)
+		take_definition(c, m, s, &d);
+	if (step == DEFINE_BROKEN)
+		refuse_definition(c, s, d.id, STAT_TMPL_OVERRUN);
+}
+
+/* The set whose body is from `body` to `end`, in whatever form its message can be told again. */
+static void tell_undecodable(struct collector *c, const struct message *m, const struct session *s,
+			     enum collector_stat reason, const uint8_t *body, const uint8_t *end)
+{
+	const uint8_t *set = body - SET_HEADER_BYTES;
+
+	if (c->ops->undecodable == NULL)
+		return;
+	if (m->version == VERSION_NF5)
+		c->ops->undecodable(c->ctx, m, s, reason, m->octets, m->bytes);
+	else
+		c->ops->undecodable(c->ctx, m, s, reason, set, (size_t)(end - set));
+}
+
+static const uint8_t *run_body(const struct collector *c, const struct set_run *run)
+{
+	return c->take.walk.records[run->first].octets;
+}
+
+static void refuse_set(struct collector *c, const struct message *m, struct session *s,
+		       enum collector_stat reason, const uint8_t *body, const uint8_t *end)
+{
+	stat_inc(c->stat, reason);
+	s->counts.sets_refused++;
+	c->take.is_units_unknown = true;
+	tell_undecodable(c, m, s, reason, body, end);
+}
+
+/* One record lied: nothing of the message's data is used. */
+static void overrun(struct collector *c, const struct message *m, struct session *s, struct rd body)
+{
+	for (uint32_t i = 0; i < c->take.walk.run_count; i++) {
+		const struct set_run *run = &c->take.walk.runs[i];
+
+		refuse_set(c, m, s, c->take.rows->overrun, run_body(c, run), run->end);
+	}
+	refuse_set(c, m, s, c->take.rows->overrun, body.at, body.end);
+	if (c->take.rows == &live_rows)
+		take_held_overrun(c, s);
+	c->take.walk.run_count = 0;
+	c->take.walk.record_count = 0;
+	c->take.is_overrun = true;
+}
+
+void take_set(struct collector *c, const struct message *m, struct session *s, struct tmpl *t,
+	      struct rd body)
+{
+	if (c->take.is_overrun) {
+		refuse_set(c, m, s, c->take.rows->overrun, body.at, body.end);
+	} else if (!walk_set(&c->take.walk, m, t, body)) {
+		overrun(c, m, s, body);
+	} else if (c->take.walk.runs[c->take.walk.run_count].count == 0) {
+		refuse_set(c, m, s, c->take.rows->is_short, body.at, body.end);
+	} else {
+		must(c->take.walk.run_count < WALK_SETS_MAX - 1);
+		c->take.walk.run_count++;
+	}
+}
+
+static void take_unknown(struct collector *c, const struct message *m, struct session *s,
+			 struct rd body)
+{
+	enum collector_stat refused =
+		c->take.is_overrun ? STAT_SET_OVERRUN : take_hold(c, m, s, body);
+
+	if (refused != COLLECTOR_STAT_COUNT)
+		refuse_set(c, m, s, refused, body.at, body.end);
+}
+
+static void take_data(struct collector *c, const struct message *m, struct session *s,
+		      struct tmpl *t, struct rd body)
+{
+	stat_inc(c->stat, STAT_SETS_DATA);
+	if (t == NULL) {
+		take_unknown(c, m, s, body);
+		return;
+	}
+	t->used_ms = s->idle_since_ms;
+	take_set(c, m, s, t, body);
+}
+
+static void take_sets(struct collector *c, const struct message *m, const struct frame *frame,
+		      struct session *s)
+{
+	struct rd sets = rd_of(m->octets + frame->header_bytes, m->bytes - frame->header_bytes);
+	struct rd body;
+	uint16_t id;
+
+	if (!frame->has_sets) {
+		take_data(c, m, s, s->v5, sets);
+		return;
+	}
+	while (gate_next_set(&sets, &id, &body)) {
+		if (id == frame->set_template || id == frame->set_options)
+			take_definitions(c, m, s, body, id == frame->set_options);
+		else if (id >= TMPL_ID_MIN)
+			take_data(c, m, s, session_tmpl(s, id), body);
+		else
+			stat_inc(c->stat, STAT_SETS_SKIPPED);
+	}
+}
+
+static void hand_on_run(struct collector *c, const struct message *m, struct session *s,
+			const struct set_run *run)
+{
+	const struct record *records = &c->take.walk.records[run->first];
+	enum collector_stat reason = STAT_REC_PLAN;
+	size_t undecodable;
+
+	run->tmpl->record_count += run->count;
+	stat_inc(c->stat, c->take.rows->decoded);
+	stat_add(c->stat, STAT_RECORDS, run->count);
+	if (run->tmpl->is_options) {
+		c->ops->options(c->ctx, m, s, run->tmpl, records, run->count);
+		stat_add(c->stat, STAT_RECORDS_OPTIONS, run->count);
+		s->counts.options += run->count;
+		return;
+	}
+	undecodable = c->ops->records(c->ctx, m, s, run->tmpl, records, run->count, &reason);
+	stat_add(c->stat, reason, undecodable);
+	/* With those of its records that were decoded, if there were any. */
+	if (undecodable > 0)
+		tell_undecodable(c, m, s, reason, records[0].octets, run->end);
+	stat_add(c->stat, STAT_RECORDS_FLOW, run->count - undecodable);
+	s->counts.flows += run->count - undecodable;
+}
+
+/* Options data first: it speaks of the flows beside it, too (softflowd's boot time stands behind them). */
+void take_hand_on(struct collector *c, const struct message *m, struct session *s)
+{
+	if (c->take.walk.run_count == 0)
+		return;
+	c->ops->message_begin(c->ctx, m, s);
+	for (int turn = 0; turn < 2; turn++) {
+		for (uint32_t i = 0; i < c->take.walk.run_count; i++) {
+			if (c->take.walk.runs[i].tmpl->is_options == (turn == 0))
+				hand_on_run(c, m, s, &c->take.walk.runs[i]);
+		}
+	}
+	c->ops->message_end(c->ctx, m, s);
+}
+
+/* What an exporter defined before its reboot, it may define otherwise now (RFC 3954, 9). */
+static void forget_tmpls(struct collector *c, struct session *s)
+{
+	while (s->tmpl_count > 0) {
+		take_drop_tmpl(c, session_tmpl_take(s, s->tmpls[s->tmpl_count - 1]->id));
+		stat_inc(c->stat, STAT_TEMPLATES_REBOOT);
+	}
+	session_refuse_none(s);
+}
+
+static void account(struct collector *c, const struct message *m, struct session *s)
+{
+	struct sequence_units units = c->late_units;
+	uint32_t held = s->held == NULL ? 0 : take_held_count(c, s);
+	uint32_t stretch;
+
+	account_add(&units, &c->take.walk);
+	units.definitions = c->take.definition_count;
+	units.is_known = !c->take.is_units_unknown && held == 0;
+	units.held = c->take.is_units_unknown ? 0 : held;
+	stretch = account_message(c->stat, m, s, &units);
+	if (held != 0)
+		take_held_settle(c, s, &units, stretch);
+}
+
+static void begin(struct collector *c, const struct message *m, struct session *s)
+{
+	c->take.rows = &live_rows;
+	c->take.walk.record_count = 0;
+	c->take.walk.run_count = 0;
+	c->take.definition_count = 0;
+	c->take.is_overrun = false;
+	c->take.is_units_unknown = false;
+	c->gone_count = 0;
+	c->late_units = (struct sequence_units){ 0 };
+	c->message_number++;
+	c->is_taking = true;
+	s->counts.messages++;
+	s->counts.octets += m->bytes;
+	if (!m->origin->is_again)
+		s->last_ms = m->origin->receive_ms;
+	s->idle_since_ms = clock_mono_ms();
+}
+
+void take_message(struct collector *c, const struct message *m, const struct frame *frame,
+		  struct session *s)
+{
+	begin(c, m, s);
+	if (m->version == VERSION_NF9 && !m->origin->is_again &&
+	    sequence_is_reboot(&s->sequence, m))
+		forget_tmpls(c, s);
+	take_sets(c, m, frame, s);
+	if (c->ready_count > 0)
+		take_ready(c, s);
+	if (m->version == VERSION_NF9 && !c->take.is_units_unknown)
+		walk_trim_nf9(&c->take.walk, message_nf9_count(m) - c->take.definition_count -
+						     c->late_units.records);
+	if (!m->origin->is_again) {
+		account(c, m, s);
+		session_skew(s, m);
+	} else {
+		s->gap = SESSION_GAP_UNKNOWN;
+	}
+	c->is_taking = false;
+	take_hand_on(c, m, s);
+	for (uint32_t i = 0; i < c->gone_count; i++)
+		take_drop_tmpl(c, c->gone[i]);
+}

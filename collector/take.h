@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * take.h - what collector.c (sessions, lifetimes), take.c (a message's sets) and take_held.c (sets that wait
+ * for their template) know of the collector.
+ *
+ * Owner: a worker thread.  Lifetime: process; what is of a message, the message under way.
+ */
+#ifndef COLLECTOR_TAKE_H
+#define COLLECTOR_TAKE_H
+
+#include "base/htab.h"
+#include "collector/collector.h"
+#include "collector/frame.h"
+#include "collector/hold.h"
+#include "collector/walk.h"
+
+/* Where the sets at hand are counted: those of a message, or those that were held. */
+struct take_rows {
+	enum collector_stat decoded;
+	enum collector_stat overrun;
+	enum collector_stat is_short;
+};
+
+/* Of the message whose sets are taken: a live one, or one that is told again. */
+struct take {
+	const struct take_rows *rows;
+	struct walk walk;
+	bool is_overrun;
+	bool is_units_unknown;
+	uint32_t definition_count;
+};
+
+struct collector {
+	struct collector_limits limits;
+	const struct collector_ops *ops;
+	void *ctx;
+	struct stat_set *stat;
+	struct htab *sessions; /* session_key -> struct session * */
+	struct session *last;  /* of the message before: the most likely one */
+	struct admit *admit;
+	bool is_guarded; /* not every unit may come in */
+	struct collector_policy policy;
+	size_t unknown_count;	/* sessions without entry */
+	struct htab_iter clock; /* where a search for a session that may go begins */
+	uint64_t generation;
+	struct take take;
+	struct tmpl **gone; /* replaced by this message; freed when it is done */
+	uint32_t gone_count;
+	struct hold *hold;	 /* NULL: nothing is held */
+	struct walk held_walk;	 /* for sets that were held, while a live message has its own */
+	uint8_t *retold;	 /* a message of a held set */
+	uint64_t message_number; /* of the newest message, from 1 */
+	bool is_taking;		 /* its sets are being taken: nothing of it was accounted */
+	uint32_t ready_count;	 /* held sets whose definition came with this message */
+	struct sequence_units
+		late_units; /* of sets of this message that its own definitions set free */
+};
+
+/* collector.c */
+void take_drop_tmpl(struct collector *c, struct tmpl *t);
+
+/* take.c */
+void take_message(struct collector *c, const struct message *m, const struct frame *frame,
+		  struct session *s);
+/* One data set whose template is known. */
+void take_set(struct collector *c, const struct message *m, struct session *s, struct tmpl *t,
+	      struct rd body);
+/* Its records, forward. */
+void take_hand_on(struct collector *c, const struct message *m, struct session *s);
+
+/* take_held.c */
+enum err take_held_open(struct collector *c);
+void take_held_close(struct collector *c);
+/* A set without template: held, or refused.  COLLECTOR_STAT_COUNT when it is held, else why not. */
+enum collector_stat take_hold(struct collector *c, const struct message *m, struct session *s,
+			      struct rd body);
+/* A definition of that id came: sets that waited for it are ready, or dropped. */
+void take_defined(struct collector *c, const struct message *m, struct session *s, struct tmpl *t);
+/* One came that is of no use: it was theirs. */
+void take_undefined(struct collector *c, struct session *s, uint16_t id);
+/* Those that are ready, forward. */
+void take_ready(struct collector *c, struct session *s);
+/* Sets of the live message that are held. */
+uint32_t take_held_count(const struct collector *c, const struct session *s);
+/* The live message is accounted: its sets that are held learn what they have to know. */
+void take_held_settle(struct collector *c, struct session *s, const struct sequence_units *units,
+		      uint32_t stretch);
+/* The records of the live message ran over their set: so goes what is held of it. */
+void take_held_overrun(struct collector *c, struct session *s);
+/* All of a session; all that have waited too long by then, of any. */
+void take_drop_all(struct collector *c, struct session *s, enum collector_stat reason);
+void take_drop_older(struct collector *c, int64_t mono_ms, enum collector_stat reason);
+
+#endif

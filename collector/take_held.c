@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/must.h"
+#include "collector/account.h"
+#include "collector/take.h"
+
+#define MESSAGE_MAX 65536u
+/* Export times are whole seconds, and those of two threads of an exporter may differ. */
+#define EXPORT_SLACK_MS 5000
+
+static const struct take_rows held_rows = { STAT_SETS_HELD_DECODED, STAT_HELD_OVERRUN,
+					    STAT_HELD_SHORT };
+
+enum err take_held_open(struct collector *c)
+{
+	struct hold_conf conf = { .wait_ms = (int64_t)c->limits.hold_s * 1000,
+				  .session_bytes_max = c->limits.hold_session_bytes,
+				  .bytes_max = c->limits.hold_bytes };
+
+	if (c->limits.hold_s == 0)
+		return ERR_OK;
+	c->held_walk.records = malloc(WALK_RECORDS_MAX * sizeof(*c->held_walk.records));
+	c->held_walk.runs = malloc(WALK_SETS_MAX * sizeof(*c->held_walk.runs));
+	c->retold = calloc(1, MESSAGE_MAX);
+	if (c->held_walk.records == NULL || c->held_walk.runs == NULL || c->retold == NULL)
+		return ERR_NOMEM;
+	return hold_new(&conf, &c->hold);
+}
+
+void take_held_close(struct collector *c)
+{
+	hold_free(c->hold);
+	free(c->held_walk.records);
+	free(c->held_walk.runs);
+	free(c->retold);
+}
+
+/* The set's message with nothing but its header and, at its place, the set; `m` lives as long as the set. */
+static void retell(struct collector *c, const struct held_set *set, struct message *m)
+{
+	const struct held_facts *f = &set->facts;
+	const struct frame *frame = frame_find(set->session->key.version);
+	struct message fresh = { .octets = c->retold,
+				 .bytes = f->message_bytes,
+				 .header_bytes = f->header_bytes,
+				 .version = set->session->key.version,
+				 .origin = &set->facts.origin };
+
+	must(frame != NULL && f->offset + f->bytes <= f->message_bytes &&
+	     f->message_bytes < MESSAGE_MAX);
+	memcpy(c->retold, set->octets, f->header_bytes);
+	memcpy(c->retold + f->offset, set->octets + f->header_bytes, f->bytes);
+	*m = fresh;
+	must(frame->read(m) == COLLECTOR_STAT_COUNT);
+}
+
+static void leave(struct collector *c, struct held_set *set)
+{
+	c->ready_count -= set->tmpl != NULL;
+	stat_put(c->stat, STAT_SETS_HELD_NOW, stat_get(c->stat, STAT_SETS_HELD_NOW) - 1);
+	hold_free_set(c->hold, set);
+}
+
+/* Is it of the message whose sets are being taken?  Then that message's account has its records yet to come. */
+static bool is_of_live(const struct collector *c, const struct held_set *set)
+{
+	return c->is_taking && set->facts.message == c->message_number;
+}
+
+static void drop(struct collector *c, struct held_set *set, enum collector_stat reason)
+{
+	struct session *s = set->session;
+	struct message m;
+
+	stat_inc(c->stat, reason);
+	s->counts.sets_refused++;
+	if (is_of_live(c, set))
+		c->take.is_units_unknown = true;
+	else
+		sequence_done(&s->sequence, set->facts.stretch, 1, NULL);
+	if (c->ops->undecodable != NULL) {
+		retell(c, set, &m);
+		c->ops->undecodable(c->ctx, &m, s, reason, c->retold + set->facts.offset,
+				    set->facts.bytes);
+	}
+	leave(c, set);
+}
+
+void take_drop_all(struct collector *c, struct session *s, enum collector_stat reason)
+{
+	struct held_set *set;
+
+	while ((set = hold_oldest(s)) != NULL)
+		drop(c, set, reason);
+}
+
+void take_drop_older(struct collector *c, int64_t mono_ms, enum collector_stat reason)
+{
+	struct held_set *set;
+
+	while (c->hold != NULL && (set = hold_expired(c->hold, mono_ms)) != NULL)
+		drop(c, set, reason);
+}
+
+enum collector_stat take_hold(struct collector *c, const struct message *m, struct session *s,
+			      struct rd body)
+{
+	const uint8_t *set = body.at - SET_HEADER_BYTES;
+	struct held_facts f = { .origin = *m->origin,
+				.since_ms = s->idle_since_ms,
+				.export_ms = m->export_ms,
+				.message = c->message_number,
+				.message_bytes = m->bytes,
+				.offset = (uint32_t)(set - m->octets),
+				.bytes = (uint32_t)(body.end - set),
+				.header_bytes = m->header_bytes,
+				.id = be16(set),
+				.gap = SESSION_GAP_UNKNOWN };
+	struct held_set *held;
+	enum err e;
+
+	/* What is sent through again was held in its time; a refused definition is what would describe it. */
+	if (c->hold == NULL || m->origin->is_again || m->bytes >= MESSAGE_MAX ||
+	    session_is_refused(s, f.id))
+		return STAT_SET_NO_TEMPLATE;
+	while ((held = hold_victim(c->hold, s, hold_cost(&f))) != NULL)
+		drop(c, held, STAT_HELD_FULL);
+	e = hold_put(c->hold, s, &f, m->octets, set, &held);
+	if (e != ERR_OK)
+		return e == ERR_NOMEM ? STAT_SET_NOMEM : STAT_SET_NO_TEMPLATE;
+	stat_inc(c->stat, STAT_SETS_HELD_NOW);
+	return COLLECTOR_STAT_COUNT;
+}
+
+/*
+ * Could the definition have been in force when the set was sent?  Not when the exporter's clock passed more time
+ * than sets are held, nor when it was started in between (RFC 7011, 8.2).
+ */
+static bool could_be_in_force(const struct collector *c, const struct held_set *set,
+			      const struct message *m)
+{
+	int64_t most_ms = (int64_t)c->limits.hold_s * 1000 + EXPORT_SLACK_MS;
+	int64_t data_ms = set->facts.export_ms;
+
+	if (m->export_ms - data_ms > most_ms)
+		return false;
+	return !m->has_uptime || m->export_ms - m->uptime_ms <= data_ms + EXPORT_SLACK_MS;
+}
+
+void take_defined(struct collector *c, const struct message *m, struct session *s, struct tmpl *t)
+{
+	struct held_set *set;
+	struct held_set *next;
+
+	if (s->held == NULL)
+		return;
+	hold_trust(c->hold, s);
+	for (set = hold_take_id(c->hold, s, t->id); set != NULL; set = next) {
+		next = set->links[HOLD_ID].newer;
+		if (!could_be_in_force(c, set, m)) {
+			drop(c, set, STAT_HELD_OUTDATED);
+			continue;
+		}
+		set->tmpl = t;
+		c->ready_count++;
+	}
+}
+
+void take_undefined(struct collector *c, struct session *s, uint16_t id)
+{
+	struct held_set *next;
+
+	if (s->held == NULL)
+		return;
+	for (struct held_set *set = hold_take_id(c->hold, s, id); set != NULL; set = next) {
+		next = set->links[HOLD_ID].newer;
+		drop(c, set, STAT_HELD_REFUSED);
+	}
+}
+
+/* What the header's count leaves for the sets that were held, when all of them are here. */
+static void trim(struct collector *c, const struct message *m, const struct held_facts *f,
+		 uint32_t set_count)
+{
+	if (m->version == VERSION_NF9 && !c->take.is_units_unknown && f->of_message == set_count)
+		walk_trim_nf9(&c->take.walk, message_nf9_count(m) - f->others);
+}
+
+static void account_done(struct collector *c, struct session *s, const struct held_facts *f,
+			 uint32_t set_count)
+{
+	struct sequence_units units = { 0 };
+
+	account_add(&units, &c->take.walk);
+	sequence_done(&s->sequence, f->stretch, set_count,
+		      c->take.is_units_unknown ? NULL : &units);
+}
+
+/* The sets of one message that are ready, from `first` on, as if it came now; returns what is behind them. */
+static struct held_set *retake(struct collector *c, struct session *s, struct held_set *first)
+{
+	struct held_facts facts = first->facts;
+	bool is_of_this = is_of_live(c, first);
+	struct held_set *set = first;
+	uint32_t set_count = 0;
+	struct message m;
+
+	c->take = (struct take){ .rows = &held_rows, .walk = c->take.walk };
+	c->take.walk.record_count = 0;
+	c->take.walk.run_count = 0;
+	while (set != NULL && set->facts.message == facts.message) {
+		struct held_set *next = set->links[HOLD_SESSION].newer;
+
+		if (set->tmpl != NULL) {
+			retell(c, set, &m);
+			m.origin = &facts.origin;
+			set->tmpl->used_ms = s->idle_since_ms;
+			take_set(c, &m, s, set->tmpl,
+				 rd_of(c->retold + set->facts.offset + SET_HEADER_BYTES,
+				       set->facts.bytes - SET_HEADER_BYTES));
+			set_count++;
+			leave(c, set);
+		}
+		set = next;
+	}
+	trim(c, &m, &facts, set_count);
+	if (is_of_this)
+		account_add(&c->late_units, &c->take.walk);
+	else
+		account_done(c, s, &facts, set_count);
+	s->gap = facts.gap;
+	take_hand_on(c, &m, s);
+	return set;
+}
+
+void take_ready(struct collector *c, struct session *s)
+{
+	struct held_set *set = hold_oldest(s);
+	struct take live = c->take;
+	bool is_live_unknown = false;
+	bool is_of_this;
+
+	c->take.walk = c->held_walk;
+	while (c->ready_count > 0) {
+		must(set != NULL);
+		if (set->tmpl == NULL) {
+			set = set->links[HOLD_SESSION].newer;
+			continue;
+		}
+		is_of_this = is_of_live(c, set);
+		set = retake(c, s, set);
+		is_live_unknown = is_live_unknown || (is_of_this && c->take.is_units_unknown);
+	}
+	c->take = live;
+	c->take.is_units_unknown = c->take.is_units_unknown || is_live_unknown;
+}
+
+void take_held_overrun(struct collector *c, struct session *s)
+{
+	struct held_set *set = hold_newest(s);
+
+	while (set != NULL && set->facts.message == c->message_number) {
+		drop(c, set, STAT_HELD_OVERRUN);
+		set = hold_newest(s);
+	}
+}
+
+uint32_t take_held_count(const struct collector *c, const struct session *s)
+{
+	uint32_t count = 0;
+
+	for (struct held_set *set = hold_newest(s);
+	     set != NULL && set->facts.message == c->message_number;
+	     set = set->links[HOLD_SESSION].older)
+		count++;
+	return count;
+}
+
+void take_held_settle(struct collector *c, struct session *s, const struct sequence_units *units,
+		      uint32_t stretch)
+{
+	for (struct held_set *set = hold_newest(s);
+	     set != NULL && set->facts.message == c->message_number;
+	     set = set->links[HOLD_SESSION].older) {
+		set->facts.gap = s->gap;
+		set->facts.stretch = stretch;
+		set->facts.others = units->definitions + units->records;
+		set->facts.of_message = units->held;
+	}
+}
