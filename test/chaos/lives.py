@@ -66,6 +66,7 @@ class Lives:
     def start(self, workers=1, within=(), **options):
         dead = f'({{ name = "dead"; type = "file"; path = "{self.letters_dir}"; codec = "null"; rotate_s = 1; }})'
         said = {"log.sync": f'"{SYNC}"', "workers": str(workers), "normalizer.enrich": "[]", "dead_letter.sinks": dead,
+                "collector.hold_s": "0",  # what cannot be decoded is a letter at once
                 **self.options, **options,
                 "listen": f'({{ transport = "udp"; address = "127.0.0.1"; port = {self.port}; }})'}
         self.life += 1

@@ -33,7 +33,7 @@ def losses_of(lines):
 
 
 def test_line_agrees_with_counters(start, folder):
-    s = start(Sluiced, files_sink(folder, rotate_s=1), options=["health_s=1"])
+    s = start(Sluiced, files_sink(folder, rotate_s=1), options=["health_s=1", "collector.hold_s=0"])
     sluicegen("-d", f"127.0.0.1:{s.port}", "-n", 6000, "-r", 2000)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.sendto(struct.pack(">HHIIIHH4x", 10, 24, int(time.time()), 0, 9, 999, 8), ("127.0.0.1", s.port))

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: data before its template is not lost: its flows are those that it would have given behind it, and what becomes of sets
+whose template never comes is counted, and in the dead letters.
+
+Method: the same messages go to a running sluiced with the template first and with it last, by socket; fastavro reads the flows of
+both and they are compared, record_id and all.
+"""
+import struct
+import time
+
+import pytest
+
+from conftest import Sluiced, files_sink, read_flows, wait_for
+from test_dead_letter import FIELDS, TIME_S, Exporter, data, dead_files, letters, record, template
+
+
+class V9Exporter(Exporter):
+    """Its header has 20 octets, no length, and counts messages."""
+
+    def send(self, *sets, records=0):
+        message = struct.pack(">HHIIII", 9, records or 1, 1000000, TIME_S, self.sequence, self.domain) + b"".join(sets)
+        self.sequence += 1
+        self.socket.send(message)
+        return message
+
+
+def v9_template(*args):
+    return b"\0\0" + template(*args)[2:]
+
+
+KINDS = {"ipfix": (Exporter, template), "netflow9": (V9Exporter, v9_template)}
+
+
+def told(flow):
+    """What is the same however the message came; the gap is what its sequence number said."""
+    n = flow["normalized"]
+    return {**{k: v for k, v in n.items() if k not in ("ingest_time", "exporter_port")}, "id": bytes(flow["record_id"]), "raw": str(flow["raw"])}
+
+
+@pytest.mark.parametrize("decoder", ["plan", "fixbuf"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_flows(start, folder, kind, decoder):
+    exporter, defining = KINDS[kind]
+    s = start(Sluiced, files_sink(folder), ["workers=2", f"collector.decoder={decoder}", "normalizer.enrich=()"])
+    flows = {}
+    for is_late in (False, True):
+        x = exporter(s.port)
+        messages = [(data(300, record(n), record(n + 1)), data(301, record(n + 2))) for n in range(1, 61, 3)]
+        definitions = defining(300, *FIELDS) + defining(301, *FIELDS)
+        if not is_late:
+            x.send(definitions, records=0)
+            x.sequence = 0
+        before_ms = time.time() * 1000
+        for sets in messages:
+            x.send(*sets, records=3)
+        if is_late:
+            assert wait_for(lambda: s.counter("data_sets_held_now") == 40)
+            assert s.ledger()["data sets"]["right"]["held_now"] == 40
+            after_ms = time.time() * 1000
+            time.sleep(0.5)
+            x.send(definitions)
+        assert s.settle() == (120 if is_late else 60)
+        s.drain()
+        flows[is_late] = [f for f in read_flows(folder) if f["normalized"]["exporter_port"] == x.port]
+    for f in flows[True]:
+        at = f["normalized"]["ingest_time"]
+        at_ms = at.timestamp() * 1000 if hasattr(at, "timestamp") else at
+        assert before_ms - 10 <= at_ms <= after_ms + 10, "not the time of receipt"
+    key = lambda f: f["id"]  # noqa: E731
+    assert sorted(map(told, flows[True]), key=key) == sorted(map(told, flows[False]), key=key)
+    lines = s.ledger()
+    assert lines["data sets"]["right"]["held_then_decoded"] == 40
+    assert s.counter("sequence_missed") == 0
+    s.stop()
+
+
+def test_in_vain(start, folder):
+    """Each set that never was decoded is counted by its reason, and a dead letter."""
+    s = start(Sluiced, files_sink(folder), ["workers=2", "collector.hold_s=2", dead_files(folder)])
+    x = Exporter(s.port)
+    early, late = data(300, record(1)), data(301, record(2))
+    x.send(early, records=1)
+    assert wait_for(lambda: s.counter("data_sets_held_now") == 1)
+    s.ledger()
+    assert wait_for(lambda: s.counter("data_sets_dropped", "expired") == 1)
+    s.ledger()
+    x.send(template(300, *FIELDS))
+    x.send(late, records=1)
+    assert wait_for(lambda: s.counter("data_sets_held_now") == 1)
+    s.stop()
+    assert {(bytes(l["octets"]), l["reason"]) for l in letters(folder)} == {
+        (early, "data_sets_dropped/expired"), (late, "data_sets_dropped/shutdown")}
+    s = start(Sluiced, files_sink(folder), ["workers=2", dead_files(folder)])
+    x = Exporter(s.port)
+    x.send(template(300, *FIELDS) + template(301, *FIELDS))
+    lines = s.ledger()
+    assert lines["data sets"]["right"]["held_then_dropped"] == 2
+    s.stop()
+
+
+def test_flood(start, folder):
+    """Who makes up domains takes no room from an exporter that has shown a template."""
+    s = start(Sluiced, files_sink(folder), ["workers=1", "collector.hold_bytes=256K", "dead_letter.rate=0"])
+    x = Exporter(s.port)
+    x.send(template(301, *FIELDS))
+    s.settle("messages")
+    for n in range(20):
+        x.send(data(300, record(n)), records=1)
+    strangers = [Exporter(s.port, domain=1000 + n) for n in range(200)]
+    for n in range(2000):
+        strangers[n % 200].send(data(300, record(n % 250)), records=1)
+        if n % 100 == 0:
+            s.counter("messages")
+    s.settle("messages")
+    assert s.counter("data_sets_dropped", "full") > 0
+    x.send(template(300, *FIELDS))
+    assert s.settle() == 20
+    s.ledger()
+    s.stop()
