@@ -74,7 +74,7 @@ static void drop_session(struct collector *c, struct session *s)
 
 void collector_finish(struct collector *c)
 {
-	take_drop_older(c, INT64_MAX, STAT_HELD_SHUTDOWN);
+	take_drop_older(c, INT64_MAX / 2, STAT_HELD_SHUTDOWN);
 }
 
 void collector_free(struct collector *c)
@@ -140,45 +140,50 @@ static bool make_room(struct collector *c, bool is_listed)
 	return true;
 }
 
-static struct session *add_session(struct collector *c, const struct message *m,
-				   const struct session_key *key)
+/* COLLECTOR_STAT_COUNT when it is there, else why not. */
+static enum collector_stat make_session(struct collector *c, const struct session_key *key,
+					const struct addr *peer, int64_t first_ms,
+					struct session **out)
 {
-	const struct exporter_entry *entry =
-		admit_find(c->admit, &m->origin->peer, key->port, key->domain);
 	struct session *s;
 
-	if (entry == NULL && c->policy.is_closed) {
-		stat_inc(c->stat, STAT_UNIT_NOT_LISTED);
-		return NULL;
-	}
-	if (!make_room(c, entry != NULL)) {
-		stat_inc(c->stat, STAT_UNIT_SESSIONS);
-		return NULL;
-	}
-	if (session_new(key, &m->origin->peer, &s) != ERR_OK) {
-		stat_inc(c->stat, STAT_UNIT_NOMEM);
-		return NULL;
-	}
+	if (session_new(key, peer, &s) != ERR_OK)
+		return STAT_UNIT_NOMEM;
 	if (htab_put(c->sessions, key, s) != ERR_OK) {
 		session_free(s);
-		stat_inc(c->stat, STAT_UNIT_NOMEM);
-		return NULL;
+		return STAT_UNIT_NOMEM;
 	}
-	s->first_ms = m->origin->receive_ms;
+	s->first_ms = first_ms;
 	settle_identity(c, s);
-	stat_inc(c->stat, STAT_SESSIONS_NEW);
-	return s;
+	*out = s;
+	return COLLECTOR_STAT_COUNT;
+}
+
+static enum collector_stat add_session(struct collector *c, const struct message *m,
+				       const struct session_key *key, struct session **out)
+{
+	const struct addr *peer = &m->origin->peer;
+	const struct exporter_entry *entry = admit_find(c->admit, peer, key->port, key->domain);
+
+	if (entry == NULL && c->policy.is_closed)
+		return STAT_UNIT_NOT_LISTED;
+	if (!make_room(c, entry != NULL))
+		return STAT_UNIT_SESSIONS;
+	return make_session(c, key, peer, m->origin->receive_ms, out);
 }
 
 static struct session *find_session(struct collector *c, const struct message *m)
 {
 	struct session_key key = session_key_of(m);
 	struct session *s = c->last;
+	enum collector_stat refused;
 
 	if (s == NULL || memcmp(&s->key, &key, sizeof(key)) != 0) {
 		s = htab_find(c->sessions, &key);
-		if (s == NULL)
-			s = add_session(c, m, &key);
+		if (s == NULL) {
+			refused = add_session(c, m, &key, &s);
+			stat_inc(c->stat, s == NULL ? refused : STAT_SESSIONS_NEW);
+		}
 	}
 	if (s != NULL && s->entry_generation != c->generation)
 		settle_identity(c, s);
@@ -260,6 +265,43 @@ static bool is_stale(const struct collector *c, const struct tmpl *t, int64_t mo
 	if (lifetime_ms < REFRESHES_MISSED_MAX * t->refresh_ms)
 		lifetime_ms = REFRESHES_MISSED_MAX * t->refresh_ms;
 	return mono_ms - since_ms > lifetime_ms;
+}
+
+struct session *collector_restore_session(struct collector *c, const struct session_key *key,
+					  const struct addr *peer)
+{
+	const struct exporter_entry *entry = admit_find(c->admit, peer, key->port, key->domain);
+	struct session *s = htab_find(c->sessions, key);
+
+	if (s != NULL)
+		return s;
+	if ((entry == NULL && c->policy.is_closed) || !has_room(c, entry != NULL) ||
+	    make_session(c, key, peer, 0, &s) != COLLECTOR_STAT_COUNT)
+		return NULL;
+	return s;
+}
+
+enum err collector_restore_tmpl(struct collector *c, struct session *s, struct tmpl *t,
+				int64_t mono_ms)
+{
+	struct tmpl *old = NULL;
+	enum err e = ERR_OK;
+
+	if (is_stale(c, t, mono_ms)) {
+		tmpl_free(t);
+		return ERR_OK;
+	}
+	e = session_tmpl_put(s, t, c->limits.templates_max, &old);
+	if (e != ERR_OK) {
+		tmpl_free(t);
+		return e;
+	}
+	if (old != NULL)
+		take_drop_tmpl(c, old);
+	s->counts.templates_new++;
+	stat_inc(c->stat, STAT_TEMPLATES_RESTORED);
+	c->ops->tmpl_new(c->ctx, s, t);
+	return ERR_OK;
 }
 
 static void expire_tmpls(struct collector *c, struct session *s, int64_t mono_ms)

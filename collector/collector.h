@@ -105,6 +105,13 @@ void collector_tick(struct collector *c, int64_t mono_ms);
 /* What waits for its template waits in vain. */
 void collector_finish(struct collector *c);
 
+/* Of an earlier life, before anything is received (keep.h): the session of that key, which is made when there is none; NULL
+ * when there is no room.  A template that is sound; one that is stale by now is freed.  ERR_LIMIT, ERR_NOMEM. */
+struct session *collector_restore_session(struct collector *c, const struct session_key *key,
+					  const struct addr *peer);
+enum err collector_restore_tmpl(struct collector *c, struct session *s, struct tmpl *t,
+				int64_t mono_ms);
+
 /* Calls `each` for every session, until it returns false. */
 void collector_each_session(struct collector *c, bool (*each)(void *ctx, struct session *s),
 			    void *ctx);

@@ -334,6 +334,11 @@ struct held_set *hold_newest(const struct session *s)
 	return s->held == NULL ? NULL : s->held->chain.newest;
 }
 
+struct held_set *hold_first(const struct hold *h)
+{
+	return h->all.oldest;
+}
+
 struct held_set *hold_expired(const struct hold *h, int64_t mono_ms)
 {
 	struct held_set *oldest = h->all.oldest;

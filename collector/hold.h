@@ -86,6 +86,8 @@ void hold_trust(struct hold *h, struct session *s);
 /* The oldest of the session, or NULL, and the newest; the others by links[HOLD_SESSION]. */
 struct held_set *hold_oldest(const struct session *s);
 struct held_set *hold_newest(const struct session *s);
+/* The oldest of all; the others by links[HOLD_ALL].newer. */
+struct held_set *hold_first(const struct hold *h);
 /* The oldest of all, when it has waited too long. */
 struct held_set *hold_expired(const struct hold *h, int64_t mono_ms);
 

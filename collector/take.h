@@ -52,6 +52,7 @@ struct collector {
 	uint64_t message_number; /* of the newest message, from 1 */
 	bool is_taking;		 /* its sets are being taken: nothing of it was accounted */
 	uint32_t ready_count;	 /* held sets whose definition came with this message */
+	uint64_t restored;	 /* number of the message of an earlier life that was restored last */
 	struct sequence_units
 		late_units; /* of sets of this message that its own definitions set free */
 };
@@ -69,6 +70,7 @@ void take_set(struct collector *c, const struct message *m, struct session *s, s
 void take_hand_on(struct collector *c, const struct message *m, struct session *s);
 
 /* take_held.c */
+#define TAKE_MESSAGE_MAX 65536u /* longer ones are not held */
 enum err take_held_open(struct collector *c);
 void take_held_close(struct collector *c);
 /* A set without template: held, or refused.  COLLECTOR_STAT_COUNT when it is held, else why not. */
@@ -87,6 +89,11 @@ void take_held_settle(struct collector *c, struct session *s, const struct seque
 		      uint32_t stretch);
 /* The records of the live message ran over their set: so goes what is held of it. */
 void take_held_overrun(struct collector *c, struct session *s);
+/* One goes, decoded or not. */
+void take_leave(struct collector *c, struct held_set *set);
+/* One of an earlier life.  ERR_LIMIT, ERR_NOMEM. */
+enum err take_restore(struct collector *c, struct session *s, const struct held_facts *f,
+		      const uint8_t *header, const uint8_t *set);
 /* All of a session; all that have waited too long by then, of any. */
 void take_drop_all(struct collector *c, struct session *s, enum collector_stat reason);
 void take_drop_older(struct collector *c, int64_t mono_ms, enum collector_stat reason);

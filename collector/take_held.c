@@ -7,7 +7,6 @@
 #include "collector/account.h"
 #include "collector/take.h"
 
-#define MESSAGE_MAX 65536u
 /* Export times are whole seconds, and those of two threads of an exporter may differ. */
 #define EXPORT_SLACK_MS 5000
 
@@ -24,7 +23,7 @@ enum err take_held_open(struct collector *c)
 		return ERR_OK;
 	c->held_walk.records = malloc(WALK_RECORDS_MAX * sizeof(*c->held_walk.records));
 	c->held_walk.runs = malloc(WALK_SETS_MAX * sizeof(*c->held_walk.runs));
-	c->retold = calloc(1, MESSAGE_MAX);
+	c->retold = calloc(1, TAKE_MESSAGE_MAX);
 	if (c->held_walk.records == NULL || c->held_walk.runs == NULL || c->retold == NULL)
 		return ERR_NOMEM;
 	return hold_new(&conf, &c->hold);
@@ -50,14 +49,14 @@ static void retell(struct collector *c, const struct held_set *set, struct messa
 				 .origin = &set->facts.origin };
 
 	must(frame != NULL && f->offset + f->bytes <= f->message_bytes &&
-	     f->message_bytes < MESSAGE_MAX);
+	     f->message_bytes < TAKE_MESSAGE_MAX);
 	memcpy(c->retold, set->octets, f->header_bytes);
 	memcpy(c->retold + f->offset, set->octets + f->header_bytes, f->bytes);
 	*m = fresh;
 	must(frame->read(m) == COLLECTOR_STAT_COUNT);
 }
 
-static void leave(struct collector *c, struct held_set *set)
+void take_leave(struct collector *c, struct held_set *set)
 {
 	c->ready_count -= set->tmpl != NULL;
 	stat_put(c->stat, STAT_SETS_HELD_NOW, stat_get(c->stat, STAT_SETS_HELD_NOW) - 1);
@@ -86,7 +85,7 @@ static void drop(struct collector *c, struct held_set *set, enum collector_stat 
 		c->ops->undecodable(c->ctx, &m, s, reason, c->retold + set->facts.offset,
 				    set->facts.bytes);
 	}
-	leave(c, set);
+	take_leave(c, set);
 }
 
 void take_drop_all(struct collector *c, struct session *s, enum collector_stat reason)
@@ -123,7 +122,7 @@ enum collector_stat take_hold(struct collector *c, const struct message *m, stru
 	enum err e;
 
 	/* What is sent through again was held in its time; a refused definition is what would describe it. */
-	if (c->hold == NULL || m->origin->is_again || m->bytes >= MESSAGE_MAX ||
+	if (c->hold == NULL || m->origin->is_again || m->bytes >= TAKE_MESSAGE_MAX ||
 	    session_is_refused(s, f.id))
 		return STAT_SET_NO_TEMPLATE;
 	while ((held = hold_victim(c->hold, s, hold_cost(&f))) != NULL)
@@ -133,6 +132,24 @@ enum collector_stat take_hold(struct collector *c, const struct message *m, stru
 		return e == ERR_NOMEM ? STAT_SET_NOMEM : STAT_SET_NO_TEMPLATE;
 	stat_inc(c->stat, STAT_SETS_HELD_NOW);
 	return COLLECTOR_STAT_COUNT;
+}
+
+enum err take_restore(struct collector *c, struct session *s, const struct held_facts *f,
+		      const uint8_t *header, const uint8_t *set)
+{
+	struct held_facts facts = *f;
+	struct held_set *held;
+
+	if (c->hold == NULL || session_tmpl(s, f->id) != NULL)
+		return ERR_LIMIT;
+	/* Sets of one message stay together, and no message of this life has their number. */
+	if (hold_newest(s) == NULL || c->restored != f->message)
+		c->message_number++;
+	c->restored = f->message;
+	facts.message = c->message_number;
+	TRY(hold_put(c->hold, s, &facts, header, set, &held));
+	stat_inc(c->stat, STAT_SETS_HELD_NOW);
+	return ERR_OK;
 }
 
 /*
@@ -222,7 +239,7 @@ static struct held_set *retake(struct collector *c, struct session *s, struct he
 				 rd_of(c->retold + set->facts.offset + SET_HEADER_BYTES,
 				       set->facts.bytes - SET_HEADER_BYTES));
 			set_count++;
-			leave(c, set);
+			take_leave(c, set);
 		}
 		set = next;
 	}

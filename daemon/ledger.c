@@ -102,10 +102,12 @@ static void add_collector_lines(const struct sums *s, struct ledger *ledger)
 
 	line = add_line(ledger, "data sets", "");
 	add_left(line, "data_sets", v[STAT_SETS_DATA]);
+	add_left(line, "restored", v[STAT_SETS_RESTORED]);
 	add_right(line, "decoded", v[STAT_SETS_DECODED]);
 	add_right(line, "held_then_decoded", v[STAT_SETS_HELD_DECODED]);
 	add_right(line, "held_then_dropped", collector_table(s, "data_sets_dropped"));
 	add_right(line, "held_now", v[STAT_SETS_HELD_NOW]);
+	add_right(line, "kept", v[STAT_SETS_KEPT]);
 	add_right(line, "refused", collector_table(s, "data_sets_refused"));
 
 	line = add_line(ledger, "records", "");

@@ -197,6 +197,7 @@ enum err service_start(struct service *s, struct why *why)
 	if (!s->setup.is_replay) {
 		TRY(balance_begin(&s->balance, why));
 		take_opening(s);
+		TRY(keeper_begin(s->keeper, s->workers, why));
 		health_begin(s->health, s);
 	}
 	TRY(log_hub_start(s->hub, why));
@@ -363,6 +364,7 @@ static void idle(void *ctx)
 		reload_by_signal(s);
 	reload_collect(&s->reload);
 	take_rate(s);
+	keeper_step(s->keeper, s->workers, clock_mono_ms());
 	health_step(s->health, s);
 	inputs_step(s->inputs);
 	tails_step(s->tails);
@@ -466,6 +468,22 @@ static void stop_sinks(struct service *s, struct sinks *sinks)
 	}
 }
 
+static void give_up_held(void *ctx, unsigned worker, struct pipeline *p)
+{
+	(void)ctx;
+	(void)worker;
+	pipeline_finish(p);
+}
+
+/* The next life goes on with templates and waiting sets; what it cannot have is given up. */
+static void keep_for_next(struct service *s)
+{
+	if (s->keeper != NULL)
+		keeper_end(s->keeper, s->workers);
+	for (unsigned i = 0; i < s->worker_count; i++)
+		workers_call(s->workers, i, give_up_held, s);
+}
+
 enum err service_stop(struct service *s)
 {
 	int deadline_ms = (int)service_options(s)->shutdown_s * 1000;
@@ -475,6 +493,7 @@ enum err service_stop(struct service *s)
 	control_stop(s);
 	s->stop_by_ms = clock_mono_ms() + deadline_ms;
 	workers_stop(s->workers, deadline_ms);
+	keep_for_next(s);
 	stop_sinks(s, s->sinks);
 	sinks_stop(s->sinks, 0);
 	/* Now all that they refused is there. */
@@ -498,6 +517,7 @@ void service_close(struct service *s)
 		return;
 	tails_free(s->tails);
 	health_free(s->health);
+	keeper_free(s->keeper);
 	ctl_close(s->ctl);
 	workers_close(s->workers);
 	inputs_close(s->inputs);

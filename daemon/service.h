@@ -17,6 +17,7 @@
 #include "base/why.h"
 #include "daemon/balance.h"
 #include "daemon/health.h"
+#include "daemon/keeper.h"
 #include "daemon/ledger.h"
 #include "daemon/reload.h"
 #include "daemon/worker.h"
@@ -76,6 +77,7 @@ struct service {
 	struct ctl_client *replay_client; /* who asked for it and is still there */
 	struct service_rate rate;
 	struct balance balance;
+	struct keeper *keeper; /* NULL: a replay or a check */
 	struct health *health;
 };
 

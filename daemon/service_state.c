@@ -72,7 +72,8 @@ enum err service_open_state(struct service *s, const char *state, struct why *wh
 	if (s->setup.is_replay)
 		return ERR_OK;
 	TRY(lock_state(s, state, why));
-	return balance_load(&s->balance, state, &log_io_system, why);
+	TRY(balance_load(&s->balance, state, &log_io_system, why));
+	return keeper_open(state, &log_io_system, &s->keeper, why);
 }
 
 /* The logs of the workers, and behind them those that more workers of an earlier life left. */

@@ -197,7 +197,6 @@ void workers_stop(struct workers *ws, int deadline_ms)
 	for (unsigned i = 0; i < ws->count; i++) {
 		if (ws->workers[i].udp != NULL)
 			drain(&ws->workers[i]);
-		pipeline_finish(ws->workers[i].pipeline);
 		log_finish(ws->workers[i].log);
 	}
 }

@@ -2,16 +2,23 @@
 """Goal: data before its template is not lost: its flows are those that it would have given behind it, and what becomes of sets
 whose template never comes is counted, and in the dead letters.
 
+And templates outlive the service: a kill, a stop, another number of workers, and files that are not what they were.
+
 Method: the same messages go to a running sluiced with the template first and with it last, by socket; fastavro reads the flows of
 both and they are compared, record_id and all.
 """
+import os
 import struct
+import sys
 import time
 
 import pytest
 
-from conftest import Sluiced, files_sink, read_flows, wait_for
+from conftest import ROOT, Sluiced, files_sink, read_flows, wait_for
 from test_dead_letter import FIELDS, TIME_S, Exporter, data, dead_files, letters, record, template
+
+sys.path.insert(0, os.path.join(ROOT, "test", "gen"))
+from crc32c import crc32c  # noqa: E402
 
 
 class V9Exporter(Exporter):
@@ -88,14 +95,115 @@ def test_in_vain(start, folder):
     x.send(late, records=1)
     assert wait_for(lambda: s.counter("data_sets_held_now") == 1)
     s.stop()
-    assert {(bytes(l["octets"]), l["reason"]) for l in letters(folder)} == {
-        (early, "data_sets_dropped/expired"), (late, "data_sets_dropped/shutdown")}
-    s = start(Sluiced, files_sink(folder), ["workers=2", dead_files(folder)])
-    x = Exporter(s.port)
-    x.send(template(300, *FIELDS) + template(301, *FIELDS))
+    assert {(bytes(l["octets"]), l["reason"]) for l in letters(folder)} == {(early, "data_sets_dropped/expired")}
+    s = start(Sluiced, files_sink(folder), ["workers=2", "collector.hold_s=2", dead_files(folder)])
+    lines = s.ledger()
+    assert (lines["data sets"]["right"]["kept"], lines["data sets"]["left"]["restored"]) == (1, 1)
+    assert wait_for(lambda: s.counter("data_sets_dropped", "expired") == 2)
     lines = s.ledger()
     assert lines["data sets"]["right"]["held_then_dropped"] == 2
     s.stop()
+    assert {(bytes(l["octets"]), l["reason"]) for l in letters(folder)} == {
+        (early, "data_sets_dropped/expired"), (late, "data_sets_dropped/expired")}
+
+
+def crash(s):
+    """SIGKILL, when what was new 3 s ago must be on disk."""
+    time.sleep(3)
+    s.kill()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_templates_survive_a_kill(start, folder, kind):
+    """Data alone is decoded by the next life, and by one with another number of workers, options data too."""
+    exporter, defining = KINDS[kind]
+    s = start(Sluiced, files_sink(folder), ["workers=2"])
+    sources = [exporter(s.port, domain=n) for n in range(10)]
+    for x in sources:
+        x.send(defining(300, *FIELDS) + defining(301, *FIELDS, (57590, 2) if kind == "netflow9" else (2, 8)))
+    sources[0].send(defining(302, *FIELDS))
+    assert s.settle("templates_new") == 21
+    crash(s)
+    for life, workers in ((1, 2), (2, 3), (3, 1)):
+        s = start(Sluiced, files_sink(folder), [f"workers={workers}", f'listen=({{ transport = "udp"; address = "127.0.0.1"; port = {s.port}; }})'])
+        assert s.counter("templates_restored") == 21
+        for x in sources:
+            x.send(data(300, record(10 * life), record(10 * life + 1)), records=2)
+            x.send(data(301, record(10 * life + 2) + bytes(2 if kind == "netflow9" else 8)), records=1)
+        assert s.settle() == 30
+        assert s.counter("data_sets_held_now") == 0
+        lines = s.ledger()
+        assert lines["data sets"]["right"]["decoded"] == 20
+        for x in sources:
+            x.send(defining(300, *FIELDS))
+        assert s.settle("templates_refreshed") == 10 and s.counter("templates_changed") == 0
+        s.drain()
+        s.kill()
+    assert len(read_flows(folder)) == 90
+
+
+def test_held_over_a_stop(start, folder):
+    """Sets that wait at a stop wait on, and are decoded by the next life as if there had been none."""
+    s = start(Sluiced, files_sink(folder), ["workers=2"])
+    x = Exporter(s.port)
+    first_ms = time.time() * 1000
+    x.send(template(301, *FIELDS))
+    x.send(data(300, record(1), record(2)), data(301, record(3)), records=3)
+    assert wait_for(lambda: s.counter("data_sets_held_now") == 1)
+    last_ms = time.time() * 1000
+    s.stop()
+    s = start(Sluiced, files_sink(folder), ["workers=3", f'listen=({{ transport = "udp"; address = "127.0.0.1"; port = {s.port}; }})'])
+    assert s.counter("data_sets_held_now") == 1
+    x.send(template(300, *FIELDS))
+    assert s.settle() == 3  # counters go on
+    lines = s.ledger()
+    assert (lines["data sets"]["right"]["held_then_decoded"], lines["data sets"]["right"]["kept"]) == (1, 1)
+    assert not os.path.exists(os.path.join(folder, "state", "held"))
+    s.drain()
+    flows = read_flows(folder)
+    assert len(flows) == 3 == len({bytes(f["record_id"]) for f in flows})
+    for f in flows:
+        at = f["normalized"]["ingest_time"]
+        at_ms = at.timestamp() * 1000 if hasattr(at, "timestamp") else at
+        assert first_ms - 10 <= at_ms <= last_ms + 10
+    s.stop()
+
+
+def test_broken_files(start, folder):
+    """What is cut, changed or nonsense is set aside, and the service starts; what a newer one wrote is left alone."""
+    path = os.path.join(folder, "state", "templates")
+    s = start(Sluiced, files_sink(folder))
+    x = Exporter(s.port)
+    x.send(template(300, *FIELDS))
+    assert s.settle("templates_new") == 1
+    s.stop()
+    with open(path, "rb") as f:
+        whole = f.read()
+    body = whole[len(b"sluice templates 1\n"):-4]
+    for wrong in (b"", b"\0", whole[:-1], whole[:30] + b"!" + whole[31:], os.urandom(100), b"sluice templates x\n" + whole[19:]):
+        with open(path, "wb") as f:
+            f.write(wrong)
+        s = start(Sluiced, files_sink(folder))
+        assert s.counter("templates_restored") == 0
+        assert "keeper.set_aside" in s.log()
+        s.kill()
+        with open(path + ".bad", "rb") as f:
+            assert f.read() == wrong
+    # Sound by its CRC, and yet not to be believed.
+    for wrong in (struct.pack(">I", 1 << 31) + body[4:], body[:4] + b"\7" + body[5:], body[:-2] + b"\0\0\0", body * 3,
+                  struct.pack(">I", 20) + bytes(20) + body):
+        text = b"sluice templates 1\n" + wrong
+        with open(path, "wb") as f:
+            f.write(text + struct.pack(">I", crc32c(text)))
+        s = start(Sluiced, files_sink(folder))
+        assert s.counter("templates_restored") <= 3
+        s.kill()
+    with open(path, "wb") as f:
+        f.write(b"sluice templates 2\n" + whole[19:])
+    with pytest.raises(AssertionError, match="of a newer sluiced"):
+        start(Sluiced, files_sink(folder))
+    with open(path, "rb") as f:
+        assert f.read().startswith(b"sluice templates 2\n")
 
 
 def test_flood(start, folder):
