@@ -88,6 +88,19 @@ static bool read_facts(struct rd *r, const struct keep_now *now, struct read_bac
 	return !r->is_short && rd_left(r) == 0;
 }
 
+/* Octets that other sets can fill. */
+static bool has_room(uint32_t bytes)
+{
+	return bytes == 0 || bytes >= SET_HEADER_BYTES;
+}
+
+/* Only NetFlow v9 has padding behind its sets. */
+static bool is_placed(const struct held_facts *f, uint16_t version)
+{
+	return has_room(f->offset - f->header_bytes) &&
+	       (version == VERSION_NF9 || has_room(f->message_bytes - f->offset - f->bytes));
+}
+
 /* Is it a data set at a place of a message that it and its header can have?  Then that message is told. */
 static bool is_sound(const struct read_back *b, uint16_t version, struct message *m)
 {
@@ -101,6 +114,8 @@ static bool is_sound(const struct read_back *b, uint16_t version, struct message
 		return false;
 	if (be16(b->header) != version || be16(b->set) < TMPL_ID_MIN ||
 	    be16(b->set + 2) != f->bytes)
+		return false;
+	if (!is_placed(f, version))
 		return false;
 	*m = (struct message){ .octets = b->header,
 			       .bytes = f->message_bytes,

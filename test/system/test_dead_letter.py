@@ -236,7 +236,7 @@ def test_too_large_for_the_broker(start, folder, where):
 
 def dead_schema(folder, s):
     """The schema as a file of letters has it."""
-    t = Sluiced(os.path.join(folder, "tomb"), '({ name = "null"; type = "null"; })', [dead_files(f"{folder}/tomb")])
+    t = Sluiced(os.path.join(folder, "tomb"), '({ name = "null"; type = "null"; })', [dead_files(f"{folder}/tomb"), "collector.hold_s=0"])
     try:
         Exporter(t.port).send(data(300, record(1)))
         assert t.settle("messages") == 1

@@ -19,6 +19,7 @@
 #include "base/must.h"
 #include "collector/collector.h"
 #include "collector/gate.h"
+#include "collector/keep.h"
 #include "daemon/letter.h"
 
 #define MESSAGE_MAX 2048
@@ -449,8 +450,9 @@ static void check_ledger(const struct bench *b, uint64_t units)
 {
 	assert_int_equal(units, sum_of(b, "units_refused") + sum_of(b, "messages"));
 	assert_int_equal(sum_of(b, "messages"), sum_of(b, "messages_read") + sum_of(b, "messages_malformed"));
+	assert_true(sum_of(b, "data_sets") + sum_of(b, "data_sets_restored") >= sum_of(b, "data_sets_decoded"));
 	assert_int_equal(sum_of(b, "data_sets"),
-			 sum_of(b, "data_sets_decoded") + sum_of(b, "data_sets_refused") +
+			 sum_of(b, "data_sets_decoded") + sum_of(b, "data_sets_kept") - sum_of(b, "data_sets_restored") + sum_of(b, "data_sets_refused") +
 				 sum_of(b, "data_sets_held_decoded") + sum_of(b, "data_sets_held_now") +
 				 sum_of(b, "data_sets_dropped"));
 	assert_int_equal(sum_of(b, "records"), sum_of(b, "records_flow") + sum_of(b, "records_options"));
@@ -1073,6 +1075,156 @@ static void test_gap_lines(void **state)
 	(void)close(kept);
 }
 
+#define MONO_MS INT64_C(5000000000)
+#define REAL_MS INT64_C(1763741690000)
+/* Of a life that began at another moment of its clock. */
+static const struct keep_now later = { REAL_MS + 2000, 77000000 };
+
+enum kept { KEPT_TMPLS, KEPT_HELD, KEPT_KINDS };
+
+static struct keep_now now_of(void)
+{
+	return (struct keep_now){ REAL_MS, clock_mono_ms() };
+}
+
+static void keep_both(struct bench *b, const struct keep_now *now, struct keep kept[KEPT_KINDS])
+{
+	memset(kept, 0, KEPT_KINDS * sizeof(kept[0]));
+	keep_tmpls(b->collector, now, &kept[KEPT_TMPLS]);
+	keep_held(b->collector, now, &kept[KEPT_HELD]);
+}
+
+/* All entries; how many were not taken. */
+static size_t take_back(struct bench *b, enum kept kind, const uint8_t *octets, size_t bytes)
+{
+	struct rd entries = rd_of(octets, bytes);
+	size_t refused = 0;
+	struct rd entry;
+
+	while (rd_left(&entries) > 0 && keep_next(&entries, &entry)) {
+		struct addr peer;
+		enum err e = keep_peer(entry, &peer);
+
+		if (e == ERR_OK)
+			e = kind == KEPT_HELD ? keep_take_held(b->collector, entry, &later)
+					      : keep_take_tmpls(b->collector, entry, &later);
+		refused += e != ERR_OK;
+	}
+	return refused;
+}
+
+/* What a life keeps, the next one has: it keeps the same octets, 2 s later by the wall clock. */
+static void keep_row(const struct row *row)
+{
+	struct keep_now now = now_of();
+	struct keep kept[KEPT_KINDS];
+	struct keep again[KEPT_KINDS];
+	struct bench b;
+	struct bench next;
+
+	open_bench_with(&b, &patient_limits);
+	open_bench_with(&next, &patient_limits);
+	(void)run_row(&b, row);
+	keep_both(&b, &now, kept);
+	for (int kind = 0; kind < KEPT_KINDS; kind++) {
+		if (take_back(&next, (enum kept)kind, kept[kind].octets, kept[kind].bytes) != 0)
+			fail_msg("%s: not all of it is taken", row->name);
+	}
+	keep_both(&next, &later, again);
+	assert_int_equal(stat_get(next.stat, STAT_SETS_HELD_NOW), stat_get(b.stat, STAT_SETS_HELD_NOW));
+	assert_int_equal(again[KEPT_HELD].bytes, kept[KEPT_HELD].bytes);
+	assert_int_equal(again[KEPT_TMPLS].bytes, kept[KEPT_TMPLS].bytes);
+	if (kept[KEPT_TMPLS].bytes > 0 &&
+	    memcmp(again[KEPT_TMPLS].octets + 44, kept[KEPT_TMPLS].octets + 44, kept[KEPT_TMPLS].bytes - 44) != 0)
+		fail_msg("%s: templates are others", row->name);
+	keep_forget_held(b.collector);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
+	check_ledger(&b, stat_get(b.stat, STAT_MESSAGES));
+	check_ledger(&next, 0);
+	for (int kind = 0; kind < KEPT_KINDS; kind++) {
+		keep_fini(&kept[kind]);
+		keep_fini(&again[kind]);
+	}
+	close_bench(&b);
+	close_bench(&next);
+}
+
+/* Any bit of it may be wrong, and any octet the last: the collector stays sound, and reads what comes. */
+static void keep_damaged(const struct row *row)
+{
+	struct keep_now now = now_of();
+	struct keep kept[KEPT_KINDS];
+	struct bench b;
+
+	open_bench_with(&b, &patient_limits);
+	(void)run_row(&b, row);
+	keep_both(&b, &now, kept);
+	close_bench(&b);
+	for (int kind = 0; kind < KEPT_KINDS; kind++) {
+		struct keep *k = &kept[kind];
+
+		for (size_t at = 0; at < k->bytes * 9; at++) {
+			size_t bytes = at < k->bytes * 8 ? k->bytes : at - k->bytes * 8;
+			uint8_t *copy = malloc(bytes + 1);
+
+			must(copy != NULL);
+			memcpy(copy, k->octets, bytes);
+			if (at < k->bytes * 8)
+				copy[at / 8] ^= (uint8_t)(1u << (at % 8));
+			open_bench_with(&b, &patient_limits);
+			(void)take_back(&b, (enum kept)kind, copy, bytes);
+			free(copy);
+			check_ledger(&b, run_row(&b, row));
+			collector_finish(b.collector);
+			assert_int_equal(sum_of(&b, "data_sets_held_now"), 0);
+			close_bench(&b);
+		}
+		keep_fini(k);
+	}
+}
+
+static void test_kept(void **state)
+{
+	(void)state;
+	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++)
+		keep_row(&rows[r]);
+	for (size_t r = 0; r < sizeof(held_rows) / sizeof(held_rows[0]); r++) {
+		keep_row(&held_rows[r]);
+		keep_damaged(&held_rows[r]);
+	}
+}
+
+/* Lifetimes run on while nobody looks, and a clock that was put back makes nothing young. */
+static void test_kept_stale(void **state)
+{
+	static const struct {
+		int64_t away_ms;
+		uint64_t restored;
+	} cases[] = { { 0, 1 }, { 1700000, 1 }, { 1900000, 0 }, { -5000000, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct keep_now now = now_of();
+		struct keep_now then = { REAL_MS + cases[i].away_ms, MONO_MS };
+		struct keep kept = { 0 };
+		struct rd entries;
+		struct rd entry;
+		struct bench b;
+
+		open_bench_with(&b, &patient_limits);
+		receive_at(&b, IPFIX("003c", "00000000") T256 D256("4"), REAL_MS);
+		keep_tmpls(b.collector, &now, &kept);
+		close_bench(&b);
+		open_bench_with(&b, &patient_limits);
+		entries = rd_of(kept.octets, kept.bytes);
+		assert_true(keep_next(&entries, &entry));
+		assert_int_equal(keep_take_tmpls(b.collector, entry, &then), ERR_OK);
+		assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_RESTORED), cases[i].restored);
+		keep_fini(&kept);
+		close_bench(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1084,6 +1236,7 @@ int main(void)
 		cmocka_unit_test(test_skew_of_restart), cmocka_unit_test(test_reboot),
 		cmocka_unit_test(test_held),	      cmocka_unit_test(test_held_same),
 		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
+		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_held_bounds),   cmocka_unit_test(test_held_oldest_goes),
 	};
 
