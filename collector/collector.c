@@ -43,7 +43,9 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	c->gone = malloc(WALK_SETS_MAX * sizeof(struct tmpl *));
 	if (c->take.walk.records == NULL || c->take.walk.runs == NULL || c->gone == NULL ||
 	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK ||
-	    admit_new(&c->admit) != ERR_OK || take_held_open(c) != ERR_OK) {
+	    admit_new(&c->admit) != ERR_OK || take_held_open(c) != ERR_OK ||
+	    (limits->template_from_port &&
+	     htab_new(sizeof(struct session_place), &c->places) != ERR_OK)) {
 		collector_free(c);
 		return ERR_NOMEM;
 	}
@@ -57,11 +59,23 @@ void take_drop_tmpl(struct collector *c, struct tmpl *t)
 	tmpl_free(t);
 }
 
+void take_end_tmpl(struct collector *c, struct session *s, struct tmpl *t)
+{
+	must(session_tmpl_take(s, t->id) == t);
+	s->borrowed_count -= t->is_borrowed;
+	if (t->is_lent)
+		borrow_end(c, s, t->id);
+	take_drop_tmpl(c, t);
+}
+
 static void drop_session(struct collector *c, struct session *s)
 {
 	take_drop_all(c, s, STAT_HELD_EVICTED);
-	for (size_t i = 0; i < s->tmpl_count; i++)
+	for (size_t i = 0; i < s->tmpl_count; i++) {
+		if (s->tmpls[i]->is_lent)
+			borrow_end(c, s, s->tmpls[i]->id);
 		take_drop_tmpl(c, s->tmpls[i]);
+	}
 	s->tmpl_count = 0;
 	if (s->v5 != NULL)
 		c->ops->tmpl_gone(c->ctx, s->v5);
@@ -69,6 +83,7 @@ static void drop_session(struct collector *c, struct session *s)
 	if (c->last == s)
 		c->last = NULL;
 	c->unknown_count -= s->is_counted;
+	borrow_leave(c, s);
 	session_free(s);
 }
 
@@ -89,6 +104,7 @@ void collector_free(struct collector *c)
 		drop_session(c, s);
 	htab_free(c->sessions);
 	admit_free(c->admit);
+	htab_free(c->places);
 	free(c->take.walk.records);
 	free(c->take.walk.runs);
 	free(c->gone);
@@ -149,7 +165,12 @@ static enum collector_stat make_session(struct collector *c, const struct sessio
 
 	if (session_new(key, peer, &s) != ERR_OK)
 		return STAT_UNIT_NOMEM;
+	if (borrow_join(c, s) != ERR_OK) {
+		session_free(s);
+		return STAT_UNIT_NOMEM;
+	}
 	if (htab_put(c->sessions, key, s) != ERR_OK) {
+		borrow_leave(c, s);
 		session_free(s);
 		return STAT_UNIT_NOMEM;
 	}
@@ -299,6 +320,7 @@ enum err collector_restore_tmpl(struct collector *c, struct session *s, struct t
 	if (old != NULL)
 		take_drop_tmpl(c, old);
 	s->counts.templates_new++;
+	s->has_defined = true;
 	stat_inc(c->stat, STAT_TEMPLATES_RESTORED);
 	c->ops->tmpl_new(c->ctx, s, t);
 	return ERR_OK;
@@ -311,8 +333,7 @@ static void expire_tmpls(struct collector *c, struct session *s, int64_t mono_ms
 
 		if (!is_stale(c, t, mono_ms))
 			continue;
-		must(session_tmpl_take(s, t->id) == t);
-		take_drop_tmpl(c, t);
+		take_end_tmpl(c, s, t);
 		stat_inc(c->stat, STAT_TEMPLATES_EXPIRED);
 	}
 }
@@ -323,6 +344,7 @@ void collector_tick(struct collector *c, int64_t mono_ms)
 	struct htab_iter it = { 0 };
 	void *value;
 
+	borrow_tick(c, mono_ms);
 	take_drop_older(c, mono_ms, STAT_HELD_EXPIRED);
 	while (htab_next(c->sessions, &it, NULL, &value)) {
 		struct session *s = value;

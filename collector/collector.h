@@ -72,7 +72,8 @@ struct collector_limits {
 	uint32_t session_idle_s;
 	uint32_t hold_s; /* how long data sets wait for their template; 0: not at all */
 	uint64_t hold_session_bytes;
-	uint64_t hold_bytes; /* per worker */
+	uint64_t hold_bytes;	 /* per worker */
+	bool template_from_port; /* sets that wait may take the template of another port */
 };
 
 /* What holds for sources that no entry of `exporters` names. */

@@ -41,6 +41,7 @@ struct held_facts {
 	uint32_t bytes;	 /* of the set with its header */
 	uint16_t header_bytes;
 	uint16_t id;
+	bool is_tried; /* whether another port's template does was seen */
 	/* Known when the message is done. */
 	int64_t gap;	     /* as session.gap was */
 	uint32_t stretch;    /* of the sequence; 0: none */

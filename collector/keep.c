@@ -155,7 +155,7 @@ static bool keep_session(void *ctx, struct session *s)
 	uint8_t *octets;
 	struct wr w;
 
-	if (s->tmpl_count == 0)
+	if (s->tmpl_count == s->borrowed_count)
 		return true;
 	for (size_t i = 0; i < s->tmpl_count; i++)
 		most += TMPL_HEAD_BYTES + DEFINE_HEAD_MAX +
@@ -167,8 +167,10 @@ static bool keep_session(void *ctx, struct session *s)
 	keep_put_key(&w, &s->peer, &s->key);
 	wr_u64(&w, (uint64_t)s->first_ms);
 	wr_u64(&w, (uint64_t)keep_utc_of(to->now, s->idle_since_ms));
-	for (size_t i = 0; i < s->tmpl_count; i++)
-		put_tmpl(&w, to->now, s->tmpls[i]);
+	for (size_t i = 0; i < s->tmpl_count; i++) {
+		if (!s->tmpls[i]->is_borrowed)
+			put_tmpl(&w, to->now, s->tmpls[i]);
+	}
 	keep_end_entry(to->out, start, &w);
 	return true;
 }

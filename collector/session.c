@@ -20,6 +20,14 @@ struct session_key session_key_of(const struct message *m)
 	return key;
 }
 
+struct session_place session_place_of(const struct session *s)
+{
+	struct session_place place = { .domain = s->key.domain, .version = s->key.version };
+
+	memcpy(place.octets, s->key.octets, sizeof(place.octets));
+	return place;
+}
+
 enum err session_new(const struct session_key *key, const struct addr *peer, struct session **out)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -180,7 +188,7 @@ void session_skew(struct session *s, const struct message *m)
 
 void session_refuse(struct session *s, uint16_t id)
 {
-	if (session_is_refused(s, id))
+	if (id < TMPL_ID_MIN || session_is_refused(s, id))
 		return;
 	s->refused[s->refused_next] = id;
 	s->refused_next = (uint8_t)((s->refused_next + 1) % SESSION_REFUSED_MAX);

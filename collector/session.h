@@ -53,6 +53,13 @@ struct session_key {
 	uint16_t version;
 };
 
+/* Where ports of one exporter meet. */
+struct session_place {
+	uint8_t octets[16];
+	uint32_t domain;
+	uint32_t version;
+};
+
 /* Written by the worker only. */
 struct session_counts {
 	uint64_t messages;
@@ -78,6 +85,10 @@ struct hold_session;
 struct session {
 	struct session_key key;
 	struct addr peer;
+	struct session *place_before; /* of the same address, format and domain, on other ports */
+	struct session *place_behind;
+	uint32_t borrowed_count;	       /* templates of those */
+	bool has_defined;		       /* it sent a template set */
 	char identity[SESSION_IDENTITY_BYTES]; /* configured name, or the address as text */
 	uint8_t identity_bytes;
 	bool is_named;
@@ -118,6 +129,7 @@ void session_free(struct session *s);
 void session_identify(struct session *s, const struct exporter_entry *entry);
 
 struct session_key session_key_of(const struct message *m);
+struct session_place session_place_of(const struct session *s);
 
 /* The template of that id in force, or NULL. */
 struct tmpl *session_tmpl(const struct session *s, uint16_t id);

@@ -19,9 +19,10 @@ static void refuse_tmpl(struct collector *c, struct session *s, enum collector_s
 	s->counts.templates_refused++;
 }
 
-/* Out of force, but records of this message may still be read by it. */
-static void retire_tmpl(struct collector *c, struct tmpl *t)
+void take_retire(struct collector *c, struct session *s, struct tmpl *t)
 {
+	if (t->is_lent)
+		borrow_end(c, s, t->id);
 	must(c->gone_count < WALK_SETS_MAX);
 	c->gone[c->gone_count++] = t;
 }
@@ -40,7 +41,7 @@ static void put_tmpl(struct collector *c, const struct message *m, struct sessio
 		return;
 	}
 	if (old != NULL) {
-		retire_tmpl(c, old);
+		take_retire(c, s, old);
 		s->counts.templates_changed++;
 		stat_inc(c->stat, STAT_TEMPLATES_CHANGED);
 	} else {
@@ -62,7 +63,7 @@ static void refuse_definition(struct collector *c, struct session *s, uint16_t i
 	session_refuse(s, id);
 	take_undefined(c, s, id);
 	if (in_force != NULL)
-		retire_tmpl(c, in_force);
+		take_retire(c, s, in_force);
 }
 
 /* How often the exporter defines it; a definition doubled on its way does not tell. */
@@ -113,6 +114,8 @@ static void take_definitions(struct collector *c, const struct message *m, struc
 	enum define_step step;
 	struct define d;
 
+	if (!s->has_defined)
+		borrow_return(c, s);
 	while ((step = define_next(&body, m->version, is_options, &d)) == DEFINE_ONE)
 		take_definition(c, m, s, &d);
 	if (step == DEFINE_BROKEN)
@@ -265,7 +268,7 @@ void take_hand_on(struct collector *c, const struct message *m, struct session *
 static void forget_tmpls(struct collector *c, struct session *s)
 {
 	while (s->tmpl_count > 0) {
-		take_drop_tmpl(c, session_tmpl_take(s, s->tmpls[s->tmpl_count - 1]->id));
+		take_end_tmpl(c, s, s->tmpls[s->tmpl_count - 1]);
 		stat_inc(c->stat, STAT_TEMPLATES_REBOOT);
 	}
 	session_refuse_none(s);

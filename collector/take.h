@@ -43,6 +43,7 @@ struct collector {
 	size_t unknown_count;	/* sessions without entry */
 	struct htab_iter clock; /* where a search for a session that may go begins */
 	uint64_t generation;
+	struct htab *places; /* session_place -> the last session of it; NULL: nobody borrows */
 	struct take take;
 	struct tmpl **gone; /* replaced by this message; freed when it is done */
 	uint32_t gone_count;
@@ -57,10 +58,23 @@ struct collector {
 		late_units; /* of sets of this message that its own definitions set free */
 };
 
+/* take_borrow.c */
+enum err borrow_join(struct collector *c, struct session *s);
+void borrow_leave(struct collector *c, struct session *s);
+/* That template of the session goes or changes, and with it what others have of it. */
+void borrow_end(struct collector *c, struct session *s, uint16_t id);
+/* The session sends templates of its own. */
+void borrow_return(struct collector *c, struct session *s);
+void borrow_tick(struct collector *c, int64_t mono_ms);
+
 /* collector.c */
 void take_drop_tmpl(struct collector *c, struct tmpl *t);
+/* One of the session's, and with it what others have of it. */
+void take_end_tmpl(struct collector *c, struct session *s, struct tmpl *t);
 
 /* take.c */
+/* Out of force, but records of the live message may still be read by it. */
+void take_retire(struct collector *c, struct session *s, struct tmpl *t);
 void take_message(struct collector *c, const struct message *m, const struct frame *frame,
 		  struct session *s);
 /* One data set whose template is known. */

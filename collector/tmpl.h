@@ -52,7 +52,9 @@ struct tmpl {
 	uint16_t id;	  /* 0 for v5 */
 	uint16_t version; /* VERSION_* of the format it came in */
 	bool is_options;
-	bool is_fixed; /* no variable-length field: record length is min_bytes */
+	bool is_borrowed; /* of another port of the exporter */
+	bool is_lent;	  /* others may have copies of it */
+	bool is_fixed;	  /* no variable-length field: record length is min_bytes */
 	uint16_t scope_count;
 	uint16_t field_count;
 	uint32_t min_bytes; /* shortest record; never 0 */

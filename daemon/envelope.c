@@ -158,6 +158,8 @@ void envelope_put(struct envelope *e, const struct tmpl *t, const struct record 
 
 	put_event_time(e, f);
 	put_sampling(e, f);
+	if (t->is_borrowed)
+		flow_note(f, NOTE_TEMPLATE_PORT);
 	flow_set_i64(f, F_ingest_time, m->origin->receive_ms);
 	flow_set_octets(f, F_source, e->source.octets, e->source.bytes);
 	put_exporter_ip(e, f);

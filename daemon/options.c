@@ -345,6 +345,9 @@ static const struct conf_opt collector_table[] = {
 	{ "hold_bytes", CONF_SIZE, CONF_RESTART, AT(hold_bytes), 0, INT64_MAX, "64M",
 	  "Room for all waiting data sets, an equal part of it for each worker; half of it is for observation "
 	  "domains that have sent a template." },
+	{ "template_from_port", CONF_BOOL, CONF_RESTART, AT(template_from_port), 0, 0, "false",
+	  "A data set that has waited for half of hold_s, from a port that sends no templates, is read by the template of "
+	  "another port of its address and domain: when one has it and sends no such data, and the set's length fits." },
 	{ 0 },
 };
 #undef AT

@@ -85,6 +85,7 @@ struct collector_options {
 	uint32_t hold_s;
 	uint64_t hold_session_bytes;
 	uint64_t hold_bytes;
+	bool template_from_port;
 };
 
 struct normalizer_options {

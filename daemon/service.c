@@ -95,7 +95,8 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 					   .session_idle_s = co->session_idle_s,
 					   .hold_s = co->hold_s,
 					   .hold_session_bytes = co->hold_session_bytes,
-					   .hold_bytes = co->hold_bytes / s->worker_count };
+					   .hold_bytes = co->hold_bytes / s->worker_count,
+					   .template_from_port = co->template_from_port };
 	struct workers_setup setup = { .count = s->worker_count,
 				       .udp = s->setup.is_replay ? NULL : &udp,
 				       .reload = &s->reload,

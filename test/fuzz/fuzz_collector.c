@@ -27,6 +27,8 @@
 
 /* Of the octet before a unit. */
 #define HOW_PEER 0x03
+#define HOW_HALF 0x04	   /* what waits for a template has waited half of its time */
+#define HOW_PORT 0x08	   /* from another port */
 #define HOW_WAIT 0x10	   /* what waits for a template has waited too long */
 #define HOW_IDLE 0x20	   /* all exporters have been silent for long */
 #define HOW_EXPIRE 0x40	   /* no template has been refreshed for long */
@@ -216,7 +218,8 @@ static const struct collector_limits limits = { .sessions_max = 64,
 						.session_idle_s = 3600,
 						.hold_s = 30,
 						.hold_session_bytes = 2048,
-						.hold_bytes = 8192 };
+						.hold_bytes = 8192,
+						.template_from_port = true };
 
 static uint64_t sum_of(const struct stat_set *stat, const char *name)
 {
@@ -257,6 +260,8 @@ static void before(struct collector *c, struct sink *k, uint8_t how, uint64_t ge
 {
 	int64_t past_ms = 1000 * (int64_t)limits.template_lifetime_s + 1000;
 
+	if ((how & HOW_HALF) != 0)
+		collector_tick(c, clock_mono_ms() + 500 * (int64_t)limits.hold_s + 1000);
 	if ((how & HOW_WAIT) != 0)
 		collector_tick(c, clock_mono_ms() + 1000 * (int64_t)limits.hold_s + 1000);
 	if ((how & HOW_EXPIRE) != 0)
@@ -273,7 +278,8 @@ static void before(struct collector *c, struct sink *k, uint8_t how, uint64_t ge
 
 static void receive(struct collector *c, struct rd *r, uint8_t how, size_t bytes)
 {
-	struct origin origin = { .peer = addr_of_v4(how & HOW_PEER), .port = 1 };
+	struct origin origin = { .peer = addr_of_v4(how & HOW_PEER),
+				 .port = 1 + ((how & HOW_PORT) != 0) };
 	uint8_t *unit;
 
 	bytes = bytes < rd_left(r) ? bytes : rd_left(r);

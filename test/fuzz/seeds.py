@@ -65,7 +65,7 @@ def ipfix_options(number, scope, options):
     return struct.pack(">HHH", number, len(scope) + len(options), len(scope)) + specs(*scope) + specs(*options)
 
 
-WAIT, EXPIRE, IDLE, EXPORTERS = 0x10, 0x40, 0x20, 0x80  # as fuzz_collector has them
+HALF, PORT, WAIT, EXPIRE, IDLE, EXPORTERS = 0x04, 0x08, 0x10, 0x40, 0x20, 0x80  # as fuzz_collector has them
 
 
 def units(*messages):
@@ -114,6 +114,8 @@ COLLECTOR = {
     "held_in_vain": units((1, ipfix((256, BASIC_RECORD), (260, VARIABLE_RECORD))), (1, ipfix((2, template(256, (82, 0))), (256, BASIC_RECORD))),
                           (1, ipfix((2, template(260, *[(1, 8)] * 4)), (256, BASIC_RECORD))), (2 | WAIT, ipfix((256, BASIC_RECORD))),
                           *((3, ipfix((256, BASIC_RECORD * 9), sequence=9 * i)) for i in range(8))),
+    "borrowed": units((1, ipfix((2, template(256, *BASIC)))), (1 | PORT, ipfix((256, BASIC_RECORD))), (1 | PORT | HALF, ipfix((256, BASIC_RECORD))),
+                      (1, ipfix((2, template(256, (1, 4))))), (1 | PORT, ipfix((256, BASIC_RECORD)))),
     "exporters": units((1, v5(1)), (1 | EXPORTERS, v5(1)), (1 | EXPORTERS, ipfix((2, template(256, (1, 4))), (256, bytes(4)), domain=1)),
                        (2, v5(1)), (1 | EXPORTERS, v5(1))),
     "wrong": units((1, v9(1, flowset(0, template(256, *BASIC)))[:-2]), (1, ipfix((2, template(256, *BASIC)))[:-1] + b"\0\0"),

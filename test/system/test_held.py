@@ -169,6 +169,26 @@ def test_held_over_a_stop(start, folder):
     s.stop()
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+def test_template_from_port(start, folder, is_on):
+    """Templates from one port, data from another: its flows say so."""
+    s = start(Sluiced, files_sink(folder), ["workers=2", "collector.hold_s=4", f"collector.template_from_port={str(is_on).lower()}"])
+    x, y = Exporter(s.port), Exporter(s.port)
+    x.send(template(300, *FIELDS))
+    y.send(data(300, record(1), record(2)), records=2)
+    assert wait_for(lambda: s.counter("data_sets_held_now") == 1)
+    assert wait_for(lambda: s.counter("data_sets_held_now") == 0)
+    assert (s.counter("templates_from_port"), s.counter("data_sets_held_decoded"), s.counter("data_sets_dropped", "expired")) == (
+        (1, 1, 0) if is_on else (0, 0, 1))
+    s.ledger()
+    s.drain()
+    flows = read_flows(folder)
+    assert len(flows) == (2 if is_on else 0)
+    for f in flows:
+        assert "template_from_port" in f["raw"]["notes"] and f["normalized"]["exporter_port"] == y.port
+    s.stop()
+
+
 def test_broken_files(start, folder):
     """What is cut, changed or nonsense is set aside, and the service starts; what a newer one wrote is left alone."""
     path = os.path.join(folder, "state", "templates")

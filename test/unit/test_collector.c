@@ -1075,6 +1075,68 @@ static void test_gap_lines(void **state)
 	(void)close(kept);
 }
 
+/* Messages by port, and what the last one's data becomes after half of the wait. */
+static void test_borrowed(void **state)
+{
+	static const char tmpl[] = IPFIX("0020", "00000000") T256;
+	static const char other[] = IPFIX("001c", "00000000") "0002000c" "0100" "0001" "00080004";
+	static const char data[] = IPFIX("002c", "00000000") D256("4");
+	static const char odd[] = IPFIX("0029", "00000000") "01000019" "0a000001" "0000000000000004" "0a000002" "0000000002";
+	static const char unrelated[] = IPFIX("0020", "00000000") T257;
+	static const struct {
+		const char *name;
+		struct {
+			uint16_t port;
+			const char *message;
+		} steps[5];
+		uint64_t borrowed;
+		size_t flows;
+	} cases[] = {
+		{ "one has it", { { 1, tmpl }, { 2, data } }, 1, 2 },
+		{ "it comes later", { { 2, data }, { 1, tmpl }, { 2, data } }, 1, 4 },
+		{ "two have it", { { 1, tmpl }, { 3, tmpl }, { 2, data } }, 0, 0 },
+		{ "nobody has it", { { 1, unrelated }, { 2, data } }, 0, 0 },
+		{ "it sends templates itself", { { 1, tmpl }, { 2, unrelated }, { 2, data } }, 0, 0 },
+		{ "the other uses it", { { 1, tmpl }, { 1, data }, { 2, data } }, 0, 2 },
+		{ "its length does not fit", { { 1, tmpl }, { 2, odd } }, 0, 0 },
+	};
+	struct collector_limits l = patient_limits;
+
+	(void)state;
+	l.template_from_port = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bench b;
+		uint64_t units = 0;
+		uint8_t octets[MESSAGE_MAX];
+		struct origin origin = { .peer = addr_of_v4(0xc0000201), .receive_ms = 1 };
+
+		open_bench_with(&b, &l);
+		for (; units < 5 && cases[i].steps[units].message != NULL; units++) {
+			origin.port = cases[i].steps[units].port;
+			receive_from(&b, &origin, octets, of_hex(cases[i].steps[units].message, octets));
+		}
+		collector_tick(b.collector, clock_mono_ms() + 1000 * (HOLD_S / 2 - 2));
+		assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_FROM_PORT), 0);
+		collector_tick(b.collector, clock_mono_ms() + 1000 * (HOLD_S / 2 + 2));
+		if (stat_get(b.stat, STAT_TEMPLATES_FROM_PORT) != cases[i].borrowed || b.sink.flows != cases[i].flows)
+			fail_msg("%s: %zu flows", cases[i].name, b.sink.flows);
+		check_ledger(&b, units);
+		/* While nothing speaks against it, data is read at once; then no more. */
+		origin.port = 2;
+		if (cases[i].borrowed == 1) {
+			receive_from(&b, &origin, octets, of_hex(data, octets));
+			assert_int_equal(b.sink.flows, cases[i].flows + 2);
+			origin.port = i % 2 == 0 ? 1 : 2;
+			receive_from(&b, &origin, octets, of_hex(i % 2 == 0 ? other : unrelated, octets));
+			origin.port = 2;
+			receive_from(&b, &origin, octets, of_hex(data, octets));
+			assert_int_equal(b.sink.flows, cases[i].flows + 2);
+			check_ledger(&b, units + 3);
+		}
+		close_bench(&b);
+	}
+}
+
 #define MONO_MS INT64_C(5000000000)
 #define REAL_MS INT64_C(1763741690000)
 /* Of a life that began at another moment of its clock. */
@@ -1236,6 +1298,7 @@ int main(void)
 		cmocka_unit_test(test_skew_of_restart), cmocka_unit_test(test_reboot),
 		cmocka_unit_test(test_held),	      cmocka_unit_test(test_held_same),
 		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
+		cmocka_unit_test(test_borrowed),
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_held_bounds),   cmocka_unit_test(test_held_oldest_goes),
 	};
