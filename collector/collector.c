@@ -334,6 +334,7 @@ static void expire_tmpls(struct collector *c, struct session *s, int64_t mono_ms
 		if (!is_stale(c, t, mono_ms))
 			continue;
 		take_end_tmpl(c, s, t);
+		s->counts.templates_expired++;
 		stat_inc(c->stat, STAT_TEMPLATES_EXPIRED);
 	}
 }

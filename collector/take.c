@@ -27,6 +27,17 @@ void take_retire(struct collector *c, struct session *s, struct tmpl *t)
 	c->gone[c->gone_count++] = t;
 }
 
+/* Two processes that are one session to us define in turns what each of them sends. */
+static void note_change(struct collector *c, struct session *s, struct tmpl *t,
+			const struct tmpl *old)
+{
+	t->hash_before = old->hash;
+	if (t->hash != old->hash_before)
+		return;
+	s->counts.templates_flapped++;
+	stat_inc(c->stat, STAT_TEMPLATES_FLAPPED);
+}
+
 static void put_tmpl(struct collector *c, const struct message *m, struct session *s,
 		     struct tmpl *t)
 {
@@ -41,6 +52,7 @@ static void put_tmpl(struct collector *c, const struct message *m, struct sessio
 		return;
 	}
 	if (old != NULL) {
+		note_change(c, s, t, old);
 		take_retire(c, s, old);
 		s->counts.templates_changed++;
 		stat_inc(c->stat, STAT_TEMPLATES_CHANGED);

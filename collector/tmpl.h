@@ -59,11 +59,12 @@ struct tmpl {
 	uint16_t field_count;
 	uint32_t min_bytes; /* shortest record; never 0 */
 	uint32_t run_count;
-	uint64_t hash;	    /* of the definition: equal definitions have equal hashes */
-	int64_t seen_ms;    /* monotonic: last definition or refresh */
-	int64_t used_ms;    /* monotonic: last data set */
-	int64_t refresh_ms; /* from the refresh before to the last one; 0 until there was one */
-	int64_t defined_ms; /* UTC export time of the message that defined it */
+	uint64_t hash;	      /* of the definition: equal definitions have equal hashes */
+	uint64_t hash_before; /* of the definition that it replaced; 0: none */
+	int64_t seen_ms;      /* monotonic: last definition or refresh */
+	int64_t used_ms;      /* monotonic: last data set */
+	int64_t refresh_ms;   /* from the refresh before to the last one; 0 until there was one */
+	int64_t defined_ms;   /* UTC export time of the message that defined it */
 	uint64_t record_count;
 	void *plan;		    /* the normalizer's, freed through collector_ops.tmpl_gone */
 	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */

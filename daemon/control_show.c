@@ -260,7 +260,10 @@ static bool show_session(void *ctx, struct session *session)
 	json_u64(out, "flows", c->flows);
 	json_u64(out, "options", c->options);
 	json_u64(out, "templates", session->tmpl_count);
+	json_u64(out, "templates_new", c->templates_new);
 	json_u64(out, "templates_changed", c->templates_changed);
+	json_u64(out, "templates_flapped", c->templates_flapped);
+	json_u64(out, "templates_expired", c->templates_expired);
 	json_u64(out, "templates_refused", c->templates_refused);
 	json_u64(out, "sets_refused", c->sets_refused);
 	json_u64(out, "missed", c->missed);

@@ -284,7 +284,8 @@ void keeper_step(struct keeper *k, struct workers *ws, int64_t mono_ms)
 		return;
 	ask(ws, KEEP_TMPLS, &k->work);
 	if (k->work.is_failed) {
-		log_every(LOG_LEVEL_ERROR, "keeper.not_saved why=\"no memory\"");
+		log_every(LOG_LEVEL_ERROR, "keeper.not_saved file=%s why=\"no memory\"",
+			  names[KEEP_TMPLS].file);
 		return;
 	}
 	k->changes = changes;
