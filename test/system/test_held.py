@@ -169,6 +169,26 @@ def test_held_over_a_stop(start, folder):
     s.stop()
 
 
+def test_disk_that_fails(start, folder):
+    """What cannot be written is tried again; a set that cannot be kept is given up, and said."""
+    state = os.path.join(folder, "state")
+    s = start(Sluiced, files_sink(folder), ["workers=1", dead_files(folder)])
+    for name in ("templates.tmp", "held.tmp"):
+        os.mkdir(os.path.join(state, name))
+    x = Exporter(s.port)
+    x.send(template(300, *FIELDS))
+    assert wait_for(lambda: "keeper.not_saved file=templates" in s.log())
+    assert not os.path.exists(os.path.join(state, "templates"))
+    os.rmdir(os.path.join(state, "templates.tmp"))
+    assert wait_for(lambda: os.path.exists(os.path.join(state, "templates")))
+    early = data(301, record(1))
+    x.send(early, records=1)
+    assert wait_for(lambda: s.counter("data_sets_held_now") == 1)
+    s.stop()
+    assert "keeper.not_saved file=held" in s.log()
+    assert [(bytes(l["octets"]), l["reason"]) for l in letters(folder)] == [(early, "data_sets_dropped/shutdown")]
+
+
 @pytest.mark.parametrize("is_on", [True, False])
 def test_template_from_port(start, folder, is_on):
     """Templates from one port, data from another: its flows say so."""
