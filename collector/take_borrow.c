@@ -132,14 +132,21 @@ static bool borrow(struct collector *c, struct held_set *set)
 	struct tmpl *old = NULL;
 	struct tmpl *from;
 	struct tmpl *t;
+	enum err e;
 
 	if (s->has_defined || s->borrowed_count >= BORROWED_MAX)
 		return false;
 	from = find_lender(c, s, id);
-	if (from == NULL || !fits(from, set) || copy_tmpl(from, &t) != ERR_OK)
+	if (from == NULL || !fits(from, set))
 		return false;
-	if (session_tmpl_put(s, t, c->limits.templates_max, &old) != ERR_OK) {
-		tmpl_free(t);
+	e = copy_tmpl(from, &t);
+	if (e == ERR_OK) {
+		e = session_tmpl_put(s, t, c->limits.templates_max, &old);
+		if (e != ERR_OK)
+			tmpl_free(t);
+	}
+	if (e != ERR_OK) {
+		stat_inc(c->stat, e == ERR_LIMIT ? STAT_TMPL_LIMIT : STAT_TMPL_NOMEM);
 		return false;
 	}
 	must(old == NULL);
