@@ -248,6 +248,7 @@ static void ask(struct workers *ws, enum keep_kind kind, struct keep *out)
 
 	out->bytes = 0;
 	out->is_failed = false;
+	(void)keep_add(out, 0); /* a file of no entries has octets, too */
 	for (unsigned i = 0; i < workers_count(ws); i++)
 		workers_call(ws, i, ask_worker, &a);
 }

@@ -1167,7 +1167,7 @@ static void keep_both(struct bench *b, const struct keep_now *now, struct keep k
 /* All entries; how many were not taken. */
 static size_t take_back(struct bench *b, enum kept kind, const uint8_t *octets, size_t bytes)
 {
-	struct rd entries = rd_of(octets, bytes);
+	struct rd entries = bytes == 0 ? (struct rd){ 0 } : rd_of(octets, bytes);
 	size_t refused = 0;
 	struct rd entry;
 
