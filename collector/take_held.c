@@ -223,7 +223,7 @@ static struct held_set *retake(struct collector *c, struct session *s, struct he
 	bool is_of_this = is_of_live(c, first);
 	struct held_set *set = first;
 	uint32_t set_count = 0;
-	struct message m;
+	struct message m = { 0 };
 
 	c->take = (struct take){ .rows = &held_rows, .walk = c->take.walk };
 	c->take.walk.record_count = 0;

@@ -106,10 +106,11 @@ static size_t read_head(const struct keep *k, const char *head, unsigned long *v
 
 static bool is_whole(const struct keep *k, size_t head_bytes)
 {
-	size_t end = k->bytes - CRC_BYTES;
+	size_t end;
 
-	if (head_bytes == 0 || k->bytes < head_bytes + CRC_BYTES)
+	if (k->octets == NULL || head_bytes == 0 || k->bytes < head_bytes + CRC_BYTES)
 		return false;
+	end = k->bytes - CRC_BYTES;
 	return be32(k->octets + end) == crc32c(0, k->octets, end);
 }
 
