@@ -92,7 +92,6 @@ def test_111_data_without_template(item):
     assert 5 in said and len(said) - 1 + item.counted("data_sets_refused", "no_template") == 5
 
 
-@not_yet("data sets are not held for their template yet", strict=False)
 def test_111_data_is_held(item):
     """S 3954 9: data that came before its template is decoded when it comes"""
     p = item.peer()
@@ -101,7 +100,6 @@ def test_111_data_is_held(item):
     assert item.octets() == [0, 1, 2, 3, 4] and item.counted("data_sets_refused") == 0
 
 
-@not_yet("a restart of the exporter sets its sequence anew, and leaves its templates in force", strict=False)
 def test_112_restart(item):
     """S 3954 7: when the exporter restarts, or its clock changes, its templates are discarded"""
     p = item.peer()

@@ -225,7 +225,6 @@ def test_034_data_without_template(item):
     assert said[:-1] == list(range(len(said) - 1)) and item.counted("messages_malformed") == 0
 
 
-@not_yet("data sets are not held for their template yet", strict=False)
 def test_034_data_is_held(item):
     """Y 7011 9.3: data that came before its template is decoded when it comes"""
     p = item.peer()
