@@ -694,6 +694,29 @@ static void test_held_expires(void **state)
 	close_bench(&b);
 }
 
+/* A session that makes room gives up what it held before the other's message is read. */
+static void test_held_evicted(void **state)
+{
+	struct collector_limits l = patient_limits;
+	uint8_t octets[MESSAGE_MAX];
+	size_t bytes = of_hex(IPFIX("002c", "00000000") D256("1"), octets);
+	struct bench b;
+
+	(void)state;
+	l.sessions_max = 2;
+	open_bench_with(&b, &l);
+	for (uint8_t i = 1; i <= 5; i++) {
+		octets[15] = i;
+		receive(&b, octets, bytes);
+		check_ledger(&b, i);
+	}
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_EVICTED), 3);
+	assert_int_equal(stat_get(b.stat, STAT_HELD_EVICTED), 3);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 2);
+	assert_int_equal(b.sink.sets_refused, 3);
+	close_bench(&b);
+}
+
 /* A set of a dead letter is not held: whoever sent it through again hears at once. */
 static void test_held_again(void **state)
 {
@@ -1306,7 +1329,7 @@ int main(void)
 		cmocka_unit_test(test_skew_of_restart), cmocka_unit_test(test_reboot),
 		cmocka_unit_test(test_held),	      cmocka_unit_test(test_held_same),
 		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
-		cmocka_unit_test(test_borrowed),
+		cmocka_unit_test(test_held_evicted),  cmocka_unit_test(test_borrowed),
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_held_bounds),   cmocka_unit_test(test_held_oldest_goes),
 	};
