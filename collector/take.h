@@ -53,7 +53,7 @@ struct collector {
 	uint64_t message_number; /* of the newest message, from 1 */
 	bool is_taking;		 /* its sets are being taken: nothing of it was accounted */
 	uint32_t ready_count;	 /* held sets whose definition came with this message */
-	uint64_t restored;	 /* number of the message of an earlier life that was restored last */
+	uint64_t restored; /* number of the message of an earlier life that was restored last */
 	struct sequence_units
 		late_units; /* of sets of this message that its own definitions set free */
 };

@@ -251,7 +251,7 @@ static enum err read_rows(char *text, struct load *load, row_fn *fn, struct row 
 	return ERR_OK;
 }
 
-/* The whole file, ended by 0. */
+/* The whole file, ended by 0; pages of the buffer that it does not fill are never touched. */
 static enum err read_file(const char *path, struct why *why, char **out)
 {
 	FILE *file = fopen(path, "re");
@@ -278,9 +278,7 @@ static enum err read_file(const char *path, struct why *why, char **out)
 		return e;
 	}
 	text[bytes] = '\0';
-	*out = realloc(text, bytes + 1);
-	if (*out == NULL)
-		*out = text;
+	*out = text;
 	return ERR_OK;
 }
 

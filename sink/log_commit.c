@@ -124,21 +124,6 @@ static bool commit_log(struct log *log, int64_t now_ms, bool is_forced, bool is_
 
 /* --- giving room back --- */
 
-/* Under the lock: below it, no sink will ask again, not even after a crash. */
-static uint64_t needed_from(const struct log *log)
-{
-	uint64_t least = UINT64_MAX;
-
-	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
-		uint64_t lsn =
-			r->cursor == NULL ? log_reader_done_lsn(r) : atomic_load(&r->older_lsn);
-
-		if (lsn < least)
-			least = lsn;
-	}
-	return log->readers == NULL ? 0 : least;
-}
-
 /* Under the lock: the oldest segment, out of the list, when it ends at or below `lsn` and is not the
  * one that is written. */
 static struct log_segment *take_oldest(struct log *log, uint64_t lsn)
@@ -172,7 +157,9 @@ static void free_segments(struct log *log)
 
 	do {
 		(void)pthread_mutex_lock(&log->lock);
-		s = take_oldest(log, needed_from(log));
+		/* Below it no sink will ask again, not even after a crash. */
+		s = take_oldest(log,
+				log->readers == NULL ? 0 : log_least(log, LOG_MARK_STORED_TWICE));
 		(void)pthread_mutex_unlock(&log->lock);
 	} while (s != NULL && give_back(log, s));
 }
@@ -333,7 +320,7 @@ static bool is_read(const struct log *log)
 	const struct log_segment *s = log->disk->oldest;
 	uint64_t end = log_entry_end(log->oldest);
 
-	return s != NULL && end > s->first_lsn && end <= log_read_by_all(log);
+	return s != NULL && end > s->first_lsn && end <= log_least(log, LOG_MARK_READ);
 }
 
 /* Frames that are durable leave memory once they were read, and when others need it, read or not: sinks that

@@ -312,10 +312,17 @@ void log_unlink_oldest(struct log *log, struct log_slab **list);
 void log_free_done(struct log *log, struct log_slab **list);
 /* Under log->lock: [first, end) is gone; how many of these records the reader lost by that. */
 uint64_t log_reader_lose(struct log_reader *r, uint64_t first, uint64_t end, enum log_loss why);
-/* Under log->lock: the least that is done of all readers, UINT64_MAX without any. */
-uint64_t log_done_by_all(const struct log *log);
-/* The same of what was read; a reader may still be sent back. */
-uint64_t log_read_by_all(const struct log *log);
+/* What a reader knows of its place, least safe first.  One that nobody remembers has nothing stored, and
+ * asks for nothing again: there the last two are what is done. */
+enum log_mark {
+	LOG_MARK_READ, /* it may still be sent back */
+	LOG_MARK_DONE,
+	LOG_MARK_STORED,
+	LOG_MARK_STORED_TWICE, /* in both slots of the cursor: holds even when one of them is lost */
+};
+
+/* Under log->lock: the least LSN of all readers, UINT64_MAX without any. */
+uint64_t log_least(const struct log *log, enum log_mark mark);
 /* The first that a reader could still read; under log->lock. */
 uint64_t log_oldest_lsn(const struct log *log);
 /* Until the commit thread has something to do, at most `timeout_ms`. */

@@ -105,32 +105,38 @@ static void unpin(struct log_reader *r, struct log_slab **list)
 		log_hold_drop(r->log, e->slab, list);
 }
 
-uint64_t log_done_by_all(const struct log *log)
+static uint64_t mark_of(const struct log_reader *r, enum log_mark mark)
 {
-	uint64_t done = UINT64_MAX;
-
-	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
-		if (get(&r->done_lsn) < done)
-			done = get(&r->done_lsn);
+	switch (r->cursor == NULL && mark > LOG_MARK_DONE ? LOG_MARK_DONE : mark) {
+	case LOG_MARK_READ:
+		return get(&r->next_lsn);
+	case LOG_MARK_STORED:
+		return get(&r->stored_lsn);
+	case LOG_MARK_STORED_TWICE:
+		return get(&r->older_lsn);
+	case LOG_MARK_DONE:
+	default:
+		return get(&r->done_lsn);
 	}
-	return done;
 }
 
-uint64_t log_read_by_all(const struct log *log)
+uint64_t log_least(const struct log *log, enum log_mark mark)
 {
-	uint64_t read = UINT64_MAX;
+	uint64_t least = UINT64_MAX;
 
 	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
-		if (get(&r->next_lsn) < read)
-			read = get(&r->next_lsn);
+		uint64_t lsn = mark_of(r, mark);
+
+		if (lsn < least)
+			least = lsn;
 	}
-	return read;
+	return least;
 }
 
 /* On disk, a frame is needed in memory until it is durable. */
 void log_free_done(struct log *log, struct log_slab **list)
 {
-	uint64_t done = log_done_by_all(log);
+	uint64_t done = log_least(log, LOG_MARK_DONE);
 
 	if (log->disk != NULL && done > log_durable(log))
 		done = log_durable(log);

@@ -28,21 +28,6 @@ static uint64_t whole_frames(const struct log *log, uint64_t lsn)
 	return e == NULL ? 0 : log_entry_end(e);
 }
 
-/* Under the lock: below it, no sink will ask again after a crash. */
-static uint64_t stored_by_all(const struct log *log)
-{
-	uint64_t least = UINT64_MAX;
-
-	for (const struct log_reader *r = log->readers; r != NULL; r = r->next) {
-		uint64_t lsn =
-			r->cursor == NULL ? log_reader_done_lsn(r) : atomic_load(&r->stored_lsn);
-
-		if (lsn < least)
-			least = lsn;
-	}
-	return least;
-}
-
 /* What every sink has, and will know that it has, need not be written; nor what every sink has while
  * nothing can be written. */
 void log_settle(struct log *log)
@@ -56,7 +41,7 @@ void log_settle(struct log *log)
 	if (w->unsynced_octets > 0)
 		return;
 	(void)pthread_mutex_lock(&log->lock);
-	lsn = whole_frames(log, w->has_trouble ? log_done_by_all(log) : stored_by_all(log));
+	lsn = whole_frames(log, log_least(log, w->has_trouble ? LOG_MARK_DONE : LOG_MARK_STORED));
 	if (lsn > before) {
 		log->disk->settled_lsn = lsn;
 		atomic_store_explicit(&log->durable_lsn, lsn, memory_order_release);
@@ -86,7 +71,7 @@ static struct waiting waiting_of(struct log *log, int64_t now_ms)
 	uint64_t done;
 
 	(void)pthread_mutex_lock(&log->lock);
-	done = log_done_by_all(log);
+	done = log_least(log, LOG_MARK_DONE);
 	for (const struct log_entry *e = log->newest; e != NULL && log_entry_end(e) > durable;
 	     e = e->prev) {
 		w.octets += e->head.plain_bytes;
@@ -111,7 +96,7 @@ bool log_is_awaited(struct log *log)
 	bool is_awaited;
 
 	(void)pthread_mutex_lock(&log->lock);
-	is_awaited = log_done_by_all(log) < log_durable(log);
+	is_awaited = log_least(log, LOG_MARK_DONE) < log_durable(log);
 	(void)pthread_mutex_unlock(&log->lock);
 	return is_awaited;
 }
