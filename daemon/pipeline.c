@@ -240,6 +240,20 @@ static bool decode_by_fixbuf(struct pipeline *p, struct tmpl *t, const struct pl
 	return true;
 }
 
+/* What stands in a flow beside what its record says, but for the enriched layer. */
+static void complete(struct pipeline *p, const struct tmpl *t, const struct record *r,
+		     struct flow *f)
+{
+	join_flow(p->context.joins, f);
+	envelope_put(&p->envelope, t, r, f);
+	f->has_wire = p->generation->catalog->raw == RAW_MODE_WIRE;
+}
+
+static void enrich(struct pipeline *p, struct flow *flows, size_t count)
+{
+	enrich_run(p->generation->enrich, &p->context, flows, count);
+}
+
 /* Both readings, encoded: they must be the same octets. */
 static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *plan,
 		       const struct record *r, const struct flow *by_plan)
@@ -254,9 +268,8 @@ static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *pl
 		stat_inc(p->stat, PIPE_STAT_SELFCHECK_SKIPPED);
 		return;
 	}
-	join_flow(p->context.joins, f);
-	envelope_put(&p->envelope, t, r, f);
-	enrich_run(p->generation->enrich, &p->context, f, 1);
+	complete(p, t, r, f);
+	enrich(p, f, 1);
 	log_batch_clear(b);
 	if (!encode(p, b, f, 0))
 		return;
@@ -278,11 +291,13 @@ static bool is_check_due(struct pipeline *p)
 	return true;
 }
 
-/* Up to PIPELINE_FLOWS records; returns how many of them libfixbuf could not read. */
+/* Up to PIPELINE_FLOWS records; returns how many of them libfixbuf could not read.  Flows that nobody will have encoded
+ * are complete only where the check looks at them. */
 static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan *plan,
 			  const struct record *records, size_t count)
 {
 	bool by_fixbuf = p->is_fixbuf && t->version != VERSION_NF5;
+	bool is_complete = p->generation->encodes;
 	const struct record *of[PIPELINE_FLOWS];
 	size_t n = 0;
 
@@ -294,15 +309,20 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 			plan_run(plan, &p->envelope.env, records[i].octets, f);
 		else if (!decode_by_fixbuf(p, t, plan, &records[i], f))
 			continue;
-		join_flow(p->context.joins, f);
-		envelope_put(&p->envelope, t, &records[i], f);
-		f->has_wire = p->generation->catalog->raw == RAW_MODE_WIRE;
+		if (is_complete)
+			complete(p, t, &records[i], f);
 		of[n++] = &records[i];
 	}
-	enrich_run(p->generation->enrich, &p->context, p->flows, n);
+	if (is_complete)
+		enrich(p, p->flows, n);
 	for (size_t i = 0; i < n; i++) {
-		if (t->version != VERSION_NF5 && is_check_due(p))
-			self_check(p, t, plan, of[i], &p->flows[i]);
+		if (t->version == VERSION_NF5 || !is_check_due(p))
+			continue;
+		if (!is_complete) {
+			complete(p, t, of[i], &p->flows[i]);
+			enrich(p, &p->flows[i], 1);
+		}
+		self_check(p, t, plan, of[i], &p->flows[i]);
 	}
 	encode_flows(p, n);
 	return count - n;
