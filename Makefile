@@ -174,6 +174,12 @@ install: all  ## into DESTDIR and PREFIX; a sluice.conf that is there stays
 	install $(BUILD)/sluiced $(DESTDIR)$(PREFIX)/sbin/sluiced
 	install $(BUILD)/sluicectl $(DESTDIR)$(PREFIX)/bin/sluicectl
 	cp -R templates $(DESTDIR)$(PREFIX)/share/sluice/
+	install -d $(DESTDIR)$(PREFIX)/share/sluice/query.d
+	install -m 644 scripts/query.d/*.sql $(DESTDIR)$(PREFIX)/share/sluice/query.d/
+	@sed -e 's|^ME = .*|ME = "sluice-query"|' -e 's|^FLOWS = .*|FLOWS = "$(STATEDIR)/flows"|' scripts/query.d/query.py \
+		> $(DESTDIR)$(PREFIX)/share/sluice/query.d/query.py
+	@sed -e 's|^here=.*|here=$(PREFIX)/share/sluice|' -e 's|scripts/query|sluice-query|g' scripts/query > $(BUILD)/sluice-query
+	install $(BUILD)/sluice-query $(DESTDIR)$(PREFIX)/bin/sluice-query
 	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/sluice
 	@sed -e 's|"templates/|"$(PREFIX)/share/sluice/templates/|' \
 	    -e 's|^state = .*|state = "$(STATEDIR)";|' \

@@ -22,7 +22,9 @@ import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
+# `make install` writes both for the places where it puts them.
+ME = "scripts/query"
+FLOWS = os.path.join(os.path.dirname(os.path.dirname(HERE)), "flows")
 TRIES = 5           # when files go while they are read
 TABLE_ROWS = 10000  # a table is made whole, since it has columns
 CELL = 64
@@ -379,7 +381,7 @@ def sql_of(words):
     if words in questions:
         return read_question(questions[words])
     near = difflib.get_close_matches(words, questions, 1)
-    raise Trouble(f"no question `{words}'{f', but {near[0]}' if near else ''}; `scripts/query list' names them, and SQL has more than one word")
+    raise Trouble(f"no question `{words}'{f', but {near[0]}' if near else ''}; `{ME} list' names them, and SQL has more than one word")
 
 
 # ---- the prompt ----
@@ -466,9 +468,9 @@ def count_of(text):
 
 
 def read_arguments(words):
-    p = argparse.ArgumentParser(prog="scripts/query", description="SQL on the view `flows' over the Parquet files of a folder, or a question that has a name.",
-                                epilog="Without SQL: a prompt, or what standard input says. scripts/query list names the questions.")
-    p.add_argument("-d", metavar="DIR", default=os.path.join(ROOT, "flows"), help="the sink's `path' (default: flows beside scripts)")
+    p = argparse.ArgumentParser(prog=ME, description="SQL on the view `flows' over the Parquet files of a folder, or a question that has a name.",
+                                epilog="Without SQL: a prompt, or what standard input says. " + ME + " list names the questions.")
+    p.add_argument("-d", metavar="DIR", default=FLOWS, help="the sink's `path' (default: " + FLOWS.replace("%", "%%") + ")")
     p.add_argument("-n", metavar="N", type=count_of, default=10, help="rows of a question's answer (default 10)")
     p.add_argument("--since", metavar="TIME", type=time_of, help="flows whose event_time is not before; " + time_of.__doc__)
     p.add_argument("--until", metavar="TIME", type=time_of, help="and those before")
@@ -485,7 +487,7 @@ def import_duckdb():
     try:
         import duckdb
     except ImportError as e:
-        raise Trouble(f"Python has no module duckdb ({e}); `scripts/setup query' installs it into .venv") from e
+        raise Trouble(f"Python has no module duckdb ({e}); `scripts/setup query' of the sources installs it into .venv, elsewhere pip does") from e
     return duckdb
 
 

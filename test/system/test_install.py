@@ -6,6 +6,7 @@ Method: installs into folders of its own; the installed service, started elsewhe
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -63,6 +64,13 @@ def test_runs(installed):
         assert service.wait(timeout=60) == 0
     rows = read_lake(f"{installed}/flows")
     assert len({r["record_id"] for r in rows}) == len(rows) == 100
+    query = f"{installed}/usr/bin/sluice-query"
+    venv = {**os.environ, "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
+    asked = subprocess.run([query, "--json", "SELECT count(DISTINCT record_id) AS flows FROM flows"], cwd="/", capture_output=True, text=True,
+                           timeout=60, check=True, env=venv)
+    assert json.loads(asked.stdout) == [{"flows": 100}]
+    listed = subprocess.run([query, "list"], cwd="/", capture_output=True, text=True, timeout=60, check=True)
+    assert "top-talkers" in listed.stdout
 
 
 def test_readable_by_the_service(installed):
