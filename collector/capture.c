@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/capture.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/must.h"
 
 #define PAGE_BYTES CAPTURE_BLOCK_MAX
 #define TIME_MAX_MS INT64_C(253402300799999) /* end of year 9999 */
-#define GZIP_MAGIC 0x1F8Bu
 
 enum err capture_open(int fd, const char *name, struct capture **out)
 {
@@ -21,11 +18,10 @@ enum err capture_open(int fd, const char *name, struct capture **out)
 	if (c == NULL)
 		return ERR_NOMEM;
 	c->page = malloc(PAGE_BYTES);
-	if (c->page == NULL) {
-		free(c);
+	if (c->page == NULL || unpack_open(fd, &c->in) != ERR_OK) {
+		capture_close(c);
 		return ERR_NOMEM;
 	}
-	c->fd = fd;
 	c->name = name;
 	/* For simple packet blocks, which have no time, ahead of any that has. */
 	if (fstat(fd, &st) == 0)
@@ -38,6 +34,7 @@ void capture_close(struct capture *c)
 {
 	if (c == NULL)
 		return;
+	unpack_close(c->in);
 	free(c->interfaces);
 	free(c->page);
 	free(c);
@@ -51,15 +48,15 @@ static void fill(struct capture *c, size_t bytes)
 		c->to -= c->from;
 		c->from = 0;
 	}
-	while (c->to - c->from < bytes && c->read_error == 0) {
-		ssize_t n = read(c->fd, c->page + c->to, PAGE_BYTES - c->to);
+	while (c->to - c->from < bytes && !c->has_failed) {
+		ssize_t n = unpack_read(c->in, c->page + c->to, PAGE_BYTES - c->to);
 
 		if (n == 0)
 			return;
 		if (n > 0)
 			c->to += (size_t)n;
-		else if (errno != EINTR)
-			c->read_error = errno;
+		else
+			c->has_failed = true;
 	}
 }
 
@@ -97,16 +94,14 @@ enum err capture_skip(struct capture *c, uint64_t bytes, struct why *why)
 
 bool capture_is_end(struct capture *c)
 {
-	return capture_peek(c, 1) == NULL && c->read_error == 0;
+	return capture_peek(c, 1) == NULL && !c->has_failed;
 }
 
 enum err capture_fail(const struct capture *c, enum err e, uint64_t offset, const char *text,
 		      struct why *why)
 {
-	if (c->read_error != 0) {
-		e = ERR_IO;
-		text = strerrordesc_np(c->read_error);
-	}
+	if (c->has_failed)
+		e = unpack_why(c->in, &text);
 	return why_set(why, e, "%s: octet %llu: %s", c->name, (unsigned long long)offset, text);
 }
 
@@ -198,13 +193,12 @@ static enum err start(struct capture *c, struct why *why)
 	if (magic == NULL)
 		return capture_fail(c, ERR_TRUNC, 0, "shorter than the head of a capture file",
 				    why);
-	if (be16(magic) == GZIP_MAGIC)
-		return capture_fail(c, ERR_UNSUPPORTED, 0, "compressed: unpack it first", why);
 	e = pcap_start(c, why);
 	if (e == ERR_ABSENT)
 		e = pcapng_start(c, why);
 	if (e == ERR_ABSENT)
-		return capture_fail(c, ERR_FORMAT, 0, "neither pcap nor pcapng", why);
+		return capture_fail(c, ERR_FORMAT, 0, "neither pcap, pcapng nor an IPFIX file",
+				    why);
 	return e;
 }
 

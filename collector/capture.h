@@ -8,10 +8,12 @@
  *	capture_close(c);
  *
  * Reads pcap (both octet orders, micro- and nanoseconds) and pcapng (several sections, both orders)
- * forwards only, from a file or a pipe.  pcap.c and pcapng.c know the formats; the functions below the
- * line are theirs.
+ * forwards only, from a file or a pipe, packed or not (unpack.h).  pcap.c and pcapng.c know the formats; the functions
+ * below the line are theirs, and ipfix_file.c's, which reads messages that lie in no frames.
  *
  *	file  ....[ page: passed | from ... to | room ]....
+ *
+ * Octets of a packed file are counted as unpacked.
  *
  * Owner: one caller.  Lifetime: one file; the descriptor stays the caller's.
  */
@@ -25,6 +27,7 @@
 #include "base/err.h"
 #include "base/rd.h"
 #include "base/why.h"
+#include "collector/unpack.h"
 
 #define CAPTURE_FRAME_MAX 262144u /* octets held of a frame: what tcpdump and Wireshark allow */
 #define CAPTURE_BLOCK_MAX                                                                          \
@@ -57,13 +60,13 @@ struct capture_interface {
 };
 
 struct capture {
-	int fd;
+	struct unpack *in;
 	const char *name;
 	uint8_t *page;
 	size_t from; /* what is not passed yet: page[from] to page[to] */
 	size_t to;
 	uint64_t offset; /* of page[from] in the file */
-	int read_error;	 /* errno */
+	bool has_failed; /* to be read */
 	bool is_little;	 /* octet order of the file or section */
 	enum err (*next)(struct capture *c, struct capture_frame *frame, struct why *why);
 	int64_t last_ms; /* time of the last frame that had one */

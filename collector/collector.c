@@ -40,8 +40,7 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	c->stat = stat;
 	c->take.walk.records = malloc(WALK_RECORDS_MAX * sizeof(*c->take.walk.records));
 	c->take.walk.runs = malloc(WALK_SETS_MAX * sizeof(*c->take.walk.runs));
-	c->gone = malloc(WALK_SETS_MAX * sizeof(struct tmpl *));
-	if (c->take.walk.records == NULL || c->take.walk.runs == NULL || c->gone == NULL ||
+	if (c->take.walk.records == NULL || c->take.walk.runs == NULL ||
 	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK ||
 	    admit_new(&c->admit) != ERR_OK || take_held_open(c) != ERR_OK ||
 	    (limits->template_from_port &&
@@ -107,7 +106,6 @@ void collector_free(struct collector *c)
 	htab_free(c->places);
 	free(c->take.walk.records);
 	free(c->take.walk.runs);
-	free(c->gone);
 	take_held_close(c);
 	free(c);
 }

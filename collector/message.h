@@ -22,14 +22,15 @@
 #define VERSION_NF9 9
 #define VERSION_IPFIX 10
 
-enum transport { TRANSPORT_UDP, TRANSPORT_REPLAY, TRANSPORT_COUNT };
+/* REPLAY: UDP datagrams of a capture; FILE: an IPFIX file. */
+enum transport { TRANSPORT_UDP, TRANSPORT_REPLAY, TRANSPORT_FILE, TRANSPORT_COUNT };
 
 struct origin {
 	struct addr peer; /* IPv4-mapped made IPv4 */
 	uint16_t port;	  /* of the peer */
 	uint16_t local_port;
 	enum transport transport;
-	int64_t receive_ms; /* UTC; for a capture file, the capture's time */
+	int64_t receive_ms; /* UTC; for a capture file, the capture's time, for an IPFIX file the export time */
 	/* A set of a message that was here before: it says nothing of sequence, clock or silence. */
 	bool is_again;
 };

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "collector/capture.h"
 #include "collector/collector.h"
+#include "collector/ipfix_file.h"
 #include "collector/packet.h"
 #include "collector/reassembly.h"
 
@@ -81,14 +82,51 @@ static void take_frame(struct replay *r, const struct capture_frame *frame)
 		take_datagram(r, &whole, frame->time_ms);
 }
 
-static enum err take_all(struct replay *r, struct capture *c, struct why *why)
+static bool is_stopped(const struct replay *r)
 {
-	const struct stat_flag *stop = r->conf->stop;
+	return r->conf->stop != NULL && stat_flag_get(r->conf->stop) != 0;
+}
+
+/* Octets of an IPFIX file between messages: what they were cannot be told, so they count as one that was lost. */
+static void note_skipped(struct replay *r, uint64_t octets, uint64_t before)
+{
+	if (octets == 0)
+		return;
+	stat_inc(r->stat, STAT_UNITS_REPLAY);
+	stat_inc(r->stat, STAT_UNIT_GARBAGE);
+	log_warn("replay.skipped file=%s octet=%llu octets=%llu why=\"no message begins there\"",
+		 r->name, (unsigned long long)(before - octets), (unsigned long long)octets);
+}
+
+static enum err take_messages(struct replay *r, struct capture *c, struct why *why)
+{
+	struct origin origin = { .transport = TRANSPORT_FILE, .peer = r->conf->exporter };
+	struct ipfix_file_message m;
+	enum err e;
+
+	if (origin.peer.bytes == 0)
+		origin.peer.bytes = 4; /* 0.0.0.0: the file does not say who sent it */
+	for (;;) {
+		if (is_stopped(r))
+			return why_set(why, ERR_CLOSED, "%s: stopped", r->name);
+		e = ipfix_file_next(c, &m, why);
+		note_skipped(r, m.skipped, c->offset - (e == ERR_OK ? m.bytes : 0));
+		if (e != ERR_OK)
+			return e == ERR_ABSENT ? ERR_OK : e;
+		stat_inc(r->stat, STAT_UNITS_REPLAY);
+		stat_add(r->stat, STAT_OCTETS, m.bytes);
+		origin.receive_ms = m.export_ms;
+		r->fn(r->ctx, m.octets, m.bytes, &origin);
+	}
+}
+
+static enum err take_frames(struct replay *r, struct capture *c, struct why *why)
+{
 	struct capture_frame frame;
 	enum err e;
 
 	for (;;) {
-		if (stop != NULL && stat_flag_get(stop) != 0)
+		if (is_stopped(r))
 			return why_set(why, ERR_CLOSED, "%s: stopped", r->name);
 		e = capture_next(c, &frame, why);
 		if (e == ERR_ABSENT)
@@ -118,7 +156,7 @@ enum err replay_fd(int fd, const char *name, const struct replay_conf *conf, uni
 	if (e == ERR_OK)
 		e = reassembly_new(stat, &r.reassembly);
 	if (e == ERR_OK)
-		e = take_all(&r, c, why);
+		e = ipfix_file_is(c) ? take_messages(&r, c, why) : take_frames(&r, c, why);
 	else
 		(void)why_set(why, e, "%s: %s", name, err_text(e));
 	reassembly_free(r.reassembly);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay.h - datagrams from a capture file, as if they came from the network.
+ * replay.h - datagrams from a capture file, or messages of an IPFIX file, as if they came from the network.
  *
  * Reads pcap and pcapng as a stream with bounded memory, takes frames apart, puts IP fragments
  * together, and calls `fn` for the payload of every UDP datagram, whatever its port, with the
@@ -12,6 +12,10 @@
  * Every datagram found counts one in UNITS_REPLAY and ends either in `fn` or in one reason of
  * units_refused: fragment (never became whole), checksum (its lengths are wrong) or cut (the capture
  * does not hold all of it).  REPLAY_FRAMES counts frames, REPLAY_SKIPPED those without UDP.
+ *
+ * An IPFIX file (RFC 5655) is told by its first octets: its messages come from the exporter of `conf`, else from 0.0.0.0, as
+ * on a stream, with their export time as receive_ms.  What of it is no message is skipped, said, and counted as garbage.  Each of
+ * these files may be packed by gzip or zstd.
  *
  * Owner: the caller; one call, one file.  Lifetime: the call.
  */

@@ -23,8 +23,8 @@ void take_retire(struct collector *c, struct session *s, struct tmpl *t)
 {
 	if (t->is_lent)
 		borrow_end(c, s, t->id);
-	must(c->gone_count < WALK_SETS_MAX);
-	c->gone[c->gone_count++] = t;
+	t->gone_before = c->gone;
+	c->gone = t;
 }
 
 /* Two processes that are one session to us define in turns what each of them sends. */
@@ -87,6 +87,41 @@ static void note_refresh(struct tmpl *t, const struct tmpl *before, int64_t mono
 	t->seen_ms = mono_ms;
 }
 
+static void withdraw_one(struct collector *c, struct session *s, struct tmpl *t)
+{
+	must(session_tmpl_take(s, t->id) == t);
+	take_retire(c, s, t);
+	stat_inc(c->stat, STAT_TEMPLATES_WITHDRAWN);
+}
+
+/* All templates of a session, or all options templates of it: of a set's own kind. */
+static void withdraw_all(struct collector *c, struct session *s, bool is_options)
+{
+	for (size_t i = s->tmpl_count; i > 0; i--) {
+		if (s->tmpls[i - 1]->is_options == is_options)
+			withdraw_one(c, s, s->tmpls[i - 1]);
+	}
+}
+
+/*
+ * RFC 7011, 8.1: on a stream it holds, and the id may be defined anew; over UDP, where it may come late or from
+ * anybody, it is ignored (8.4).
+ */
+static void withdraw(struct collector *c, const struct message *m, struct session *s,
+		     const struct define *d)
+{
+	uint16_t all = d->is_options ? IPFIX_SET_OPTIONS : IPFIX_SET_TEMPLATE;
+	struct tmpl *t = session_tmpl(s, d->id);
+
+	if (m->origin->transport == TRANSPORT_FILE && d->id == all)
+		withdraw_all(c, s, d->is_options);
+	else if (m->origin->transport == TRANSPORT_FILE && t != NULL &&
+		 t->is_options == d->is_options)
+		withdraw_one(c, s, t);
+	else
+		stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED);
+}
+
 static void take_definition(struct collector *c, const struct message *m, struct session *s,
 			    const struct define *d)
 {
@@ -99,7 +134,7 @@ static void take_definition(struct collector *c, const struct message *m, struct
 		return;
 	}
 	if (d->is_withdrawal && d->id >= NF9_SET_OPTIONS) {
-		stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED); /* RFC 7011, 8.4 */
+		withdraw(c, m, s, d);
 		return;
 	}
 	c->take.definition_count++;
@@ -309,7 +344,7 @@ static void begin(struct collector *c, const struct message *m, struct session *
 	c->take.definition_count = 0;
 	c->take.is_overrun = false;
 	c->take.is_units_unknown = false;
-	c->gone_count = 0;
+	c->gone = NULL;
 	c->late_units = (struct sequence_units){ 0 };
 	c->message_number++;
 	c->is_taking = true;
@@ -341,6 +376,10 @@ void take_message(struct collector *c, const struct message *m, const struct fra
 	}
 	c->is_taking = false;
 	take_hand_on(c, m, s);
-	for (uint32_t i = 0; i < c->gone_count; i++)
-		take_drop_tmpl(c, c->gone[i]);
+	while (c->gone != NULL) {
+		struct tmpl *t = c->gone;
+
+		c->gone = t->gone_before;
+		take_drop_tmpl(c, t);
+	}
 }

@@ -45,9 +45,8 @@ struct collector {
 	uint64_t generation;
 	struct htab *places; /* session_place -> the last session of it; NULL: nobody borrows */
 	struct take take;
-	struct tmpl **gone; /* replaced by this message; freed when it is done */
-	uint32_t gone_count;
-	struct hold *hold;	 /* NULL: nothing is held */
+	struct tmpl *gone; /* the last that this message put out of force; freed when it is done */
+	struct hold *hold; /* NULL: nothing is held */
 	struct walk held_walk;	 /* for sets that were held, while a live message has its own */
 	uint8_t *retold;	 /* a message of a held set */
 	uint64_t message_number; /* of the newest message, from 1 */

@@ -66,6 +66,7 @@ struct tmpl {
 	int64_t refresh_ms;   /* from the refresh before to the last one; 0 until there was one */
 	int64_t defined_ms;   /* UTC export time of the message that defined it */
 	uint64_t record_count;
+	struct tmpl *gone_before;   /* out of force, with this one, until their message is done */
 	void *plan;		    /* the normalizer's, freed through collector_ops.tmpl_gone */
 	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */
 	struct tmpl_run *runs;

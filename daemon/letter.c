@@ -15,6 +15,7 @@
 static const char *const transports[TRANSPORT_COUNT] = {
 	[TRANSPORT_UDP] = "udp",
 	[TRANSPORT_REPLAY] = "replay",
+	[TRANSPORT_FILE] = "file",
 };
 
 struct texts {
@@ -113,8 +114,10 @@ enum err letter_origin(const struct dead_letter *l, struct origin *out)
 		return ERR_FORMAT;
 	memcpy(text, ip->octets, ip->bytes);
 	TRY(addr_parse(text, &o.peer));
-	if (dead_is_text(l, DEAD_TRANSPORT, transports[TRANSPORT_REPLAY]))
-		o.transport = TRANSPORT_REPLAY;
+	for (enum transport t = 0; t < TRANSPORT_COUNT; t++) {
+		if (dead_is_text(l, DEAD_TRANSPORT, transports[t]))
+			o.transport = t;
+	}
 	*out = o;
 	return ERR_OK;
 }

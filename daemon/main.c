@@ -50,9 +50,11 @@ static void usage(FILE *out)
 		"                      wrong, and exits 78 if anything is\n"
 		"  --print-config      the configuration in force, in a form that parses back\n"
 		"  --print-schema      the Avro schema that is written\n"
-		"  --replay FILE       feeds a capture (pcap, pcapng) through instead of the network,\n"
+		"  --replay FILE       feeds a capture (pcap, pcapng) or an IPFIX file through, which\n"
+		"                      gzip or zstd may have packed, instead of the network,\n"
 		"                      drains, prints the ledger, exits\n"
-		"  --replay-exporter ADDR   exporter's address for all of the capture\n"
+		"  --replay-exporter ADDR   exporter's address for all of the file; an IPFIX file\n"
+		"                      names none\n"
 		"\n"
 		"SIGTERM drains and ends, a second one hurries; SIGHUP reloads.\n"
 		"Exit codes: 0, 1 failure, 77 permission, 78 configuration.\n",

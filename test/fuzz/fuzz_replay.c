@@ -40,7 +40,7 @@ static void replay(int fd, struct stat_set *stat)
 	must(e != ERR_NOMEM || alloc_failures() > failures);
 	must(stat_get(stat, STAT_UNITS_REPLAY) ==
 	     calls + stat_get(stat, STAT_UNIT_FRAGMENT) + stat_get(stat, STAT_UNIT_CHECKSUM) +
-		     stat_get(stat, STAT_UNIT_CUT));
+		     stat_get(stat, STAT_UNIT_CUT) + stat_get(stat, STAT_UNIT_GARBAGE));
 	if (alloc_failures() > failures)
 		must(e == ERR_NOMEM || stat_get(stat, STAT_UNIT_FRAGMENT) > 0);
 }

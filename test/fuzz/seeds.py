@@ -6,6 +6,7 @@ fuzz_parquet_flow.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
+import gzip
 import os
 import re
 import struct
@@ -172,6 +173,14 @@ def pcapng(*frames, order="<", options=b""):
 
 SHORT = v5(1)
 LONG = v5(4)
+STORED = ipfix((2, struct.pack(">HHHH", 256, 1, 1, 4)), (256, bytes(8)))
+
+
+def zstd_raw(octets):
+    """A Zstandard frame of one block as it is (RFC 8878, 3.1.1): nothing is compressed."""
+    return struct.pack("<IBB", 0xFD2FB528, 0x20, len(octets)) + struct.pack("<I", len(octets) << 3 | 1)[:3] + octets
+
+
 REPLAY = {
     "ethernet.pcap": pcap(1, ethernet(udp4(SHORT)), ethernet(udp6(SHORT))),
     "vlan.pcap": pcap(1, ethernet(udp4(SHORT), [0x8100]), ethernet(udp4(SHORT), [0x88A8, 0x8100])),
@@ -184,6 +193,11 @@ REPLAY = {
                            ethernet(udp4(SHORT[:40], more=True, number=8))),
     "fragments6.pcap": pcap(1, ethernet(udp6(LONG[:96], 0, True, len(LONG))), ethernet(udp6(LONG[96:], 104))),
     "cut.pcap": pcap(1, ethernet(udp4(SHORT)))[:-9],
+    "messages.ipfix": STORED * 3,
+    "skipped.ipfix": STORED + bytes(7) + STORED + STORED[:20],
+    "messages.ipfix.gz": gzip.compress(STORED * 2, mtime=0) + gzip.compress(STORED, mtime=0),
+    "messages.ipfix.zst": struct.pack("<II4s", 0x184D2A5F, 4, b"skip") + zstd_raw(STORED * 2),
+    "ethernet.pcap.gz": gzip.compress(pcap(1, ethernet(udp4(SHORT))), mtime=0),
     "blocks.pcapng": pcapng(ethernet(udp4(SHORT)), ethernet(udp6(SHORT))),
     "big_endian.pcapng": pcapng(ethernet(udp4(SHORT)), order=">", options=struct.pack(">HHB3xHH", 9, 1, 9, 0, 0)),
 }

@@ -121,16 +121,11 @@ def replay(folder, octets):
     return done.returncode, [f["normalized"]["bytes"] for f in read_flows(folder)]
 
 
-NO_FILES = "IPFIX files are not read yet: captures are"
-
-
-@not_yet(NO_FILES)
 def test_100_file(folder):
     """M 5655: a file is a stream of messages and one session: templates live on in it"""
     assert replay(folder, ipfix(define(256, FLOW)) + ipfix(data(256, flow(1)))) == (0, [1])
 
 
-@not_yet(NO_FILES)
 def test_101_corrupt_message(folder):
     """S 5655: a corrupt message in a file is reported, and the next sound header is looked for"""
     parts = [ipfix(define(256, FLOW), data(256, flow(n))) for n in range(5)]
@@ -138,7 +133,6 @@ def test_101_corrupt_message(folder):
     assert replay(folder, b"".join(parts))[1] == [0, 2, 3, 4]
 
 
-@not_yet(NO_FILES)
 def test_102_domains_in_a_file(folder):
     """G 5655: several domains and exporters in one file"""
     assert replay(folder, b"".join(ipfix(define(256, FLOW), data(256, flow(n)), domain=n) for n in range(3))) == (0, [0, 1, 2])
@@ -157,7 +151,6 @@ def test_103_options_of_files(item):
     assert item.octets() == [1] and item.counted("records_options") == 3
 
 
-@not_yet(NO_FILES)
 def test_103_options_in_a_file(folder):
     """G 5655: and in a file"""
     scopes, elements, record = FILE_OPTIONS[0]
