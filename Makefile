@@ -52,7 +52,7 @@ HELPERS := $(patsubst test/system/%.c,$(BUILD)/%,$(wildcard test/system/*.c))
 FUZZERS := $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 BENCHES := $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(wildcard test/bench/bench_*.c))
 
-.PHONY: all help tests test check bench fuzz fmt lint layers doc install clean golden-update FORCE
+.PHONY: all help tests test check coverage bench fuzz fmt lint layers doc install clean golden-update FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(BUILD)/sluiced $(BUILD)/sluicectl $(BUILD)/sluicegen  ## the programs (default)
@@ -109,6 +109,8 @@ $(BUILD)/test/test_manifest: private WRAP := -Wl,--wrap=openat,--wrap=write,--wr
 $(BUILD)/test/test_log_disk: private WRAP := -Wl,--wrap=pread
 # Rates are told by the test's own clock.
 $(BUILD)/test/test_admit: private WRAP := -Wl,--wrap=clock_mono_ms
+# What a definition costs is counted, and memory runs out there.
+$(BUILD)/test/test_gate: private WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(BUILD)/test/test_tee: private WRAP := -Wl,--wrap=sendmmsg
 # What is put into a row is known, and memory runs out where the record is read.
 $(BUILD)/test/test_parquet_flow: private WRAP := -Wl,--wrap=parquet_schema_new,--wrap=parquet_row,--wrap=realloc \
@@ -136,6 +138,9 @@ lint: layers  ## layers, clang-format, clang-tidy, cppcheck
 
 check:  ## what a merge needs
 	@scripts/check
+
+coverage:  ## branches of the gate that its test does not take
+	@scripts/coverage $(BUILD)-coverage
 
 bench: all $(BENCHES) $(HELPERS)  ## ns per stage, CPU per million flows beside nfcapd
 	@scripts/bench $(BUILD)

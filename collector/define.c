@@ -79,7 +79,7 @@ static enum define_step nf9_next(struct rd *set, struct define *out)
 		out->field_count = rd_u16(set);
 		out->specs = rd_sub(set, 4 * (size_t)out->field_count);
 	}
-	return set->is_short || out->specs.is_short ? DEFINE_BROKEN : DEFINE_ONE;
+	return set->is_short ? DEFINE_BROKEN : DEFINE_ONE;
 }
 
 enum define_step define_next(struct rd *set, uint16_t version, bool is_options, struct define *out)
