@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
+"""Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
 fuzz_parquet_flow.
 
@@ -121,6 +121,21 @@ COLLECTOR = {
                        (2, v5(1)), (1 | EXPORTERS, v5(1))),
     "wrong": units((1, v9(1, flowset(0, template(256, *BASIC)))[:-2]), (1, ipfix((2, template(256, *BASIC)))[:-1] + b"\0\0"),
                    (1, b"\0\7" + bytes(30)), (1, b""), (1, struct.pack(">HHIIIHH", 10, 20, TIME, 0, 0, 256, 3))),
+}
+MEND = 0x80  # as fuzz_gate has it
+# Padding that looks like records, records of an octet, of nothing but lengths, of both forms of them, and of 0 octets.
+GATE = {
+    **COLLECTOR,
+    "padding": units((0, v9(2, flowset(0, template(256, (4, 1))), flowset(256, b"\6"))), (0, v9(1, flowset(256, b"\6\6"), sequence=1)),
+                     (0, v9(3, flowset(0, template(257, (4, 3))), flowset(257, b"\6" * 9), flowset(256, b"\6")))),
+    "padding_ipfix": units((0, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD + bytes(11)), (256, bytes(3))))),
+    "padding_variable": units((0, ipfix((2, template(260, (82, 65535), (4, 1))), (260, b"\0\1\0"), (260, b"\2ab\6\xff\0\0\7\0")))),
+    "lengths_only": units((0, ipfix((2, template(260, (82, 65535))), (260, bytes(40)), (260, b"\xff\0\0" * 9), (260, b"\xff\0")))),
+    "no_octets": units((0, ipfix((2, template(256, (1, 0), (4, 1), (2, 0)) + template(257, (82, 65535), (1, 0))), (256, b"\6" * 5), (257, b"\1a\0")))),
+    "long_value": units((0, ipfix((2, template(260, (4, 1), (82, 65535))), (260, b"\6\xff\1\0" + bytes(256) + b"\6\xfe" + bytes(254))))),
+    "overrun": units((0, ipfix((2, template(260, (82, 65535), (1, 4))), (260, b"\1a\0\0\0\1\4ab"), (260, b"\1a\0\0\0\1\1ab\0\0")))),
+    "mended": units((MEND, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD * 3))[:-5]), (MEND, v9(1, flowset(0, template(256, *ODD)))),
+                    (MEND, v9(9, flowset(256, bytes(ODD_BYTES * 4)))[:-1])),
 }
 
 
@@ -396,7 +411,7 @@ PARQUET_FLOW = {
     "empty": encoded_flows(0, b""),
 }
 
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
     for name, octets in seeds.items():
         write(target, name, octets)
