@@ -158,6 +158,8 @@ $(BUILD)/base/nearest.o: private CFLAGS_ALL += -fno-sanitize=fuzzer-no-link
 endif
 # Our own objects find alloc.c instead of malloc: it can fail.
 FUZZ_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+# Time is the input's.
+$(BUILD)/fuzz/fuzz_collector: private FUZZ_WRAP += -Wl,--wrap=clock_mono_ms
 $(FUZZERS:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/test/fuzz/alloc.o $(BUILD)/libsluice.a
 	@mkdir -p $(dir $@)
 	$(call say,LD,$@)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX, sets that wait for their template; libfixbuf
- * reads each record as we do; what options data says is learned within its limit; and where memory runs out, it is counted.
- * Method: the input is cut in units, each led by two octets of length and one that picks the peer and what
- * happens before (HOW_*); after all of them the ledger's lines must hold.  One input in eight comes again with
- * allocations that fail.
+ * reads each record as we do; who is over his rate, or is nobody, is refused; templates and what waits for one outlive a restart, whatever
+ * stands beside them in the files; what options data says is learned within its limit; and where memory runs out, it is counted.
+ * Method: the input begins with options (OPTION_*), and is then cut in units, each led by two octets of length and two that
+ * pick the peer and what happens before (HOW_*); after all of them the ledger's lines must hold.  The clock is the
+ * test's own, so that an input does the same each time.  One input in eight comes again with allocations that fail.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,29 +18,72 @@
 #include "collector/collector.h"
 #include "collector/fixbuf_session.h"
 #include "collector/gate.h"
+#include "collector/keep.h"
 #include "daemon/letter.h"
 #include "normalizer/join.h"
 #include "test/fuzz/alloc.h"
 
 #define FIELDS_MAX 64
 #define JOINS_MAX 8
+#define RESTARTS_MAX 8
 #define COMPARED_MAX 16 /* records of a set that libfixbuf reads too: it is slow */
 
-/* Of the octet before a unit. */
+/* Of the two octets before a unit. */
 #define HOW_PEER 0x03
-#define HOW_HALF 0x04	   /* what waits for a template has waited half of its time */
-#define HOW_PORT 0x08	   /* from another port */
-#define HOW_WAIT 0x10	   /* what waits for a template has waited too long */
-#define HOW_IDLE 0x20	   /* all exporters have been silent for long */
-#define HOW_EXPIRE 0x40	   /* no template has been refreshed for long */
-#define HOW_EXPORTERS 0x80 /* another configuration */
+#define HOW_HALF 0x04	    /* what waits for a template has waited half of its time */
+#define HOW_PORT 0x08	    /* from another port */
+#define HOW_WAIT 0x10	    /* what waits for a template has waited too long */
+#define HOW_IDLE 0x20	    /* all exporters have been silent for long */
+#define HOW_EXPIRE 0x40	    /* no template has been refreshed for long */
+#define HOW_EXPORTERS 0x80  /* another configuration */
+#define HOW_TENTH 0x0100    /* a tenth of a second has passed */
+#define HOW_SECOND 0x0200   /* a second */
+#define HOW_RESTART 0x0400  /* a stop and a start; the unit is one more entry of what was kept, */
+#define HOW_OF_HELD 0x0800  /* of sets, not of templates */
+#define HOW_CLOCK 0x1000    /* the clock on the wall is put back an hour */
+#define HOW_STRANGERS 0x2000 /* strangers are refused from now on, or heard again */
+#define HOW_AGAIN 0x4000    /* it comes from the dead letters */
+
+/* Of the input's first two octets, two bits each but for the second: which of these. */
+static const struct {
+	uint64_t session_bytes;
+	uint64_t bytes;
+} holds[4] = { { 0, 0 }, { 256, 512 }, { 2048, 8192 }, { 4096, 4096 } };
+#define OPTION_HOLD(o) ((o) & 3)
+#define OPTION_BORROW 0x04
+#define OPTION_CLOSED 0x08
+static const uint32_t unknown_rates[4] = { 0, 1, 3, 50 };
+#define OPTION_RATE(o) ((o) >> 4 & 3)
+static const uint32_t unknown_sessions[4] = { 0, 1, 3, 8 };
+#define OPTION_STRANGERS(o) ((o) >> 6 & 3)
+static const uint32_t sessions[4] = { 64, 1, 4, 16 };
+#define OPTION_SESSIONS(o) ((o) >> 8 & 3)
+static const uint32_t templates[4] = { 8, 1, 2, 64 };
+#define OPTION_TEMPLATES(o) ((o) >> 10 & 3)
+#define OPTION_ENTRIES(o) ((o) >> 12 & 3)
+
+#define WALL_MS INT64_C(1700000000000)
 
 static const struct exporter_entry entries[] = {
 	{ .net = { { 0 }, 4 }, .prefix_bits = 31, .has_domain = true, .domain = 1, .name = "edge" },
-	{ .net = { { 0 }, 4 }, .prefix_bits = 0, .has_port = true, .port = 1 },
+	{ .net = { { 0, 0, 0, 2 }, 4 }, .prefix_bits = 32, .rate = 2 },
+	{ .net = { { 0 }, 4 }, .prefix_bits = 0, .has_port = true, .port = 1, .rate = 40 },
 };
+#define ENTRIES (sizeof(entries) / sizeof(entries[0]))
 
 static struct fixbuf *fixbuf;
+static int64_t mono_ms;
+static int64_t wall_ms; /* less the other one */
+
+/* The linker puts this before clock_mono_ms(). */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+int64_t __wrap_clock_mono_ms(void);
+
+int64_t __wrap_clock_mono_ms(void)
+{
+	return mono_ms;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 struct sink {
 	uint64_t flows;
@@ -210,16 +254,23 @@ static const struct collector_ops ops = { .tmpl_new = tmpl_new_seen,
 					  .options = options,
 					  .undecodable = undecodable,
 					  .message_end = message_edge };
-static const struct collector_limits limits = { .sessions_max = 64,
-						.templates_max = 8,
-						.fields_max = FIELDS_MAX,
-						.repeats_max = 4,
-						.template_lifetime_s = 1800,
-						.session_idle_s = 3600,
-						.hold_s = 30,
-						.hold_session_bytes = 2048,
-						.hold_bytes = 8192,
-						.template_from_port = true };
+static const struct collector_limits most = { .fields_max = FIELDS_MAX,
+					      .repeats_max = 4,
+					      .template_lifetime_s = 1800,
+					      .session_idle_s = 3600 };
+#define HOLD_S 30
+
+/* One life after another, and what they share. */
+struct house {
+	struct collector *collector;
+	struct collector_limits limits;
+	struct collector_policy policy;
+	size_t entry_count;
+	uint64_t generation;
+	unsigned restarts;
+	struct sink sink;
+	struct stat_set *stat;
+};
 
 static uint64_t sum_of(const struct stat_set *stat, const char *name)
 {
@@ -237,8 +288,9 @@ static void check_ledger(const struct stat_set *stat, const struct sink *k, uint
 	must(units == sum_of(stat, "units_refused") + sum_of(stat, "messages"));
 	must(sum_of(stat, "messages") ==
 	     sum_of(stat, "messages_read") + sum_of(stat, "messages_malformed"));
-	must(sum_of(stat, "data_sets") ==
-	     sum_of(stat, "data_sets_decoded") + sum_of(stat, "data_sets_refused") +
+	must(sum_of(stat, "data_sets") + sum_of(stat, "data_sets_restored") ==
+	     sum_of(stat, "data_sets_decoded") + sum_of(stat, "data_sets_kept") +
+		     sum_of(stat, "data_sets_refused") +
 		     sum_of(stat, "data_sets_held_decoded") + sum_of(stat, "data_sets_held_now") +
 		     sum_of(stat, "data_sets_dropped"));
 	must(k->flows == sum_of(stat, "records_flow"));
@@ -256,30 +308,116 @@ static void check_memory(const struct stat_set *stat, const struct sink *k, uint
 	must(counted <= failures);
 }
 
-static void before(struct collector *c, struct sink *k, uint8_t how, uint64_t generation)
+static void pass(struct house *h, int64_t ms)
 {
-	int64_t past_ms = 1000 * (int64_t)limits.template_lifetime_s + 1000;
-
-	if ((how & HOW_HALF) != 0)
-		collector_tick(c, clock_mono_ms() + 500 * (int64_t)limits.hold_s + 1000);
-	if ((how & HOW_WAIT) != 0)
-		collector_tick(c, clock_mono_ms() + 1000 * (int64_t)limits.hold_s + 1000);
-	if ((how & HOW_EXPIRE) != 0)
-		collector_tick(c, clock_mono_ms() + past_ms);
-	if ((how & HOW_IDLE) != 0)
-		collector_tick(c, INT64_C(1) << 40);
-	if ((how & HOW_EXPORTERS) != 0) {
-		uint64_t failures = alloc_failures();
-
-		collector_set_exporters(c, entries, generation % 3, generation);
-		k->entries_failed += alloc_failures() - failures; /* no message's cost */
-	}
+	mono_ms += ms;
+	collector_tick(h->collector, mono_ms);
 }
 
-static void receive(struct collector *c, struct rd *r, uint8_t how, size_t bytes)
+/* What it allocates is no message's cost. */
+static void configure(struct house *h)
+{
+	uint64_t failures = alloc_failures();
+
+	h->generation++;
+	collector_set_policy(h->collector, &h->policy);
+	collector_set_exporters(h->collector, entries, h->entry_count, h->generation);
+	h->sink.entries_failed += alloc_failures() - failures;
+}
+
+static void read_options(struct house *h, uint16_t o)
+{
+	h->limits = most;
+	h->limits.hold_s = holds[OPTION_HOLD(o)].bytes == 0 ? 0 : HOLD_S;
+	h->limits.hold_session_bytes = holds[OPTION_HOLD(o)].session_bytes;
+	h->limits.hold_bytes = holds[OPTION_HOLD(o)].bytes;
+	h->limits.template_from_port = (o & OPTION_BORROW) != 0;
+	h->limits.sessions_max = sessions[OPTION_SESSIONS(o)];
+	h->limits.templates_max = templates[OPTION_TEMPLATES(o)];
+	h->policy.is_closed = (o & OPTION_CLOSED) != 0;
+	h->policy.unknown_rate = unknown_rates[OPTION_RATE(o)];
+	h->policy.unknown_sessions_max = unknown_sessions[OPTION_STRANGERS(o)];
+	h->entry_count = OPTION_ENTRIES(o);
+}
+
+typedef enum err take_entry_fn(struct collector *c, struct rd entry, const struct keep_now *now);
+
+/* Entries of this house hold in its next life, unless that has no room for them. */
+static void take_entries(struct house *h, const struct keep *k, take_entry_fn *fn,
+			 const struct keep_now *now)
+{
+	struct rd all = rd_of(k->bytes == 0 ? (const uint8_t *)"" : k->octets, k->bytes);
+	struct rd entry;
+
+	while (keep_next(&all, &entry)) {
+		struct addr peer;
+
+		must(keep_peer(entry, &peer) == ERR_OK);
+		must(fn(h->collector, entry, now) != ERR_FORMAT);
+	}
+	must(rd_left(&all) == 0);
+}
+
+/* A stop and a start: what was kept, and what the fuzzer puts beside it. */
+static void restart(struct house *h, uint16_t how, struct rd unit)
+{
+	struct keep_now now = { mono_ms + wall_ms, mono_ms };
+	struct keep tmpls = { 0 };
+	struct keep held = { 0 };
+
+	alloc_pause(); /* of a start without memory nothing is expected */
+	keep_tmpls(h->collector, &now, &tmpls);
+	keep_held(h->collector, &now, &held);
+	keep_forget_held(h->collector);
+	must(stat_get(h->stat, STAT_SETS_HELD_NOW) == 0);
+	collector_free(h->collector);
+	must(h->sink.tmpls == 0);
+	must(collector_new(&h->limits, &ops, &h->sink, h->stat, &h->collector) == ERR_OK);
+	configure(h);
+	if ((how & HOW_CLOCK) != 0)
+		wall_ms -= 3600000;
+	now.real_ms = mono_ms + wall_ms;
+	take_entries(h, &tmpls, keep_take_tmpls, &now);
+	if ((how & HOW_OF_HELD) == 0)
+		(void)keep_take_tmpls(h->collector, unit, &now);
+	take_entries(h, &held, keep_take_held, &now);
+	if ((how & HOW_OF_HELD) != 0)
+		(void)keep_take_held(h->collector, unit, &now);
+	keep_fini(&tmpls);
+	keep_fini(&held);
+	alloc_resume();
+}
+
+static void before(struct house *h, uint16_t how)
+{
+	if ((how & HOW_TENTH) != 0)
+		pass(h, 100);
+	if ((how & HOW_SECOND) != 0)
+		pass(h, 1000);
+	if ((how & HOW_HALF) != 0)
+		pass(h, 500 * (int64_t)HOLD_S + 1000);
+	if ((how & HOW_WAIT) != 0)
+		pass(h, 1000 * (int64_t)HOLD_S + 1000);
+	if ((how & HOW_EXPIRE) != 0)
+		pass(h, 1000 * (int64_t)most.template_lifetime_s + 1000);
+	if ((how & HOW_IDLE) != 0)
+		pass(h, 1000 * (int64_t)most.session_idle_s + 1000);
+	if ((how & HOW_STRANGERS) != 0)
+		h->policy.is_closed = !h->policy.is_closed;
+	if ((how & HOW_EXPORTERS) != 0)
+		h->entry_count = (h->entry_count + 1) % (ENTRIES + 1);
+	if ((how & (HOW_STRANGERS | HOW_EXPORTERS)) != 0)
+		configure(h);
+}
+
+/* Was it a message? */
+static bool receive(struct house *h, struct rd *r, uint16_t how, size_t bytes)
 {
 	struct origin origin = { .peer = addr_of_v4(how & HOW_PEER),
-				 .port = 1 + ((how & HOW_PORT) != 0) };
+				 .port = 1 + ((how & HOW_PORT) != 0),
+				 .receive_ms = mono_ms + wall_ms,
+				 .is_again = (how & HOW_AGAIN) != 0 };
+	bool is_restart = (how & HOW_RESTART) != 0 && h->restarts < RESTARTS_MAX;
 	uint8_t *unit;
 
 	bytes = bytes < rd_left(r) ? bytes : rd_left(r);
@@ -290,8 +428,13 @@ static void receive(struct collector *c, struct rd *r, uint8_t how, size_t bytes
 	alloc_resume();
 	if (bytes > 0)
 		memcpy(unit, rd_take(r, bytes), bytes);
-	collector_receive(c, unit, bytes, &origin);
+	h->restarts += is_restart;
+	if (is_restart)
+		restart(h, how, rd_of(unit, bytes));
+	else
+		collector_receive(h->collector, unit, bytes, &origin);
 	free(unit);
+	return !is_restart;
 }
 
 static bool count_session(void *ctx, struct session *s)
@@ -302,48 +445,51 @@ static bool count_session(void *ctx, struct session *s)
 	return true;
 }
 
-static void run(struct collector *c, struct sink *sink, const struct stat_set *stat, struct rd r)
+static void run(struct house *h, struct rd r)
 {
 	uint64_t failures = alloc_failures();
 	uint64_t units = 0;
 	int64_t tmpls = 0;
 
-	for (; rd_left(&r) > 3; units++) {
+	configure(h);
+	while (rd_left(&r) > 4) {
 		size_t bytes = rd_u16(&r);
-		uint8_t how = rd_u8(&r);
+		uint16_t how = rd_u16(&r);
 
-		before(c, sink, how, units + 1);
-		receive(c, &r, how, bytes);
+		before(h, how);
+		units += receive(h, &r, how, bytes);
 	}
-	check_ledger(stat, sink, units);
-	check_memory(stat, sink, alloc_failures() - failures);
+	check_ledger(h->stat, &h->sink, units);
+	check_memory(h->stat, &h->sink, alloc_failures() - failures);
 	if (units % 2 == 0) {
-		collector_finish(c);
-		must(stat_get(stat, STAT_SETS_HELD_NOW) == 0);
-		check_ledger(stat, sink, units);
+		collector_finish(h->collector);
+		must(stat_get(h->stat, STAT_SETS_HELD_NOW) == 0);
+		check_ledger(h->stat, &h->sink, units);
 	}
-	collector_each_session(c, count_session, &tmpls);
-	must(tmpls == sink->tmpls);
+	collector_each_session(h->collector, count_session, &tmpls);
+	must(tmpls == h->sink.tmpls);
 }
 
 static void once(const uint8_t *octets, size_t bytes)
 {
-	struct sink sink = { 0 };
-	struct stat_set *stat;
-	struct collector *c;
-	enum err e = stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &stat);
+	struct rd r = rd_of(octets, bytes);
+	struct house h = { 0 };
+	enum err e = stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &h.stat);
 
 	must((e == ERR_NOMEM) == (alloc_failures() > 0));
 	if (e != ERR_OK)
 		return;
-	e = collector_new(&limits, &ops, &sink, stat, &c);
+	mono_ms = INT64_C(1) << 32;
+	wall_ms = WALL_MS - mono_ms;
+	read_options(&h, rd_u16(&r));
+	e = collector_new(&h.limits, &ops, &h.sink, h.stat, &h.collector);
 	must((e == ERR_NOMEM) == (alloc_failures() > 0));
 	if (e == ERR_OK) {
-		run(c, &sink, stat, rd_of(octets, bytes));
-		collector_free(c);
+		run(&h, r);
+		collector_free(h.collector);
 	}
-	must(sink.tmpls == 0);
-	stat_set_free(stat);
+	must(h.sink.tmpls == 0);
+	stat_set_free(h.stat);
 }
 
 static void stop(void)

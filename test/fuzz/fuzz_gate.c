@@ -2,7 +2,7 @@
 /*
  * Goal: what gate and walk let through, libfixbuf reads without error, with exactly as many records of exactly those
  * octets; and of what walk calls an overrun, libfixbuf reads no more than walk did.
- * Method: the input is cut in units, as fuzz_collector cuts it; the octet before a unit may put its lengths right, so
+ * Method: the input is cut in units, as fuzz_collector cuts it; the octets before a unit may put its lengths right, so
  * that what grew or shrank is still a message.  Gate, definitions and walk take each; a template and each of its data
  * sets, whole and with its padding, are then told again to a session of libfixbuf's as IPFIX messages: it reads the
  * definition itself, and finds the records itself.  All elements are octetArrays there, since lengths are what this
@@ -21,7 +21,7 @@
 #include "collector/gate.h"
 #include "collector/walk.h"
 
-#define HOW_MEND 0x80 /* of the octet before a unit */
+#define HOW_MEND 0x80 /* of the octets before a unit, behind those of its length */
 #define FIELDS_MAX 64
 #define TMPLS_MAX 32
 #define SETS_COMPARED_MAX 16 /* of an input: a session of libfixbuf's for each */
@@ -321,7 +321,7 @@ static void mend(uint8_t *unit, size_t bytes)
 	}
 }
 
-static void receive(struct rd *r, uint8_t how, size_t bytes)
+static void receive(struct rd *r, uint16_t how, size_t bytes)
 {
 	const struct frame *frame;
 	struct message m;
@@ -348,9 +348,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes)
 
 	if (model == NULL)
 		start();
-	while (rd_left(&r) > 3) {
+	while (rd_left(&r) > 4) {
 		size_t unit_bytes = rd_u16(&r);
-		uint8_t how = rd_u8(&r);
+		uint16_t how = rd_u16(&r);
 
 		receive(&r, how, unit_bytes);
 	}

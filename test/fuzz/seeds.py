@@ -66,12 +66,36 @@ def ipfix_options(number, scope, options):
     return struct.pack(">HHH", number, len(scope) + len(options), len(scope)) + specs(*scope) + specs(*options)
 
 
-HALF, PORT, WAIT, EXPIRE, IDLE, EXPORTERS = 0x04, 0x08, 0x10, 0x40, 0x20, 0x80  # as fuzz_collector has them
+# As fuzz_collector has them.
+HALF, PORT, WAIT, EXPIRE, IDLE, EXPORTERS = 0x04, 0x08, 0x10, 0x40, 0x20, 0x80
+TENTH, SECOND, RESTART, OF_HELD, CLOCK, STRANGERS, AGAIN = 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000
 
 
 def units(*messages):
     """Each with its peer, 0 to 3, and what happens before it."""
-    return b"".join(struct.pack(">HB", len(m), peer) + m for peer, m in messages)
+    return b"".join(struct.pack(">HH", len(m), how) + m for how, m in messages)
+
+
+def options(hold=2, borrow=True, closed=False, rate=0, strangers=0, sessions=0, templates=0, entries=0):
+    """The first two octets for fuzz_collector: each a number of its tables."""
+    return struct.pack(">H", hold | borrow << 2 | closed << 3 | rate << 4 | strangers << 6 | sessions << 8 | templates << 10 | entries << 12)
+
+
+def kept(peer, version, domain, *tmpls, port=1):
+    """An entry of an earlier life's templates: (whether it is of options, definition) of each."""
+    out = struct.pack(">B16sHHIQQ", 4, struct.pack(">I", peer), port, version, domain, TIME * 1000 - 60000, TIME * 1000 - 10000)
+    return out + b"".join(struct.pack(">QQQQBH", TIME * 1000 - 20000, 0, 0, TIME * 1000, is_options, len(d)) + d for is_options, d in tmpls)
+
+
+def kept_set(peer, message, offset, port=1):
+    """And of its sets that wait: the one at that place of the message."""
+    version, = struct.unpack_from(">H", message)
+    size, = struct.unpack_from(">H", message, offset + 2)
+    header = 20 if version == 9 else 16
+    domain, = struct.unpack_from(">I", message, header - 4)
+    out = struct.pack(">B16sHHI", 4, struct.pack(">I", peer), port, version, domain)
+    out += struct.pack(">HBQQQqIIII", 4739, 0, TIME * 1000 - 9000, TIME * 1000 - 9000, 5, -1, len(message), offset, 0, 1)
+    return out + bytes([header]) + message[:header] + struct.pack(">I", size) + message[offset:offset + size]
 
 
 BASIC = [(8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 8), (2, 4), (22, 4), (21, 4)]
@@ -136,6 +160,32 @@ GATE = {
     "overrun": units((0, ipfix((2, template(260, (82, 65535), (1, 4))), (260, b"\1a\0\0\0\1\4ab"), (260, b"\1a\0\0\0\1\1ab\0\0")))),
     "mended": units((MEND, ipfix((2, template(256, *BASIC)), (256, BASIC_RECORD * 3))[:-5]), (MEND, v9(1, flowset(0, template(256, *ODD)))),
                     (MEND, v9(9, flowset(256, bytes(ODD_BYTES * 4)))[:-1])),
+}
+
+
+WAITS = ipfix((256, BASIC_RECORD), (260, VARIABLE_RECORD), sequence=1)
+# With options: rates, refusals, small stores, few sessions, restarts.
+CHOSEN = {
+    **{name: options() + octets for name, octets in COLLECTOR.items()},
+    "rates": options(entries=2, rate=1) + units(*((2, v5(1, i)) for i in range(4)), *((1, v5(1, i)) for i in range(3)), (2 | TENTH, v5(1, 4)),
+                                                (2 | SECOND, v5(1, 5)), (1 | SECOND, v5(1, 9)), (2 | EXPORTERS, v5(1, 6)), (1 | AGAIN, v5(1))),
+    "closed": options(closed=True, entries=1) + units((1, ipfix((2, template(256, *BASIC)), domain=1)), (1, ipfix((256, BASIC_RECORD))), (3, v5(1)),
+                                                      (3 | STRANGERS, v5(1)), (3 | STRANGERS, v5(1)), (3 | EXPORTERS, v5(1))),
+    "strangers": options(strangers=1, sessions=1) + units((1, v5(1)), (2, v5(1)), (3 | HALF, v5(1)), (1 | EXPORTERS, ipfix((256, BASIC_RECORD), domain=1))),
+    "small_store": options(hold=1) + units(*((i % 4, ipfix((256 + i, BASIC_RECORD * 3), sequence=i)) for i in range(9)),
+                                           (1, ipfix((2, template(257, *BASIC)))), (1, ipfix((256, BASIC_RECORD * 3)))),
+    "no_store": options(hold=0, borrow=False) + units((1, WAITS), (1, ipfix((2, template(256, *BASIC)))), (1 | RESTART, b"")),
+    "few_templates": options(templates=1) + units((1, ipfix((2, template(256, *BASIC) + template(257, *BASIC)), (257, BASIC_RECORD)))),
+    "restart": options() + units((1, ipfix((2, template(300, *ODD)), (3, ipfix_options(258, [(149, 4)], [(41, 8)])))), (2, v9(1, flowset(0, template(256, *BASIC)))),
+                                 (2, v9(1, flowset(1, v9_options(257, [(1, 4)], [(34, 4)])), sequence=1)), (1, WAITS), (1 | RESTART, b""),
+                                 (1, ipfix((300, bytes(ODD_BYTES)), sequence=3)), (2, v9(1, flowset(256, BASIC_RECORD), sequence=2)),
+                                 (1, ipfix((2, template(256, *BASIC) + template(260, *VARIABLE)), sequence=4))),
+    "restart_late": options() + units((1, ipfix((2, template(256, *BASIC)))), (2, WAITS), (1 | RESTART | WAIT | EXPIRE, b""), (1, ipfix((256, BASIC_RECORD))),
+                                      (1 | RESTART | CLOCK, b""), (1 | IDLE | RESTART, b"")),
+    "kept": options(templates=2) + units((RESTART, kept(1, 10, 0, (0, template(256, *BASIC)), (1, ipfix_options(258, [(149, 4)], [(41, 8)])))),
+                                         (1, ipfix((256, BASIC_RECORD))), (RESTART, kept(1, 9, 0, (0, template(256, (1, 0))))), (RESTART, kept(1, 5, 0))),
+    "kept_held": options() + units((RESTART | OF_HELD, kept_set(1, WAITS, 16)), (RESTART | OF_HELD, kept_set(1, WAITS, 20 + len(BASIC_RECORD))),
+                                   (1, ipfix((2, template(256, *BASIC)))), (RESTART | OF_HELD, kept_set(1, WAITS, 16)), (RESTART | OF_HELD, kept_set(2, v5(1) + WAITS, 24))),
 }
 
 
@@ -411,7 +461,7 @@ PARQUET_FLOW = {
     "empty": encoded_flows(0, b""),
 }
 
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
     for name, octets in seeds.items():
         write(target, name, octets)
