@@ -163,16 +163,30 @@ struct sequence_account session_sequence(struct session *s, const struct message
 	return account;
 }
 
+/* One value comes for another on the same side of the median, which stays. */
+static bool stays(int64_t median, int64_t gone, int64_t come)
+{
+	return (gone < median && come < median) || (gone > median && come > median);
+}
+
 void session_skew(struct session *s, const struct message *m)
 {
 	int64_t sorted[SESSION_SKEWS] = { 0 };
+	int64_t *place = &s->skews_ms[s->skew_count % SESSION_SKEWS];
+	int64_t gone = *place;
+	int64_t skew_ms;
 	uint32_t count = 0;
 
 	if (m->export_ms == 0 ||
-	    __builtin_sub_overflow(m->export_ms, m->origin->receive_ms,
-				   &s->skews_ms[s->skew_count % SESSION_SKEWS]))
+	    __builtin_sub_overflow(m->export_ms, m->origin->receive_ms, &skew_ms))
 		return;
+	*place = skew_ms;
 	s->skew_count++;
+	/* The ring starts afresh before its count would wrap. */
+	if (s->skew_count == UINT32_MAX - UINT32_MAX % SESSION_SKEWS)
+		s->skew_count = SESSION_SKEWS;
+	if (s->skew_count > SESSION_SKEWS && stays(s->skew_ms, gone, skew_ms))
+		return;
 	for (; count < SESSION_SKEWS && count < s->skew_count; count++) {
 		uint32_t at = count;
 
@@ -181,9 +195,6 @@ void session_skew(struct session *s, const struct message *m)
 		sorted[at] = s->skews_ms[count];
 	}
 	s->skew_ms = sorted[count / 2];
-	/* The ring starts afresh before its count would wrap. */
-	if (s->skew_count == UINT32_MAX - UINT32_MAX % SESSION_SKEWS)
-		s->skew_count = SESSION_SKEWS;
 }
 
 void session_refuse(struct session *s, uint16_t id)

@@ -5,10 +5,24 @@
 
 #define NF9_PADDING_MAX 3
 
-bool walk_set(struct walk *w, const struct message *m, struct tmpl *t, struct rd body)
+/* Records of one length: where each begins is known beforehand. */
+static uint32_t walk_fixed(struct record *records, const struct message *m, uint32_t bytes,
+			   const struct rd *body)
 {
-	uint32_t first = w->record_count;
+	uint32_t count = (uint32_t)(rd_left(body) / bytes);
+	const uint8_t *at = body->at;
 
+	for (uint32_t i = 0; i < count; i++, at += bytes) {
+		records[i].octets = at;
+		records[i].bytes = bytes;
+		records[i].offset = (uint32_t)(at - m->octets);
+	}
+	return count;
+}
+
+static bool walk_variable(struct walk *w, const struct message *m, const struct tmpl *t,
+			  struct rd body)
+{
 	while (rd_left(&body) >= t->min_bytes) {
 		size_t bytes = tmpl_record_bytes(t, body.at, rd_left(&body));
 		struct record *r = &w->records[w->record_count];
@@ -22,10 +36,24 @@ bool walk_set(struct walk *w, const struct message *m, struct tmpl *t, struct rd
 		w->record_count++;
 		body.at += bytes;
 	}
-	w->runs[w->run_count].tmpl = t;
-	w->runs[w->run_count].first = first;
-	w->runs[w->run_count].end = body.end;
-	w->runs[w->run_count].count = w->record_count - first;
+	return true;
+}
+
+bool walk_set(struct walk *w, const struct message *m, struct tmpl *t, struct rd body)
+{
+	uint32_t first = w->record_count;
+	struct set_run *run = &w->runs[w->run_count];
+
+	if (t->is_fixed) {
+		must(rd_left(&body) / t->min_bytes <= WALK_RECORDS_MAX - first);
+		w->record_count += walk_fixed(&w->records[first], m, t->min_bytes, &body);
+	} else if (!walk_variable(w, m, t, body)) {
+		return false;
+	}
+	run->tmpl = t;
+	run->first = first;
+	run->end = body.end;
+	run->count = w->record_count - first;
 	return true;
 }
 

@@ -944,6 +944,43 @@ static void test_skew(void **state)
 	session_free(s);
 }
 
+static int compare_skews(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a;
+	int64_t y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Whatever comes for whatever goes, it is the fifth of the last nine. */
+static void test_skew_median(void **state)
+{
+	const struct session_key key = { .version = VERSION_IPFIX };
+	const struct addr peer = { .bytes = 4 };
+	struct origin origin = { .receive_ms = INT64_C(1700000000000) };
+	int64_t last[SESSION_SKEWS];
+	uint32_t number = 12345;
+	struct session *s;
+
+	(void)state;
+	must(session_new(&key, &peer, &s) == ERR_OK);
+	for (size_t i = 0; i < 20000; i++) {
+		/* Eight values, so that many are equal, and at times a thousand. */
+		int64_t skew_ms = (number = number * 1103515245 + 12345) >> 16 & (i / 1000 % 2 == 0 ? 7 : 1023);
+		struct message m = { .export_ms = origin.receive_ms + skew_ms, .origin = &origin };
+		int64_t sorted[SESSION_SKEWS];
+
+		last[i % SESSION_SKEWS] = skew_ms;
+		session_skew(s, &m);
+		if (i < SESSION_SKEWS)
+			continue;
+		memcpy(sorted, last, sizeof(sorted));
+		qsort(sorted, SESSION_SKEWS, sizeof(sorted[0]), compare_skews);
+		assert_int_equal(s->skew_ms, sorted[SESSION_SKEWS / 2]);
+	}
+	session_free(s);
+}
+
 /* An exporter that begins anew has another clock: nothing of the old one is in the median. */
 static void test_skew_of_restart(void **state)
 {
@@ -1326,6 +1363,7 @@ int main(void)
 		cmocka_unit_test(test_v9_identity),   cmocka_unit_test(test_session_limit),
 		cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_tmpl_lifetime),
 		cmocka_unit_test(test_malformed),     cmocka_unit_test(test_skew),
+		cmocka_unit_test(test_skew_median),
 		cmocka_unit_test(test_skew_of_restart), cmocka_unit_test(test_reboot),
 		cmocka_unit_test(test_held),	      cmocka_unit_test(test_held_same),
 		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
