@@ -163,10 +163,10 @@ struct sequence_account session_sequence(struct session *s, const struct message
 	return account;
 }
 
-/* One value comes for another on the same side of the median, which stays. */
+/* One value comes for its like, or for another on the same side of the median, which stays. */
 static bool stays(int64_t median, int64_t gone, int64_t come)
 {
-	return (gone < median && come < median) || (gone > median && come > median);
+	return gone == come || (gone < median && come < median) || (gone > median && come > median);
 }
 
 void session_skew(struct session *s, const struct message *m)
