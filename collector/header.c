@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/header.h"
+
+#include <netinet/in.h>
+
+#include "base/rd.h"
+
+#define MAC_BYTES 6
+#define IPV4_HEAD_BYTES 20
+#define IPV6_HEAD_BYTES 40
+#define TCP_HEAD_BYTES 20
+#define PORT_GENEVE 6081
+#define PORT_VXLAN 4789
+#define PORT_VXLAN_EARLY 8472 /* Linux before the number was assigned; still its default */
+#define PROTOCOL_IPV4 4
+#define PROTOCOL_IPV6 41
+#define PROTOCOL_GRE 47
+
+/*
+ * What the next octets are.  A step reads one header and says what follows it, so that a packet of
+ * any depth is one loop.  Each step takes at least one octet or ends it.
+ */
+enum next {
+	NEXT_NONE,
+	NEXT_ETHERNET,
+	NEXT_ETHERTYPE, /* what ethertype says, in scan.type */
+	NEXT_MPLS,
+	NEXT_PPP,
+	NEXT_PPP_PROTOCOL,
+	NEXT_IP, /* of either version */
+	NEXT_IPV4,
+	NEXT_IPV6,
+	NEXT_TRANSPORT, /* by the level's protocol */
+	NEXT_GRE,
+	NEXT_VXLAN,
+	NEXT_GENEVE,
+};
+
+struct scan {
+	struct rd r;
+	uint16_t type;
+	struct header_level *level;
+	struct header *out;
+};
+
+/* Where a field ends in its header, and its bit. */
+struct part {
+	uint8_t end;
+	uint32_t has;
+};
+
+static const struct part ether_parts[] = { { 6, HEADER_HAS_DST_MAC },
+					   { 12, HEADER_HAS_SRC_MAC },
+					   { 0, 0 } };
+static const struct part ipv4_parts[] = { { 1, HEADER_HAS_IP_VERSION }, { 2, HEADER_HAS_TOS },
+					  { 4, HEADER_HAS_IP_BYTES },	{ 6, HEADER_HAS_IP_ID },
+					  { 8, HEADER_HAS_FRAGMENT },	{ 9, HEADER_HAS_TTL },
+					  { 10, HEADER_HAS_PROTOCOL },	{ 16, HEADER_HAS_SRC_IP },
+					  { 20, HEADER_HAS_DST_IP },	{ 0, 0 } };
+/* The next header at octet 6 has no part: it is the protocol only when no extension follows. */
+static const struct part ipv6_parts[] = { { 1, HEADER_HAS_IP_VERSION },
+					  { 2, HEADER_HAS_TOS },
+					  { 4, HEADER_HAS_FLOW_LABEL },
+					  { 6, HEADER_HAS_IP_BYTES },
+					  { 7, 0 },
+					  { 8, HEADER_HAS_TTL },
+					  { 24, HEADER_HAS_SRC_IP },
+					  { 40, HEADER_HAS_DST_IP },
+					  { 0, 0 } };
+static const struct part tcp_parts[] = { { 2, HEADER_HAS_SRC_PORT },
+					 { 4, HEADER_HAS_DST_PORT },
+					 { 8, HEADER_HAS_TCP_SEQUENCE },
+					 { 14, HEADER_HAS_TCP_FLAGS },
+					 { 0, 0 } };
+static const struct part udp_parts[] = { { 2, HEADER_HAS_SRC_PORT },
+					 { 4, HEADER_HAS_DST_PORT },
+					 { 6, HEADER_HAS_UDP_BYTES },
+					 { 0, 0 } };
+static const struct part port_parts[] = { { 2, HEADER_HAS_SRC_PORT },
+					  { 4, HEADER_HAS_DST_PORT },
+					  { 0, 0 } };
+static const struct part icmp_parts[] = { { 1, HEADER_HAS_ICMP_TYPE },
+					  { 2, HEADER_HAS_ICMP_CODE },
+					  { 0, 0 } };
+
+/*
+ * The next `bytes` octets, for fields at fixed places.  Where fewer are left, those of whole fields in
+ * `room`, zeros behind them, and the scan is short; the bits of whole fields are set either way.
+ */
+static const uint8_t *take_parts(struct scan *s, const struct part *parts, size_t bytes,
+				 uint8_t room[IPV6_HEAD_BYTES])
+{
+	const uint8_t *at = s->r.at;
+	size_t left = rd_left(&s->r);
+	size_t whole = 0;
+
+	for (; parts->end != 0 && parts->end <= left; parts++) {
+		s->level->has |= parts->has;
+		whole = parts->end;
+	}
+	if (rd_take(&s->r, bytes) != NULL)
+		return at;
+	memset(room, 0, bytes);
+	if (whole != 0)
+		memcpy(room, at, whole);
+	return room;
+}
+
+static bool has(const struct header_level *l, uint32_t bit)
+{
+	return (l->has & bit) != 0;
+}
+
+size_t header_extension_bytes(uint8_t protocol, uint8_t length)
+{
+	switch (protocol) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_MH:
+	case 139: /* HIP */
+	case 140: /* shim6 */
+		return length * 8u + 8u;
+	case IPPROTO_AH:
+		return length * 4u + 8u;
+	case IPPROTO_FRAGMENT:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
+static enum next read_ethernet(struct scan *s)
+{
+	uint8_t room[IPV6_HEAD_BYTES];
+	const uint8_t *at = s->r.at;
+
+	(void)take_parts(s, ether_parts, (size_t)2 * MAC_BYTES, room);
+	s->level->dst_mac = has(s->level, HEADER_HAS_DST_MAC) ? at : NULL;
+	s->level->src_mac = has(s->level, HEADER_HAS_SRC_MAC) ? at + MAC_BYTES : NULL;
+	s->type = rd_u16(&s->r);
+	return s->r.is_short ? NEXT_NONE : NEXT_ETHERTYPE;
+}
+
+/* A length in place of the type is IEEE 802.3: what follows is LLC, and a type when SNAP. */
+static bool enter_snap(struct scan *s)
+{
+	const uint8_t *llc = rd_take(&s->r, 6);
+
+	if (llc == NULL || be32(llc) != 0xAAAA0300u || be16(llc + 4) != 0)
+		return false;
+	s->type = rd_u16(&s->r);
+	return !s->r.is_short;
+}
+
+static bool enter_vlans(struct scan *s)
+{
+	struct header_level *l = s->level;
+
+	while (header_is_vlan(s->type)) {
+		uint16_t tag = rd_u16(&s->r);
+
+		if (s->r.is_short)
+			return false;
+		if (l->vlan_count < HEADER_VLANS_KEPT)
+			l->vlan[l->vlan_count] = tag;
+		if (l->vlan_count < UINT8_MAX)
+			l->vlan_count++;
+		s->type = rd_u16(&s->r);
+		if (s->r.is_short)
+			return false;
+	}
+	return true;
+}
+
+static enum next read_pppoe(struct scan *s)
+{
+	const uint8_t *head = rd_take(&s->r, 6);
+
+	if (head == NULL || head[0] != 0x11 || head[1] != 0)
+		return NEXT_NONE;
+	s->level->pppoe_session = be16(head + 2);
+	s->level->has |= HEADER_HAS_PPPOE;
+	return NEXT_PPP_PROTOCOL;
+}
+
+static enum next read_ethertype(struct scan *s)
+{
+	if (!enter_vlans(s))
+		return NEXT_NONE;
+	if (s->type < 1536 && !enter_snap(s))
+		return NEXT_NONE;
+	s->level->ethertype = s->type;
+	s->level->has |= HEADER_HAS_ETHERTYPE;
+	switch (s->type) {
+	case 0x0800:
+		return NEXT_IPV4;
+	case 0x86DD:
+		return NEXT_IPV6;
+	case 0x8847:
+	case 0x8848:
+		return NEXT_MPLS;
+	case 0x8864:
+		return read_pppoe(s);
+	case 0x6558: /* transparent Ethernet bridging, in GRE and GENEVE */
+		return has(s->level, HEADER_HAS_DST_MAC) ? NEXT_NONE : NEXT_ETHERNET;
+	default:
+		return NEXT_NONE;
+	}
+}
+
+static enum next read_mpls(struct scan *s)
+{
+	struct header_level *l = s->level;
+	uint32_t entry;
+
+	do {
+		entry = rd_u32(&s->r);
+		if (s->r.is_short)
+			return NEXT_NONE;
+		if (l->mpls_count < HEADER_LABELS_MAX)
+			l->mpls[l->mpls_count++] = entry;
+	} while ((entry & 0x100u) == 0);
+	l->has |= HEADER_HAS_MPLS_BOTTOM;
+	return NEXT_IP;
+}
+
+/* RFC 1662: address and control may be there, or left out. */
+static enum next read_ppp(struct scan *s)
+{
+	if (rd_left(&s->r) >= 2 && be16(s->r.at) == 0xFF03u)
+		rd_skip(&s->r, 2);
+	return NEXT_PPP_PROTOCOL;
+}
+
+/* RFC 1661, 2: an odd first octet is a protocol field compressed to that octet. */
+static enum next read_ppp_protocol(struct scan *s)
+{
+	uint16_t protocol = rd_u8(&s->r);
+
+	if ((protocol & 1u) == 0)
+		protocol = (uint16_t)(protocol << 8 | rd_u8(&s->r));
+	if (s->r.is_short)
+		return NEXT_NONE;
+	switch (protocol) {
+	case 0x0021:
+		return NEXT_IPV4;
+	case 0x0057:
+		return NEXT_IPV6;
+	case 0x0281:
+	case 0x0283:
+		return NEXT_MPLS;
+	default:
+		return NEXT_NONE;
+	}
+}
+
+static enum next read_ip(struct scan *s)
+{
+	if (rd_left(&s->r) == 0)
+		return NEXT_NONE;
+	return s->r.at[0] >> 4 == 4 ? NEXT_IPV4 : NEXT_IPV6;
+}
+
+/* What is behind the packet in its frame is padding: not to be read as its payload. */
+static void bound_payload(struct scan *s, size_t bytes)
+{
+	if (bytes < rd_left(&s->r))
+		s->r.end = s->r.at + bytes;
+}
+
+static enum next read_ipv4(struct scan *s)
+{
+	struct header_level *l = s->level;
+	const uint8_t *at = s->r.at;
+	uint8_t room[IPV6_HEAD_BYTES];
+	const uint8_t *head;
+	size_t head_bytes;
+
+	if (rd_left(&s->r) == 0 || at[0] >> 4 != 4)
+		return NEXT_NONE;
+	head = take_parts(s, ipv4_parts, IPV4_HEAD_BYTES, room);
+	l->ip_version = 4;
+	l->tos = head[1];
+	l->ip_bytes = be16(head + 2);
+	l->ip_id = be16(head + 4);
+	l->fragment_flags = head[6] & 0xE0u;
+	l->fragment_offset = be16(head + 6) & 0x1FFFu;
+	l->ttl = head[8];
+	l->protocol = head[9];
+	l->src_ip = has(l, HEADER_HAS_SRC_IP) ? at + 12 : NULL;
+	l->dst_ip = has(l, HEADER_HAS_DST_IP) ? at + 16 : NULL;
+	head_bytes = (head[0] & 15u) * 4u;
+	if (s->r.is_short || head_bytes < IPV4_HEAD_BYTES)
+		return NEXT_NONE;
+	rd_skip(&s->r, head_bytes - IPV4_HEAD_BYTES);
+	/* Zero is what a card's offload leaves when the packet is not cut to size yet. */
+	if (l->ip_bytes != 0 && l->ip_bytes < head_bytes)
+		return NEXT_NONE;
+	if (l->ip_bytes != 0)
+		bound_payload(s, l->ip_bytes - head_bytes);
+	return s->r.is_short || l->fragment_offset != 0 ? NEXT_NONE : NEXT_TRANSPORT;
+}
+
+static void set_fragment(struct header_level *l, const uint8_t *head)
+{
+	l->fragment_offset = be16(head + 2) >> 3;
+	l->fragment_flags = (head[3] & 1u) != 0 ? 0x20 : 0;
+	l->ip_id = be32(head + 4);
+	l->has |= HEADER_HAS_FRAGMENT | HEADER_HAS_IP_ID;
+}
+
+/* From the next header of the IPv6 header over the extensions to the protocol. */
+static enum next read_extensions(struct scan *s, uint8_t protocol)
+{
+	struct header_level *l = s->level;
+
+	while (header_extension_bytes(protocol, 0) != 0) {
+		const uint8_t *head = rd_take(&s->r, HEADER_EXTENSION_HEAD_BYTES);
+		size_t bytes;
+
+		/* What is in a later fragment in this place is not the header. */
+		if (head == NULL || l->fragment_offset != 0)
+			return NEXT_NONE;
+		bytes = header_extension_bytes(protocol, head[1]);
+		if (protocol == IPPROTO_FRAGMENT)
+			set_fragment(l, head);
+		protocol = head[0];
+		rd_skip(&s->r, bytes - HEADER_EXTENSION_HEAD_BYTES);
+	}
+	l->protocol = protocol;
+	l->has |= HEADER_HAS_PROTOCOL;
+	return s->r.is_short || l->fragment_offset != 0 ? NEXT_NONE : NEXT_TRANSPORT;
+}
+
+static enum next read_ipv6(struct scan *s)
+{
+	struct header_level *l = s->level;
+	const uint8_t *at = s->r.at;
+	size_t left = rd_left(&s->r);
+	uint8_t room[IPV6_HEAD_BYTES];
+	const uint8_t *head;
+	uint16_t bytes;
+
+	if (left == 0 || at[0] >> 4 != 6)
+		return NEXT_NONE;
+	head = take_parts(s, ipv6_parts, IPV6_HEAD_BYTES, room);
+	bytes = be16(head + 4);
+	l->ip_version = 6;
+	l->tos = has(l, HEADER_HAS_TOS) ? (uint8_t)(be16(head) >> 4) : 0;
+	l->flow_label = has(l, HEADER_HAS_FLOW_LABEL) ? be32(head) & 0xFFFFFu : 0;
+	l->ip_bytes = has(l, HEADER_HAS_IP_BYTES) ? IPV6_HEAD_BYTES + (uint32_t)bytes : 0;
+	l->ttl = head[7];
+	l->src_ip = has(l, HEADER_HAS_SRC_IP) ? at + 8 : NULL;
+	l->dst_ip = has(l, HEADER_HAS_DST_IP) ? at + 24 : NULL;
+	/* RFC 2675: the length of a jumbogram is in an option. */
+	if (bytes == 0 && head[6] == IPPROTO_HOPOPTS && left >= 7) {
+		l->has &= ~(uint32_t)HEADER_HAS_IP_BYTES;
+		l->ip_bytes = 0;
+	}
+	if (bytes != 0)
+		bound_payload(s, bytes);
+	if (left < 7)
+		return NEXT_NONE;
+	if (!s->r.is_short)
+		return read_extensions(s, head[6]);
+	if (header_extension_bytes(head[6], 0) == 0) {
+		l->protocol = head[6];
+		l->has |= HEADER_HAS_PROTOCOL;
+	}
+	return NEXT_NONE;
+}
+
+static void set_ports(struct header_level *l, const uint8_t *head)
+{
+	l->src_port = be16(head);
+	l->dst_port = be16(head + 2);
+}
+
+static enum next read_tcp(struct scan *s)
+{
+	uint8_t room[IPV6_HEAD_BYTES];
+	const uint8_t *head = take_parts(s, tcp_parts, TCP_HEAD_BYTES, room);
+
+	set_ports(s->level, head);
+	s->level->tcp_sequence = be32(head + 4);
+	s->level->tcp_flags = be16(head + 12) & 0x0FFFu;
+	return NEXT_NONE;
+}
+
+static enum next read_udp(struct scan *s)
+{
+	uint8_t room[IPV6_HEAD_BYTES];
+	const uint8_t *head = take_parts(s, udp_parts, 8, room);
+
+	set_ports(s->level, head);
+	s->level->udp_bytes = be16(head + 4);
+	if (s->r.is_short)
+		return NEXT_NONE;
+	switch (s->level->dst_port) {
+	case PORT_VXLAN:
+	case PORT_VXLAN_EARLY:
+		return NEXT_VXLAN;
+	case PORT_GENEVE:
+		return NEXT_GENEVE;
+	default:
+		return NEXT_NONE;
+	}
+}
+
+/* Protocols that begin with two ports, and of which no more is told. */
+static enum next read_ports(struct scan *s)
+{
+	uint8_t room[IPV6_HEAD_BYTES];
+
+	set_ports(s->level, take_parts(s, port_parts, 4, room));
+	return NEXT_NONE;
+}
+
+static enum next read_icmp(struct scan *s)
+{
+	uint8_t room[IPV6_HEAD_BYTES];
+	const uint8_t *head = take_parts(s, icmp_parts, 2, room);
+
+	s->level->icmp_type = head[0];
+	s->level->icmp_code = head[1];
+	return NEXT_NONE;
+}
+
+/* The one tunnel that is entered; what follows is of the inner level. */
+static enum next enter_tunnel(struct scan *s, enum header_tunnel tunnel, enum next next)
+{
+	if (s->level == &s->out->inner)
+		return NEXT_NONE;
+	s->out->tunnel = tunnel;
+	s->level = &s->out->inner;
+	return next;
+}
+
+static void set_tunnel_id(struct scan *s, uint32_t id)
+{
+	s->out->tunnel_id = id;
+	s->out->has_tunnel_id = true;
+}
+
+static enum next read_transport(struct scan *s)
+{
+	switch (s->level->protocol) {
+	case IPPROTO_TCP:
+		return read_tcp(s);
+	case IPPROTO_UDP:
+		return read_udp(s);
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
+	case IPPROTO_UDPLITE:
+		return read_ports(s);
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return read_icmp(s);
+	case PROTOCOL_IPV4:
+		return enter_tunnel(s, HEADER_TUNNEL_IP, NEXT_IPV4);
+	case PROTOCOL_IPV6:
+		return enter_tunnel(s, HEADER_TUNNEL_IP, NEXT_IPV6);
+	case PROTOCOL_GRE:
+		return NEXT_GRE;
+	default:
+		return NEXT_NONE;
+	}
+}
+
+/* RFC 2784 and 2890; version 1 (RFC 2637, PPTP) has PPP behind a key of length and call id. */
+static enum next read_gre(struct scan *s)
+{
+	uint16_t flags = rd_u16(&s->r);
+	enum next next = (flags & 7u) == 1 ? NEXT_PPP : NEXT_ETHERTYPE;
+
+	s->type = rd_u16(&s->r);
+	/* Routing (RFC 1701) has a length of its own kind, and is not sent any more. */
+	if (s->r.is_short || (flags & 7u) > 1 || (flags & 0x4000u) != 0)
+		return NEXT_NONE;
+	next = enter_tunnel(s, HEADER_TUNNEL_GRE, next);
+	if (next == NEXT_NONE)
+		return NEXT_NONE;
+	if ((flags & 0x8000u) != 0)
+		rd_skip(&s->r, 4);
+	if ((flags & 0x2000u) != 0) {
+		uint32_t key = rd_u32(&s->r);
+
+		if (!s->r.is_short)
+			set_tunnel_id(s, key);
+	}
+	if ((flags & 0x1000u) != 0)
+		rd_skip(&s->r, 4);
+	if ((flags & 7u) == 1 && (flags & 0x0080u) != 0)
+		rd_skip(&s->r, 4);
+	return s->r.is_short ? NEXT_NONE : next;
+}
+
+/* RFC 7348: the VNI holds only with its flag. */
+static enum next read_vxlan(struct scan *s)
+{
+	const uint8_t *head = rd_take(&s->r, 8);
+
+	if (head == NULL || (head[0] & 0x08u) == 0)
+		return NEXT_NONE;
+	if (enter_tunnel(s, HEADER_TUNNEL_VXLAN, NEXT_ETHERNET) == NEXT_NONE)
+		return NEXT_NONE;
+	set_tunnel_id(s, be32(head + 4) >> 8);
+	return NEXT_ETHERNET;
+}
+
+/* RFC 8926, 3.4. */
+static enum next read_geneve(struct scan *s)
+{
+	const uint8_t *head = rd_take(&s->r, 8);
+
+	if (head == NULL || head[0] >> 6 != 0)
+		return NEXT_NONE;
+	if (enter_tunnel(s, HEADER_TUNNEL_GENEVE, NEXT_ETHERTYPE) == NEXT_NONE)
+		return NEXT_NONE;
+	s->type = be16(head + 2);
+	set_tunnel_id(s, be32(head + 4) >> 8);
+	rd_skip(&s->r, (head[0] & 0x3Fu) * 4u);
+	return s->r.is_short ? NEXT_NONE : NEXT_ETHERTYPE;
+}
+
+static enum next (*const steps[])(struct scan *) = {
+	[NEXT_ETHERNET] = read_ethernet,
+	[NEXT_ETHERTYPE] = read_ethertype,
+	[NEXT_MPLS] = read_mpls,
+	[NEXT_PPP] = read_ppp,
+	[NEXT_PPP_PROTOCOL] = read_ppp_protocol,
+	[NEXT_IP] = read_ip,
+	[NEXT_IPV4] = read_ipv4,
+	[NEXT_IPV6] = read_ipv6,
+	[NEXT_TRANSPORT] = read_transport,
+	[NEXT_GRE] = read_gre,
+	[NEXT_VXLAN] = read_vxlan,
+	[NEXT_GENEVE] = read_geneve,
+};
+
+static enum next first_step(enum header_protocol first)
+{
+	switch (first) {
+	case HEADER_ETHERNET:
+		return NEXT_ETHERNET;
+	case HEADER_PPP:
+	case HEADER_POS:
+		return NEXT_PPP;
+	case HEADER_IPV4:
+		return NEXT_IPV4;
+	case HEADER_IPV6:
+		return NEXT_IPV6;
+	case HEADER_MPLS:
+		return NEXT_MPLS;
+	case HEADER_IP:
+	case HEADER_MPLS_PAYLOAD:
+		return NEXT_IP;
+	}
+	return NEXT_NONE;
+}
+
+bool header_parse(const uint8_t *octets, size_t size, enum header_protocol first,
+		  struct header *out)
+{
+	struct scan s = { rd_of(octets, size), 0, &out->outer, out };
+	enum next next = first_step(first);
+
+	memset(out, 0, sizeof(*out));
+	while (next != NEXT_NONE)
+		next = steps[next](&s);
+	return out->outer.has != 0 || out->outer.vlan_count != 0 || out->outer.mpls_count != 0;
+}
