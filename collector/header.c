@@ -12,6 +12,7 @@
 #define PORT_GENEVE 6081
 #define PORT_VXLAN 4789
 #define PORT_VXLAN_EARLY 8472 /* Linux before the number was assigned; still its default */
+#define VNI_END 7 /* of VXLAN and GENEVE: 24 bits at octet 4, and one reserved octet behind them */
 #define PROTOCOL_IPV4 4
 #define PROTOCOL_IPV6 41
 #define PROTOCOL_GRE 47
@@ -67,6 +68,9 @@ static const struct part ipv6_parts[] = { { 1, HEADER_HAS_IP_VERSION },
 					  { 24, HEADER_HAS_SRC_IP },
 					  { 40, HEADER_HAS_DST_IP },
 					  { 0, 0 } };
+static const struct part fragment_parts[] = { { 4, HEADER_HAS_FRAGMENT },
+					      { 8, HEADER_HAS_IP_ID },
+					      { 0, 0 } };
 static const struct part tcp_parts[] = { { 2, HEADER_HAS_SRC_PORT },
 					 { 4, HEADER_HAS_DST_PORT },
 					 { 8, HEADER_HAS_TCP_SEQUENCE },
@@ -175,13 +179,14 @@ static bool enter_vlans(struct scan *s)
 
 static enum next read_pppoe(struct scan *s)
 {
-	const uint8_t *head = rd_take(&s->r, 6);
+	const uint8_t *head = rd_take(&s->r, 4);
 
 	if (head == NULL || head[0] != 0x11 || head[1] != 0)
 		return NEXT_NONE;
 	s->level->pppoe_session = be16(head + 2);
 	s->level->has |= HEADER_HAS_PPPOE;
-	return NEXT_PPP_PROTOCOL;
+	rd_skip(&s->r, 2);
+	return s->r.is_short ? NEXT_NONE : NEXT_PPP_PROTOCOL;
 }
 
 static enum next read_ethertype(struct scan *s)
@@ -302,12 +307,15 @@ static enum next read_ipv4(struct scan *s)
 	return s->r.is_short || l->fragment_offset != 0 ? NEXT_NONE : NEXT_TRANSPORT;
 }
 
-static void set_fragment(struct header_level *l, const uint8_t *head)
+static void read_fragment(struct scan *s)
 {
+	struct header_level *l = s->level;
+	uint8_t room[IPV6_HEAD_BYTES];
+	const uint8_t *head = take_parts(s, fragment_parts, HEADER_EXTENSION_HEAD_BYTES, room);
+
 	l->fragment_offset = be16(head + 2) >> 3;
 	l->fragment_flags = (head[3] & 1u) != 0 ? 0x20 : 0;
 	l->ip_id = be32(head + 4);
-	l->has |= HEADER_HAS_FRAGMENT | HEADER_HAS_IP_ID;
 }
 
 /* From the next header of the IPv6 header over the extensions to the protocol. */
@@ -316,17 +324,17 @@ static enum next read_extensions(struct scan *s, uint8_t protocol)
 	struct header_level *l = s->level;
 
 	while (header_extension_bytes(protocol, 0) != 0) {
-		const uint8_t *head = rd_take(&s->r, HEADER_EXTENSION_HEAD_BYTES);
-		size_t bytes;
+		const uint8_t *head = s->r.at;
+		size_t left = rd_left(&s->r);
 
 		/* What is in a later fragment in this place is not the header. */
-		if (head == NULL || l->fragment_offset != 0)
+		if (left == 0 || l->fragment_offset != 0)
 			return NEXT_NONE;
-		bytes = header_extension_bytes(protocol, head[1]);
 		if (protocol == IPPROTO_FRAGMENT)
-			set_fragment(l, head);
+			read_fragment(s);
+		else
+			rd_skip(&s->r, header_extension_bytes(protocol, left < 2 ? 0 : head[1]));
 		protocol = head[0];
-		rd_skip(&s->r, bytes - HEADER_EXTENSION_HEAD_BYTES);
 	}
 	l->protocol = protocol;
 	l->has |= HEADER_HAS_PROTOCOL;
@@ -354,21 +362,13 @@ static enum next read_ipv6(struct scan *s)
 	l->src_ip = has(l, HEADER_HAS_SRC_IP) ? at + 8 : NULL;
 	l->dst_ip = has(l, HEADER_HAS_DST_IP) ? at + 24 : NULL;
 	/* RFC 2675: the length of a jumbogram is in an option. */
-	if (bytes == 0 && head[6] == IPPROTO_HOPOPTS && left >= 7) {
+	if (bytes == 0 && (left < 7 || head[6] == IPPROTO_HOPOPTS)) {
 		l->has &= ~(uint32_t)HEADER_HAS_IP_BYTES;
 		l->ip_bytes = 0;
 	}
 	if (bytes != 0)
 		bound_payload(s, bytes);
-	if (left < 7)
-		return NEXT_NONE;
-	if (!s->r.is_short)
-		return read_extensions(s, head[6]);
-	if (header_extension_bytes(head[6], 0) == 0) {
-		l->protocol = head[6];
-		l->has |= HEADER_HAS_PROTOCOL;
-	}
-	return NEXT_NONE;
+	return left < 7 ? NEXT_NONE : read_extensions(s, head[6]);
 }
 
 static void set_ports(struct header_level *l, const uint8_t *head)
@@ -499,28 +499,29 @@ static enum next read_gre(struct scan *s)
 /* RFC 7348: the VNI holds only with its flag. */
 static enum next read_vxlan(struct scan *s)
 {
-	const uint8_t *head = rd_take(&s->r, 8);
+	const uint8_t *head = rd_take(&s->r, VNI_END);
 
 	if (head == NULL || (head[0] & 0x08u) == 0)
 		return NEXT_NONE;
 	if (enter_tunnel(s, HEADER_TUNNEL_VXLAN, NEXT_ETHERNET) == NEXT_NONE)
 		return NEXT_NONE;
-	set_tunnel_id(s, be32(head + 4) >> 8);
-	return NEXT_ETHERNET;
+	set_tunnel_id(s, be32(head + 3) & 0xFFFFFFu);
+	rd_skip(&s->r, 1);
+	return s->r.is_short ? NEXT_NONE : NEXT_ETHERNET;
 }
 
 /* RFC 8926, 3.4. */
 static enum next read_geneve(struct scan *s)
 {
-	const uint8_t *head = rd_take(&s->r, 8);
+	const uint8_t *head = rd_take(&s->r, VNI_END);
 
 	if (head == NULL || head[0] >> 6 != 0)
 		return NEXT_NONE;
 	if (enter_tunnel(s, HEADER_TUNNEL_GENEVE, NEXT_ETHERTYPE) == NEXT_NONE)
 		return NEXT_NONE;
 	s->type = be16(head + 2);
-	set_tunnel_id(s, be32(head + 4) >> 8);
-	rd_skip(&s->r, (head[0] & 0x3Fu) * 4u);
+	set_tunnel_id(s, be32(head + 3) & 0xFFFFFFu);
+	rd_skip(&s->r, 1 + (head[0] & 0x3Fu) * 4u);
 	return s->r.is_short ? NEXT_NONE : NEXT_ETHERTYPE;
 }
 

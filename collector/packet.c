@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include "base/rd.h"
+#include "collector/header.h"
 
 #define ETHERTYPE_IPV4 0x0800u
 #define ETHERTYPE_IPV6 0x86DDu
@@ -47,15 +48,10 @@ bool packet_knows_link(uint32_t link_type)
 	return find_link(link_type) != NULL;
 }
 
-static bool is_vlan(uint16_t type)
-{
-	return type == 0x8100 || type == 0x88A8 || type == 0x9100 || type == 0x9200;
-}
-
 /* From an ethertype to the IP header behind it, over VLAN tags. */
 static bool enter_ethertype(struct rd *r, uint16_t type)
 {
-	for (int tags = 0; is_vlan(type); tags++) {
+	for (int tags = 0; header_is_vlan(type); tags++) {
 		if (tags == VLAN_TAGS_MAX)
 			return false;
 		rd_skip(r, 2);
@@ -141,26 +137,6 @@ static bool read_ipv4(struct rd *r, struct packet *p)
 	return true;
 }
 
-/* The length of an extension header, by its own word; 0 when that is not an extension header. */
-static size_t extension_bytes(uint8_t protocol, uint8_t length)
-{
-	switch (protocol) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-	case IPPROTO_MH:
-	case 139: /* HIP */
-	case 140: /* shim6 */
-		return length * 8u + 8u;
-	case IPPROTO_AH:
-		return length * 4u + 8u;
-	case IPPROTO_FRAGMENT:
-		return 8;
-	default:
-		return 0;
-	}
-}
-
 static void advance(struct packet *p, size_t bytes)
 {
 	p->payload += bytes;
@@ -175,9 +151,9 @@ bool packet_find_udp(struct packet *p)
 		uint8_t protocol = p->protocol;
 		size_t bytes;
 
-		if (p->held_bytes < 8)
+		if (p->held_bytes < HEADER_EXTENSION_HEAD_BYTES)
 			return false;
-		bytes = extension_bytes(protocol, head[1]);
+		bytes = header_extension_bytes(protocol, head[1]);
 		if (bytes == 0 || bytes > p->held_bytes)
 			return false;
 		p->protocol = head[0];
@@ -190,7 +166,8 @@ bool packet_find_udp(struct packet *p)
 		p->is_fragment = p->has_more || p->fragment_offset != 0;
 		/* Only the first fragment's headers count, and only when all are together. */
 		if (p->is_fragment)
-			return p->protocol == IPPROTO_UDP || extension_bytes(p->protocol, 0) != 0;
+			return p->protocol == IPPROTO_UDP ||
+			       header_extension_bytes(p->protocol, 0) != 0;
 	}
 	return p->protocol == IPPROTO_UDP;
 }

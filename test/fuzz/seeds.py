@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
-fuzz_parquet_flow.
+fuzz_parquet_flow, headers for fuzz_packet.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -15,6 +15,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, "gen"))
 from crc32c import crc32c  # noqa: E402
+import frames  # noqa: E402
 
 CORPUS = os.path.join(HERE, "corpus")
 TIME = 1700000000
@@ -463,5 +464,12 @@ PARQUET_FLOW = {
 
 for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
+# Sampled headers: what the frame begins with, as fuzz_packet numbers it, where it is cut once more, and the frame.
+FIRSTS = {frames.ETHERNET: 0, frames.PPP: 1, frames.IPV4: 2, frames.IPV6: 3, frames.MPLS: 4}
+PACKET = {name: bytes([FIRSTS[first], 200]) + octets for name, (first, octets) in frames.FIXED.items()}
+
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW),
+                      ("fuzz_packet", PACKET)):
     for name, octets in seeds.items():
         write(target, name, octets)
