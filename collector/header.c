@@ -105,7 +105,7 @@ static const uint8_t *take_parts(struct scan *s, const struct part *parts, size_
 	if (rd_take(&s->r, bytes) != NULL)
 		return at;
 	memset(room, 0, bytes);
-	if (whole != 0)
+	if (at != NULL)
 		memcpy(room, at, whole);
 	return room;
 }
