@@ -37,8 +37,13 @@ static void tell(const struct session *s, const struct sequence_account *account
 uint32_t account_message(struct stat_set *stat, const struct message *m, struct session *s,
 			 const struct sequence_units *units)
 {
-	struct sequence_account account = session_sequence(s, m, units);
+	struct sequence_account account;
 
+	if (m->has_no_sequence) {
+		s->gap = SESSION_GAP_UNKNOWN;
+		return 0;
+	}
+	account = session_sequence(s, m, units);
 	if (m->version == VERSION_NF9 && units->is_known &&
 	    message_nf9_count(m) != units->definitions + units->records)
 		stat_inc(stat, STAT_NF9_COUNT_WRONG);

@@ -76,8 +76,8 @@ static void drop_session(struct collector *c, struct session *s)
 		take_drop_tmpl(c, s->tmpls[i]);
 	}
 	s->tmpl_count = 0;
-	if (s->v5 != NULL)
-		c->ops->tmpl_gone(c->ctx, s->v5);
+	if (s->fixed != NULL)
+		c->ops->tmpl_gone(c->ctx, s->fixed);
 	c->ops->session_gone(c->ctx, s);
 	if (c->last == s)
 		c->last = NULL;

@@ -28,12 +28,18 @@ struct frame {
 /* The row of that version, or NULL. */
 const struct frame *frame_find(uint16_t version);
 
+enum collector_stat nf1_read(struct message *m);
 enum collector_stat nf5_read(struct message *m);
+enum collector_stat nf7_read(struct message *m);
 enum collector_stat nf9_read(struct message *m);
 enum collector_stat ipfix_read(struct message *m);
 
+#define NF1_HEADER_BYTES 16
+#define NF1_RECORD_BYTES 48
 #define NF5_HEADER_BYTES 24
 #define NF5_RECORD_BYTES 48
+#define NF7_HEADER_BYTES 24
+#define NF7_RECORD_BYTES 52
 #define NF9_HEADER_BYTES 20
 #define IPFIX_HEADER_BYTES 16
 #define SET_HEADER_BYTES 4

@@ -18,7 +18,9 @@
 #include "base/addr.h"
 
 /* Values of the version word; also raw.protocol_version. */
+#define VERSION_NF1 1
 #define VERSION_NF5 5
+#define VERSION_NF7 7
 #define VERSION_NF9 9
 #define VERSION_IPFIX 10
 
@@ -41,9 +43,11 @@ struct message {
 	uint16_t header_bytes;
 	uint16_t version;
 	uint32_t sequence;
+	bool has_no_sequence; /* v1 */
+	bool has_no_domain;   /* v1, v7 */
 	uint32_t domain;    /* IPFIX domain, v9 source id, v5 engine type << 8 | id */
 	int64_t export_ms;  /* header's export time, UTC */
-	uint32_t uptime_ms; /* sysUpTime of v5 and v9 */
+	uint32_t uptime_ms; /* sysUpTime of all but IPFIX */
 	bool has_uptime;
 	bool has_sampling;	    /* v5 header: the two below */
 	uint16_t sampling_interval; /* 14 bits; 0 means not sampled */

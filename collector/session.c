@@ -39,7 +39,7 @@ enum err session_new(const struct session_key *key, const struct addr *peer, str
 	s->exporter_number = SESSION_NUMBER_NONE;
 	s->gap = SESSION_GAP_UNKNOWN;
 	sequence_init(&s->sequence, key->version);
-	if (key->version == VERSION_NF5 && tmpl_new_v5(&s->v5) != ERR_OK) {
+	if (tmpl_new_fixed(key->version, &s->fixed) == ERR_NOMEM) {
 		free(s);
 		return ERR_NOMEM;
 	}
@@ -52,7 +52,7 @@ void session_free(struct session *s)
 	if (s == NULL)
 		return;
 	must(s->tmpl_count == 0);
-	tmpl_free(s->v5);
+	tmpl_free(s->fixed);
 	free(s->tmpls);
 	free(s);
 }

@@ -105,7 +105,7 @@ struct session {
 	struct tmpl **tmpls; /* sorted by id */
 	size_t tmpl_count;
 	size_t tmpls_room;
-	struct tmpl *v5; /* the synthetic template, for version 5 */
+	struct tmpl *fixed; /* the synthetic template of a format that has none */
 	uint16_t refused
 		[SESSION_REFUSED_MAX]; /* ids whose last definition was refused; 0: a free place */
 	uint8_t refused_next;
@@ -122,7 +122,7 @@ struct session {
 	struct session_counts counts;
 };
 
-/* A session without templates; `v5` gets its synthetic one.  Lookup of entries is not done here. */
+/* A session without templates; a format that has none gets its synthetic one.  Lookup of entries is not done here. */
 enum err session_new(const struct session_key *key, const struct addr *peer, struct session **out);
 /* Its templates must be gone already (session_tmpl_take), but for the synthetic one. */
 void session_free(struct session *s);

@@ -177,7 +177,7 @@ static void tell_undecodable(struct collector *c, const struct message *m, const
 
 	if (c->ops->undecodable == NULL)
 		return;
-	if (m->version == VERSION_NF5)
+	if (s->fixed != NULL)
 		c->ops->undecodable(c->ctx, m, s, reason, m->octets, m->bytes);
 	else
 		c->ops->undecodable(c->ctx, m, s, reason, set, (size_t)(end - set));
@@ -258,7 +258,7 @@ static void take_sets(struct collector *c, const struct message *m, const struct
 	uint16_t id;
 
 	if (!frame->has_sets) {
-		take_data(c, m, s, s->v5, sets);
+		take_data(c, m, s, s->fixed, sets);
 		return;
 	}
 	while (gate_next_set(&sets, &id, &body)) {

@@ -66,48 +66,6 @@ void tmpl_v9_identity(uint16_t type, uint32_t *pen, uint16_t *id)
 	}
 }
 
-/* The 48-octet record of NetFlow v5, in wire order, with Cisco's names. */
-static const struct {
-	struct tmpl_field field;
-	const char *name;
-} v5_fields[] = {
-	{ { 0, 8, 4, false }, "srcaddr" },   { { 0, 12, 4, false }, "dstaddr" },
-	{ { 0, 15, 4, false }, "nexthop" },  { { 0, 10, 2, false }, "input" },
-	{ { 0, 14, 2, false }, "output" },   { { 0, 2, 4, false }, "dPkts" },
-	{ { 0, 1, 4, false }, "dOctets" },   { { 0, 22, 4, false }, "First" },
-	{ { 0, 21, 4, false }, "Last" },     { { 0, 7, 2, false }, "srcport" },
-	{ { 0, 11, 2, false }, "dstport" },  { { 0, 210, 1, false }, "pad1" },
-	{ { 0, 6, 1, false }, "tcp_flags" }, { { 0, 4, 1, false }, "prot" },
-	{ { 0, 5, 1, false }, "tos" },	     { { 0, 16, 2, false }, "src_as" },
-	{ { 0, 17, 2, false }, "dst_as" },   { { 0, 9, 1, false }, "src_mask" },
-	{ { 0, 13, 1, false }, "dst_mask" }, { { 0, 210, 2, false }, "pad2" },
-};
-#define V5_FIELDS (sizeof(v5_fields) / sizeof(v5_fields[0]))
-
-enum err tmpl_new_v5(struct tmpl **out)
-{
-	struct tmpl *t;
-	enum err e;
-
-	TRY(tmpl_new(V5_FIELDS, &t));
-	for (size_t i = 0; i < V5_FIELDS; i++)
-		t->fields[i] = v5_fields[i].field;
-	t->version = VERSION_NF5;
-	e = tmpl_finish(t);
-	if (e != ERR_OK) {
-		tmpl_free(t);
-		return e;
-	}
-	*out = t;
-	return ERR_OK;
-}
-
-const char *tmpl_v5_name(uint16_t index)
-{
-	must(index < V5_FIELDS);
-	return v5_fields[index].name;
-}
-
 /* Length of a variable field and of its length prefix (RFC 7011, 7); false when it overruns. */
 static bool variable_bytes(const uint8_t *octets, size_t left, size_t *prefix, size_t *bytes)
 {

@@ -2,7 +2,7 @@
 /*
  * tmpl.h - a template as the rest of the house sees it.
  *
- * Made from a template record of v9 or IPFIX (tmpl_parse), or fixed (v5).  Element identities are
+ * Made from a template record of v9 or IPFIX (tmpl_parse), or fixed (v1, v5, v7).  Element identities are
  * settled here, once: v9 types of 57472 and above are PEN 35632 elements, other v9 types of 32768 and
  * above belong to the pseudo enterprise PEN_V9, IPFIX enterprise bits are taken off.  Scope fields
  * of v9 options keep their scope type as id, with PEN_V9_SCOPE.
@@ -28,6 +28,7 @@ struct fixbuf_tmpl;
 #define PEN_REVERSE 29305u /* RFC 5103 */
 #define PEN_NTOP 35632u
 #define PEN_V9 0xFFFFFF09u	 /* ours: v9 types of 32768 and above that are not ntop's */
+#define PEN_V7 0xFFFFFF07u	 /* ours: what NetFlow v7 has and IANA has not */
 #define PEN_V9_SCOPE 0xFFFFFF0Au /* ours: v9 options scope types */
 
 #define TMPL_VARIABLE 65535u /* field length: given in the record */
@@ -49,7 +50,7 @@ struct tmpl_run {
 };
 
 struct tmpl {
-	uint16_t id;	  /* 0 for v5 */
+	uint16_t id;	  /* 0 for a fixed format */
 	uint16_t version; /* VERSION_* of the format it came in */
 	bool is_options;
 	bool is_borrowed; /* of another port of the exporter */
@@ -82,9 +83,9 @@ void tmpl_free(struct tmpl *t);
 /* Identity of a v9 field type (the 57472 rule). */
 void tmpl_v9_identity(uint16_t type, uint32_t *pen, uint16_t *id);
 
-/* The synthetic template of NetFlow v5 records: 48 octets, IANA elements. */
-enum err tmpl_new_v5(struct tmpl **out);
-const char *tmpl_v5_name(uint16_t index); /* of its field: "dOctets" */
+/* The synthetic template of a format without templates (NetFlow v1, v5, v7); ERR_ABSENT for another. */
+enum err tmpl_new_fixed(uint16_t version, struct tmpl **out);
+const char *tmpl_fixed_name(uint16_t version, uint16_t index); /* of its field: "dOctets" */
 
 /*
  * Length of the record that starts at `octets`, of which `left` are there: 0 when it overruns.

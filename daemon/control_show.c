@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "collector/frame.h"
 #include "daemon/inputs.h"
 #include "daemon/ledger.h"
 #include "daemon/service.h"
@@ -237,11 +238,6 @@ void show_margin(struct service *s, struct json *out)
 	show_kernel(s, out);
 }
 
-static const char *version_text(uint16_t version)
-{
-	return version == VERSION_NF5 ? "netflow5" : version == VERSION_NF9 ? "netflow9" : "ipfix";
-}
-
 static bool show_session(void *ctx, struct session *session)
 {
 	struct json *out = ctx;
@@ -252,7 +248,7 @@ static bool show_session(void *ctx, struct session *session)
 	json_open_object(out, NULL);
 	json_strn(out, "exporter", session->identity, session->identity_bytes);
 	json_u64(out, "port", session->key.port);
-	json_str(out, "format", version_text(session->key.version));
+	json_str(out, "format", frame_find(session->key.version)->source);
 	json_u64(out, "domain", session->key.domain);
 	json_u64(out, "messages", c->messages);
 	json_u64(out, "octets", c->octets);
@@ -349,7 +345,7 @@ static void show_tmpl(const struct tmpl_view *v, struct session *s, struct tmpl 
 	json_open_object(v->out, NULL);
 	json_strn(v->out, "exporter", s->identity, s->identity_bytes);
 	json_u64(v->out, "domain", s->key.domain);
-	json_str(v->out, "format", version_text(t->version));
+	json_str(v->out, "format", frame_find(t->version)->source);
 	json_u64(v->out, "template", t->id);
 	json_bool(v->out, "is_options", t->is_options);
 	json_u64(v->out, "records", t->record_count);

@@ -9,32 +9,39 @@
 
 #define ROUTE_ALL UINT64_MAX
 
-#define FROM_V5 "SysUptime, unix_secs and unix_nsecs: what the record's time counts from"
+#define FROM_FIXED "SysUptime, unix_secs and unix_nsecs: what the record's time counts from"
 #define FROM_V9 "sysUpTime and UNIX Secs: what the record's time counts from"
 #define FROM_IPFIX "Export Time: what deltas count from"
 #define BOOT "systemInitTimeMilliseconds: what sysUpTime counts from, in IPFIX"
 
 const struct feed envelope_feeds[] = {
 	{ F_event_time, "first of", "flow_end_time, flow_start_time, export_time, ingest_time" },
-	{ F_flow_start_time, "netflow5 header", FROM_V5 },
+	{ F_flow_start_time, "netflow1 header", FROM_FIXED },
+	{ F_flow_start_time, "netflow5 header", FROM_FIXED },
+	{ F_flow_start_time, "netflow7 header", FROM_FIXED },
 	{ F_flow_start_time, "netflow9 header", FROM_V9 },
 	{ F_flow_start_time, "ipfix header", FROM_IPFIX },
 	{ F_flow_start_time, "options data", BOOT },
-	{ F_flow_end_time, "netflow5 header", FROM_V5 },
+	{ F_flow_end_time, "netflow1 header", FROM_FIXED },
+	{ F_flow_end_time, "netflow5 header", FROM_FIXED },
+	{ F_flow_end_time, "netflow7 header", FROM_FIXED },
 	{ F_flow_end_time, "netflow9 header", FROM_V9 },
 	{ F_flow_end_time, "ipfix header", FROM_IPFIX },
 	{ F_flow_end_time, "options data", BOOT },
+	{ F_export_time, "netflow1 header", "unix_secs, unix_nsecs" },
 	{ F_export_time, "netflow5 header", "unix_secs, unix_nsecs" },
+	{ F_export_time, "netflow7 header", "unix_secs, unix_nsecs" },
 	{ F_export_time, "netflow9 header", "UNIX Secs" },
 	{ F_export_time, "ipfix header", "Export Time" },
 	{ F_ingest_time, "transport", "time of reception; replayed, the capture's time" },
 	{ F_export_sequence, "netflow5 header", "flow_sequence" },
+	{ F_export_sequence, "netflow7 header", "flow_sequence" },
 	{ F_export_sequence, "netflow9 header", "Sequence Number" },
 	{ F_export_sequence, "ipfix header", "Sequence Number" },
 	{ F_observation_domain_id, "netflow5 header", "engine_type x 256 + engine_id" },
 	{ F_observation_domain_id, "netflow9 header", "Source ID" },
 	{ F_observation_domain_id, "ipfix header", "Observation Domain ID" },
-	{ F_source, "message header", "version: 5, 9, or 10 for IPFIX" },
+	{ F_source, "message header", "version: 1, 5, 7, 9, or 10 for IPFIX" },
 	{ F_exporter_ip, "transport", "address of the peer" },
 	{ F_exporter_ip, "configuration", "exporters[].trust_reported: exporter_reported_ip" },
 	{ F_exporter_port, "transport", "port of the peer" },
@@ -164,8 +171,10 @@ void envelope_put(struct envelope *e, const struct tmpl *t, const struct record 
 	flow_set_octets(f, F_source, e->source.octets, e->source.bytes);
 	put_exporter_ip(e, f);
 	flow_set_i64(f, F_exporter_port, m->origin->port);
-	flow_set_i64(f, F_export_sequence, m->sequence);
-	flow_set_i64(f, F_observation_domain_id, m->domain);
+	if (!m->has_no_sequence)
+		flow_set_i64(f, F_export_sequence, m->sequence);
+	if (!m->has_no_domain)
+		flow_set_i64(f, F_observation_domain_id, m->domain);
 	if (m->export_ms != 0)
 		flow_set_i64(f, F_export_time, m->export_ms);
 	f->protocol_version = m->version;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "collector/frame.h"
 #include "collector/session.h"
 #include "collector/tmpl.h"
 #include "daemon/envelope.h"
@@ -16,10 +17,13 @@
 #define ELEMENTS_MAX 16
 #define FIELDS_OF_ELEMENT_MAX 8
 
+static const uint16_t fixed_versions[] = { VERSION_NF1, VERSION_NF5, VERSION_NF7 };
+#define FIXED (sizeof(fixed_versions) / sizeof(fixed_versions[0]))
+
 struct fields_view {
 	const struct catalog *catalog;
-	struct session *v5;
-	struct plan *v5_plan;
+	struct session *fixed[FIXED]; /* one of each format without templates */
+	struct plan *plans[FIXED];
 };
 
 /* One thing that feeds a field. */
@@ -36,27 +40,36 @@ void fields_close(struct fields_view *v)
 {
 	if (v == NULL)
 		return;
-	plan_free(v->v5_plan);
-	session_free(v->v5);
+	for (size_t i = 0; i < FIXED; i++) {
+		plan_free(v->plans[i]);
+		session_free(v->fixed[i]);
+	}
 	free(v);
+}
+
+static enum err open_fixed(struct fields_view *v, size_t i)
+{
+	const struct session_key key = { .version = fixed_versions[i] };
+	const struct addr peer = { .bytes = 4 };
+	struct session *s;
+	uint64_t profile;
+
+	TRY(session_new(&key, &peer, &s));
+	v->fixed[i] = s;
+	profile = catalog_profile_add(v->catalog, s, s->fixed, catalog_profile(v->catalog, s));
+	return plan_compile(v->catalog, s->fixed, profile, &v->plans[i]);
 }
 
 enum err fields_open(const struct catalog *c, struct fields_view **out)
 {
-	const struct session_key key = { .version = VERSION_NF5 };
-	const struct addr peer = { .bytes = 4 };
 	struct fields_view *v = calloc(1, sizeof(*v));
-	uint64_t profile;
-	enum err e;
+	enum err e = ERR_OK;
 
 	if (v == NULL)
 		return ERR_NOMEM;
 	v->catalog = c;
-	e = session_new(&key, &peer, &v->v5);
-	if (e == ERR_OK) {
-		profile = catalog_profile_add(c, v->v5, v->v5->v5, catalog_profile(c, v->v5));
-		e = plan_compile(c, v->v5->v5, profile, &v->v5_plan);
-	}
+	for (size_t i = 0; i < FIXED && e == ERR_OK; i++)
+		e = open_fixed(v, i);
 	if (e != ERR_OK) {
 		fields_close(v);
 		return e;
@@ -67,15 +80,18 @@ enum err fields_open(const struct catalog *c, struct fields_view **out)
 
 /* ---- what feeds a field ---- */
 
-static void each_v5(const struct fields_view *v, unsigned field, source_fn *fn, void *ctx)
+static void each_fixed(const struct fields_view *v, size_t format, unsigned field, source_fn *fn,
+		       void *ctx)
 {
-	const struct tmpl *t = v->v5->v5;
+	const struct tmpl *t = v->fixed[format]->fixed;
 
 	for (uint16_t i = 0; i < t->field_count; i++) {
-		const struct source s = { .by = "netflow5", .name = tmpl_v5_name(i) };
+		const struct source s = { .by = frame_find(t->version)->source,
+					  .name = tmpl_fixed_name(t->version, i) };
 		uint16_t fields[FIELDS_OF_ELEMENT_MAX];
 		bool is_raw;
-		size_t count = plan_explain(v->v5_plan, i, fields, FIELDS_OF_ELEMENT_MAX, &is_raw);
+		size_t count =
+			plan_explain(v->plans[format], i, fields, FIELDS_OF_ELEMENT_MAX, &is_raw);
 
 		for (size_t k = 0; k < count; k++) {
 			if (fields[k] == field)
@@ -186,7 +202,8 @@ static void each_source(const struct fields_view *v, unsigned field, source_fn *
 {
 	char from[TEXT_BYTES];
 
-	each_v5(v, field, fn, ctx);
+	for (size_t i = 0; i < FIXED; i++)
+		each_fixed(v, i, field, fn, ctx);
 	each_mapping(v, field, fn, ctx);
 	for (const struct enricher *e = enrichers; e->name != NULL; e++) {
 		(void)snprintf(from, sizeof(from), "enricher %s", e->name);

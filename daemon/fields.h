@@ -7,7 +7,7 @@
  *	fields_print_sources(view, field, "; ", file)
  *	fields_close(view)
  *
- * What feeds a field is read from what the program itself works with: the record of NetFlow v5 as its plan
+ * What feeds a field is read from what the program itself works with: the records of NetFlow v1, v5 and v7 as their plans
  * reads it, mapping files, the elements of options data; and from the tables that stand beside the code
  * that fills the rest (struct feed).
  *

@@ -26,7 +26,7 @@
 bool letter_put_octets(struct dead *d, unsigned worker, const struct message *m,
 		       const struct session *s, const struct stat_desc *why, const uint8_t *octets,
 		       size_t bytes);
-/* As a set of that one record.  False, too, for NetFlow v5, which has no sets. */
+/* As a set of that one record.  False, too, for NetFlow v1, v5 and v7, which have no sets. */
 bool letter_put_flow(struct dead *d, unsigned worker, const struct message *m,
 		     const struct session *s, const struct stat_desc *why, const struct flow *f);
 

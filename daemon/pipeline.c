@@ -61,8 +61,8 @@ static void settle_profile(struct pipeline *p, struct session *s)
 
 	for (size_t i = 0; i < s->tmpl_count; i++)
 		profile = catalog_profile_add(c, s, s->tmpls[i], profile);
-	if (s->v5 != NULL)
-		profile = catalog_profile_add(c, s, s->v5, profile);
+	if (s->fixed != NULL)
+		profile = catalog_profile_add(c, s, s->fixed, profile);
 	s->profile = profile;
 	s->profile_generation = p->generation->number;
 }
@@ -296,7 +296,7 @@ static bool is_check_due(struct pipeline *p)
 static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan *plan,
 			  const struct record *records, size_t count)
 {
-	bool by_fixbuf = p->is_fixbuf && t->version != VERSION_NF5;
+	bool by_fixbuf = p->is_fixbuf && t->id != 0;
 	bool is_complete = p->generation->encodes;
 	const struct record *of[PIPELINE_FLOWS];
 	size_t n = 0;
@@ -316,7 +316,7 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 	if (is_complete)
 		enrich(p, p->flows, n);
 	for (size_t i = 0; i < n; i++) {
-		if (t->version == VERSION_NF5 || !is_check_due(p))
+		if (t->id == 0 || !is_check_due(p))
 			continue;
 		if (!is_complete) {
 			complete(p, t, of[i], &p->flows[i]);

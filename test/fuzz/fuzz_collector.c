@@ -107,7 +107,7 @@ static void tmpl_gone_seen(void *ctx, struct tmpl *t)
 {
 	struct sink *k = ctx;
 
-	k->tmpls -= t->version != VERSION_NF5;
+	k->tmpls -= t->id != 0;
 	fixbuf_tmpl_free(t->fixbuf);
 	t->fixbuf = NULL;
 }

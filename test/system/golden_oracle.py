@@ -219,7 +219,7 @@ NTP = (154, 155, 156, 157, 324, 325)
 # Flags that are whole only together: YAF's of the first packet and of the others, nProbe's of client and server.
 FLAGS_TOGETHER = {"tcp_flags": ((CERT, 14, 15), (NTOP, 78, 79)), "tcp_flags_forward": ((CERT, 14, 15),),
                   "tcp_flags_reverse": ((CERT, 16398, 16399),)}
-SOURCES = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
+SOURCES = {1: "netflow1", 5: "netflow5", 7: "netflow7", 9: "netflow9", 10: "ipfix"}
 PROTOCOLS = {0: "hopopt", 1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 41: "ipv6", 44: "ipv6-frag", 47: "gre", 50: "esp",
              51: "ah", 58: "ipv6-icmp", 88: "eigrp", 89: "ospfigp", 103: "pim", 112: "vrrp", 132: "sctp"}
 
@@ -354,7 +354,10 @@ def labels(record):
 def envelope(record):
     h = record.header
     out = {"source": SOURCES[h["version"]], "export_time": h["export_ms"], "ingest_time": h["received_ms"],
-           "export_sequence": h["sequence"], "observation_domain_id": h["domain"], "exporter_ip": h["ip"], "exporter_port": h["port"]}
+           "exporter_ip": h["ip"], "exporter_port": h["port"]}
+    for field, word in (("export_sequence", "sequence"), ("observation_domain_id", "domain")):
+        if h[word] is not None:
+            out[field] = h[word]
     if "sampling" in h:  # NetFlow v5: an interval of 0 says that nothing is sampled
         out["sampling_algorithm"], out["sampling_rate"] = h["sampling"][0], h["sampling"][1] or 1
     return out
@@ -415,7 +418,7 @@ def canonical(record):
             out.setdefault(field, value)
     if "protocol_number" in out:
         out["protocol"] = PROTOCOLS[out["protocol_number"]]
-    if record.header["version"] == 5 and out["protocol_number"] == 1:
+    if record.header["version"] in (1, 5, 7) and out["protocol_number"] == 1:
         out["icmp_type"], out["icmp_code"] = out["dst_port"] >> 8, out["dst_port"] & 0xFF
     out["event_type"], out["event_class"] = next((event[1:] for event in EVENTS if event[0] in out), ("network_connection", "network"))
     out["event_time"] = out.get("flow_end_time", out.get("flow_start_time", out["export_time"]))

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 
 NTP_1970 = 2208988800
 IANA, CISCO, CERT, REVERSE, NTOP = 0, 9, 6871, 29305, 35632
+V7 = 0xFFFFFF07  # what NetFlow v7 has and IANA has not
 V9_NTOP, V9_VENDOR = 57472, 32768  # NetFlow v9 types: nProbe's begin at the first, vendors' at the second
 
 
@@ -125,6 +126,7 @@ IANA_ELEMENTS = {
     52: ("minimumTTL", "cflow.ttl_min", uint),
     53: ("maximumTTL", "cflow.ttl_max", uint),
     54: ("fragmentIdentification", "cflow.frag_ident", uint),
+    43: ("ipv4RouterSc", "cflow.routersc", text),
     55: ("postIpClassOfService", "cflow.post_tos", uint),
     56: ("sourceMacAddress", "cflow.srcmac", text),
     57: ("postDestinationMacAddress", "cflow.post_dstmac", text),
@@ -268,6 +270,8 @@ VENDOR_ELEMENTS = {
     (CISCO, 7235): ("v9.40003", "cflow.post_naptsource_transport_port", uint),
     (CISCO, 7236): ("v9.40004", "cflow.post_naptdestination_transport_port", uint),
     (CISCO, 7237): ("v9.40005", "cflow.firewall_event", uint),
+    (V7, 1): ("v7.flags", "cflow.flags", uint),
+    (V7, 2): ("v7.flags2", "cflow.padding", octets_uint),  # tshark knows the first flags only
     (CISCO, 23933): ("v9.56701", UNKNOWN, octets_text),  # Palo Alto's App-ID and User-ID use Cisco's numbers
     (CISCO, 23934): ("v9.56702", UNKNOWN, octets_text),
 }
@@ -333,7 +337,11 @@ def template_of(tree):
     return elements
 
 
-V5 = [((IANA, n), 1) for n in (8, 12, 15, 10, 14, 2, 1, 22, 21, 7, 11, 6, 4, 5, 16, 17, 9, 13)]
+START = (8, 12, 15, 10, 14, 2, 1, 22, 21, 7, 11)
+FIXED = {1: [((IANA, n), 1) for n in (*START, 4, 5, 6)],
+         5: [((IANA, n), 1) for n in (*START, 6, 4, 5, 16, 17, 9, 13)],
+         7: [((IANA, n), 1) for n in START] + [((V7, 1), 1)] + [((IANA, n), 1) for n in (6, 4, 5, 16, 17, 9, 13)] +
+            [((V7, 2), 2), ((IANA, 43), 4)]}
 
 
 def groups_of(tree):
@@ -394,10 +402,10 @@ def read_record(record, template, tree):
     for (pen, number), length in template:
         if pen == IANA and number in TIMES:
             continue
-        while at < len(groups) and groups[at][0] == "cflow.padding":
+        name, fields, read = describe((pen, number), record.header["version"])
+        while at < len(groups) and groups[at][0] == "cflow.padding" and "cflow.padding" not in fields:
             record.unread += groups[at][1]
             at += 1
-        name, fields, read = describe((pen, number), record.header["version"])
         if number == 179 and at > 0 and groups[at - 1][0] == "cflow.icmp_ipv6_type" and len(groups[at - 1][1]) == 2:
             leaves = groups[at - 1][1][1:]  # tshark's type and code stand together, be they one element or two
         elif at < len(groups) and groups[at][0] in fields and is_variable(groups[at]) == (length == VARIABLE):
@@ -408,7 +416,7 @@ def read_record(record, template, tree):
             continue
         record.elements.append(Element(pen, number, name, leaves, read(leaves)))
     record.unread += [leaf for g in groups[at:] for leaf in g[1]]
-    assert all(k == "cflow.padding" for k, _ in record.unread), f"leaves of no element: {record.unread}"
+    assert all(k in ("cflow.padding", "cflow.reserved") for k, _ in record.unread), f"leaves of no element: {record.unread}"
 
 
 @functools.lru_cache(maxsize=None)
@@ -428,13 +436,16 @@ def frames(path):
 def header_of(tree, frame):
     h = dict((k, v) for k, v in tree if isinstance(v, str))
     stamp = dict(next(v for k, v in tree if k == "cflow.timestamp_tree"))
-    out = dict(frame, version=int(h["cflow.version"]), sequence=int(h["cflow.sequence"]))
+    out = dict(frame, version=int(h["cflow.version"]), sequence=None, domain=None)
+    if out["version"] != 1:
+        out["sequence"] = int(h["cflow.sequence"])
     seconds = int(stamp.get("cflow.unix_secs") or stamp["cflow.exporttime"])
     out["export_ms"] = seconds * 1000 + int(stamp.get("cflow.unix_nsecs", "0")) // 10**6
     if "cflow.sysuptime" in h:
         out["uptime_ms"] = duration([("", h["cflow.sysuptime"])])
-    out["domain"] = int(h.get("cflow.od_id") or h.get("cflow.source_id") or
-                        int(h["cflow.engine_type"]) << 8 | int(h["cflow.engine_id"]))
+    if out["version"] not in (1, 7):
+        out["domain"] = int(h.get("cflow.od_id") or h.get("cflow.source_id") or
+                            int(h["cflow.engine_type"]) << 8 | int(h["cflow.engine_id"]))
     if out["version"] == 5:
         out["sampling"] = int(h["cflow.samplingmode"]), int(h["cflow.samplerate"])
     return out
@@ -453,7 +464,7 @@ class Reader:
         header = header_of(tree, frame)
         for k, v in tree:
             if re.match(r"pdu \d+", k):
-                self.record(header, None, V5, v)
+                self.record(header, None, FIXED[header["version"]], v)
             data = re.match(r"(?:Flow)?Set \d+ \[id=(\d+)\]", k)
             if data:
                 self.set(header, int(data.group(1)), v)

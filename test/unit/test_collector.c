@@ -50,7 +50,7 @@ static void tmpl_gone_seen(void *ctx, struct tmpl *t)
 {
 	struct sink *k = ctx;
 
-	if (t->version != VERSION_NF5)
+	if (t->id != 0)
 		k->tmpls_gone++;
 }
 
