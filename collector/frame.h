@@ -36,6 +36,7 @@ enum collector_stat ipfix_read(struct message *m);
 
 #define NF1_HEADER_BYTES 16
 #define NF1_RECORD_BYTES 48
+#define NF1_LONG_RECORD_BYTES 52
 #define NF5_HEADER_BYTES 24
 #define NF5_RECORD_BYTES 48
 #define NF7_HEADER_BYTES 24

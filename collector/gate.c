@@ -59,7 +59,7 @@ enum collector_stat gate_check(const uint8_t *octets, size_t bytes, struct messa
 	m->version = be16(octets);
 	*frame = frame_find(m->version);
 	if (*frame == NULL)
-		return STAT_MSG_VERSION;
+		return m->version == VERSION_NF8 ? STAT_MSG_NF8 : STAT_MSG_VERSION;
 	m->header_bytes = (*frame)->header_bytes;
 	if (bytes < m->header_bytes)
 		return STAT_MSG_SHORT;

@@ -21,6 +21,7 @@
 #define VERSION_NF1 1
 #define VERSION_NF5 5
 #define VERSION_NF7 7
+#define VERSION_NF8 8 /* aggregates: known, not read */
 #define VERSION_NF9 9
 #define VERSION_IPFIX 10
 

@@ -30,12 +30,15 @@ static enum collector_stat read_common(struct message *m, struct rd *r, uint32_t
 	return COLLECTOR_STAT_COUNT;
 }
 
+/* Records are of 48 octets with every exporter that was found; some papers say 52, and those would be misread. */
 enum collector_stat nf1_read(struct message *m)
 {
 	struct rd r = rd_of(m->octets + 2, NF1_HEADER_BYTES - 2);
 
 	m->has_no_sequence = true;
 	m->has_no_domain = true;
+	if (m->bytes == NF1_HEADER_BYTES + (uint32_t)be16(m->octets + 2) * NF1_LONG_RECORD_BYTES)
+		return STAT_MSG_COUNT;
 	return read_common(m, &r, NF1_RECORD_BYTES);
 }
 

@@ -107,7 +107,21 @@ ODD_BYTES = sum(length for _, length in ODD)
 VARIABLE = [(82, 65535), (205, 65535, 35632), (77, 65535, 32473), (1, 8, 29305), (313, 65535), (291, 65535), (1, 4)]
 VARIABLE_RECORD = (b"\4eth0" + b"\xff\0\5a.org" + b"\0" + struct.pack(">Q", 9) + b"\3abc" + b"\6\3\0\10\0\4\1" + struct.pack(">I", 7))
 
+V1_RECORD = bytes(range(1, 37)) + struct.pack(">HBBB7x", 0, 6, 0, 0x12)
+V7_RECORD = bytes(range(1, 37)) + struct.pack(">BBBBHHBBHI", 1, 0x1B, 17, 0, 64512, 64513, 24, 16, 2, 0x0A000009)
+
+
+def v1(count):
+    return struct.pack(">HHIII", 1, count, 60000, TIME, 0) + V1_RECORD * count
+
+
+def v7(count, sequence=0):
+    return struct.pack(">HHIIIII", 7, count, 60000, TIME, 0, sequence, 0) + V7_RECORD * count
+
+
 COLLECTOR = {
+    "v1": units((1, v1(2)), (1, v1(1)), (1, v1(3)[:-1])),
+    "v7": units((1, v7(2)), (1, v7(1, 2)), (2, v7(1, 9)), (1, v7(4)[:-1])),
     "v5": units((1, v5(2)), (1, v5(1, 2)), (2, v5(1, 9)), (1, v5(1, 4)[:-1])),
     "v9": units((1, v9(3, flowset(0, template(256, *BASIC)), flowset(256, BASIC_RECORD * 2))),
                 (1, v9(1, flowset(256, BASIC_RECORD), sequence=1)), (2, v9(1, flowset(256, BASIC_RECORD)))),

@@ -220,10 +220,21 @@ def test_120_v5_sampling(item):
 
 
 def test_121_v7_v1_v8(item):
-    """G: v7, v1 and v8 are refused by their version, and counted as that"""
+    """G: v7 (records of 52) and v1 (header 16, records of 48) are read; v8 is refused by its name"""
     p = item.peer()
-    v1 = struct.pack(">HHIII", 1, 1, 1000, now(), 0) + b"\0" * 52
-    v7 = struct.pack(">HHIIIII", 7, 1, 1000, now(), 0, 0, 0) + b"\0" * 52
+    common = struct.pack(">4s4s4sHHIIIIHH", b"\x0a\0\0\1", b"\xc0\0\2\1", b"\xc0\0\2\xfe", 1, 2, 3, 1000, 100, 900, 40000, 443)
+    v1 = struct.pack(">HHIII", 1, 2, 1000, now(), 0) + (common + struct.pack(">HBBB7x", 0, 6, 0x20, 0x12)) * 2
+    v7 = struct.pack(">HHIIIII", 7, 1, 1000, now(), 0, 0, 0) + common + struct.pack(">BBBBHHBBH4s", 1, 0x12, 6, 0x20, 64496, 64511, 24, 16, 2, b"\x0a\0\0\x09")
     v8 = struct.pack(">HHIIIIBBBBI", 8, 1, 1000, now(), 0, 0, 0, 0, 1, 2, 0) + b"\0" * 28
     p.send(v1, v7, v8)
-    assert item.counted("messages_malformed", "version") == 3 and item.octets() == []
+    flows = item.flows()
+    assert [f["normalized"]["source"] for f in flows] == ["netflow1", "netflow1", "netflow7"]
+    assert item.counted("messages_malformed", "netflow8") == 1 and item.counted("messages_malformed") == 1
+    for f in (f["normalized"] for f in flows):
+        assert (f["src_ip"], f["dst_ip"], f["next_hop"], f["src_port"], f["dst_port"], f["protocol"], f["tcp_flags"], f["ip_tos"], f["packets"],
+                f["bytes"], f["in_interface"], f["out_interface"], f["flow_end_time"] - f["flow_start_time"]) == (
+                    "10.0.0.1", "192.0.2.1", "192.0.2.254", 40000, 443, "tcp", 0x12, 0x20, 3, 1000, 1, 2, 800)
+        assert f["observation_domain_id"] is None and (f["export_sequence"] is None) == (f["source"] == "netflow1")
+    last = flows[-1]
+    assert [last["normalized"][k] for k in ("src_as_number", "dst_as_number", "src_prefix_len", "dst_prefix_len")] == [64496, 64511, 24, 16]
+    assert last["raw"]["elements"] == {"v7.flags": "1", "v7.flags2": "2", "ipv4RouterSc": "10.0.0.9"}
