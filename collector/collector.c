@@ -31,18 +31,23 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 		       void *ctx, struct stat_set *stat, struct collector **out)
 {
 	struct collector *c = calloc(1, sizeof(*c));
+	struct bound_conf bound;
 
 	if (c == NULL)
 		return ERR_NOMEM;
 	c->limits = *limits;
 	c->ops = ops;
 	c->ctx = ctx;
+	bound = (struct bound_conf){ .exporter_max = limits->templates_exporter_max,
+				     .all_max = limits->templates_all_max,
+				     .all_bytes_max = limits->templates_all_bytes };
 	c->stat = stat;
 	c->take.walk.records = malloc(WALK_RECORDS_MAX * sizeof(*c->take.walk.records));
 	c->take.walk.runs = malloc(WALK_SETS_MAX * sizeof(*c->take.walk.runs));
 	if (c->take.walk.records == NULL || c->take.walk.runs == NULL ||
 	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK ||
-	    admit_new(&c->admit) != ERR_OK || take_held_open(c) != ERR_OK ||
+	    admit_new(&c->admit) != ERR_OK || bound_new(&bound, &c->bound) != ERR_OK ||
+	    take_held_open(c) != ERR_OK ||
 	    (limits->template_from_port &&
 	     htab_new(sizeof(struct session_place), &c->places) != ERR_OK)) {
 		collector_free(c);
@@ -54,6 +59,11 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 
 void take_drop_tmpl(struct collector *c, struct tmpl *t)
 {
+	take_uncount_tmpl(c, t);
+	if (t->before != NULL) {
+		c->ops->tmpl_gone(c->ctx, t->before);
+		tmpl_free(t->before);
+	}
 	c->ops->tmpl_gone(c->ctx, t);
 	tmpl_free(t);
 }
@@ -107,6 +117,7 @@ void collector_free(struct collector *c)
 	free(c->take.walk.records);
 	free(c->take.walk.runs);
 	take_held_close(c);
+	bound_free(c->bound);
 	free(c);
 }
 
@@ -310,13 +321,13 @@ enum err collector_restore_tmpl(struct collector *c, struct session *s, struct t
 		tmpl_free(t);
 		return ERR_OK;
 	}
-	e = session_tmpl_put(s, t, c->limits.templates_max, &old);
+	e = take_put_tmpl(c, s, t, &old);
+	if (old != NULL)
+		take_drop_tmpl(c, old);
 	if (e != ERR_OK) {
 		tmpl_free(t);
 		return e;
 	}
-	if (old != NULL)
-		take_drop_tmpl(c, old);
 	s->counts.templates_new++;
 	s->has_defined = true;
 	stat_inc(c->stat, STAT_TEMPLATES_RESTORED);
@@ -329,6 +340,7 @@ static void expire_tmpls(struct collector *c, struct session *s, int64_t mono_ms
 	for (size_t i = s->tmpl_count; i > 0; i--) {
 		struct tmpl *t = s->tmpls[i - 1];
 
+		take_expire_before(c, t, mono_ms);
 		if (!is_stale(c, t, mono_ms))
 			continue;
 		take_end_tmpl(c, s, t);
@@ -355,6 +367,11 @@ void collector_tick(struct collector *c, int64_t mono_ms)
 		drop_session(c, s);
 		stat_inc(c->stat, STAT_SESSIONS_IDLE);
 	}
+}
+
+struct bound_use collector_tmpls_use(const struct collector *c, const struct session *s)
+{
+	return s == NULL ? bound_all(c->bound) : bound_exporter(c->bound, s);
 }
 
 void collector_each_session(struct collector *c, bool (*each)(void *ctx, struct session *s),

@@ -20,6 +20,7 @@
 
 #include "base/stat.h"
 #include "base/why.h"
+#include "collector/bound.h"
 #include "collector/message.h"
 #include "collector/session.h"
 #include "collector/tmpl.h"
@@ -64,8 +65,12 @@ struct collector_ops {
 };
 
 struct collector_limits {
-	uint32_t sessions_max;	      /* per worker */
-	uint32_t templates_max;	      /* per session */
+	uint32_t sessions_max;	/* per worker */
+	uint32_t templates_max; /* per session */
+	/* Of an address, and in all; 0: no bound. */
+	uint32_t templates_exporter_max;
+	uint32_t templates_all_max;
+	uint64_t templates_all_bytes;
 	uint32_t fields_max;	      /* per template */
 	uint32_t repeats_max;	      /* of one element in a template */
 	uint32_t template_lifetime_s; /* UDP */
@@ -112,6 +117,9 @@ struct session *collector_restore_session(struct collector *c, const struct sess
 					  const struct addr *peer);
 enum err collector_restore_tmpl(struct collector *c, struct session *s, struct tmpl *t,
 				int64_t mono_ms);
+
+/* What templates take of their bounds: of the session's address, or with NULL of all. */
+struct bound_use collector_tmpls_use(const struct collector *c, const struct session *s);
 
 /* Calls `each` for every session, until it returns false. */
 void collector_each_session(struct collector *c, bool (*each)(void *ctx, struct session *s),

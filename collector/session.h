@@ -72,6 +72,7 @@ struct session_counts {
 	uint64_t templates_changed;
 	uint64_t templates_flapped; /* of those changed: back to what was before */
 	uint64_t templates_expired;
+	uint64_t templates_evicted;
 	uint64_t templates_refused;
 	uint64_t missed; /* units of the format's sequence number, an estimate */
 	uint64_t late;	 /* of those, the ones that came later: missed - late did not come */

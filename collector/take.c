@@ -23,6 +23,7 @@ void take_retire(struct collector *c, struct session *s, struct tmpl *t)
 {
 	if (t->is_lent)
 		borrow_end(c, s, t->id);
+	take_uncount_tmpl(c, t);
 	t->gone_before = c->gone;
 	c->gone = t;
 }
@@ -42,18 +43,20 @@ static void put_tmpl(struct collector *c, const struct message *m, struct sessio
 		     struct tmpl *t)
 {
 	struct tmpl *old = NULL;
-	enum err e = session_tmpl_put(s, t, c->limits.templates_max, &old);
+	enum err e = take_put_tmpl(c, s, t, &old);
 
 	if (e != ERR_OK) {
 		refuse_tmpl(c, s, e == ERR_LIMIT ? STAT_TMPL_LIMIT : STAT_TMPL_NOMEM);
 		session_refuse(s, t->id);
 		take_undefined(c, s, t->id);
+		if (old != NULL)
+			take_retire(c, s, old);
 		tmpl_free(t);
 		return;
 	}
 	if (old != NULL) {
 		note_change(c, s, t, old);
-		take_retire(c, s, old);
+		take_keep_before(c, s, t, old);
 		s->counts.templates_changed++;
 		stat_inc(c->stat, STAT_TEMPLATES_CHANGED);
 	} else {
@@ -122,6 +125,16 @@ static void withdraw(struct collector *c, const struct message *m, struct sessio
 		stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED);
 }
 
+/* As it is: sent again, maybe from before, where two threads of the exporter overtake each other. */
+static void refresh(struct collector *c, const struct message *m, struct session *s, struct tmpl *t)
+{
+	note_refresh(t, t, s->idle_since_ms);
+	t->local_port = m->origin->local_port;
+	if (m->export_ms < t->defined_ms)
+		t->defined_ms = m->export_ms;
+	bound_touch(c->bound, t, s->idle_since_ms);
+}
+
 static void take_definition(struct collector *c, const struct message *m, struct session *s,
 			    const struct define *d)
 {
@@ -139,8 +152,13 @@ static void take_definition(struct collector *c, const struct message *m, struct
 	}
 	c->take.definition_count++;
 	if (in_force != NULL && in_force->hash == define_hash(d)) {
-		note_refresh(in_force, in_force, s->idle_since_ms);
+		refresh(c, m, s, in_force);
 		stat_inc(c->stat, STAT_TEMPLATES_REFRESHED);
+		return;
+	}
+	if (in_force != NULL && take_is_late(m, in_force, define_hash(d))) {
+		in_force->before->seen_ms = s->idle_since_ms;
+		stat_inc(c->stat, STAT_TEMPLATES_LATE);
 		return;
 	}
 	refused = define_build(d, &c->limits, &t);
@@ -152,6 +170,7 @@ static void take_definition(struct collector *c, const struct message *m, struct
 	if (in_force != NULL)
 		note_refresh(t, in_force, s->idle_since_ms);
 	t->defined_ms = m->export_ms;
+	t->local_port = m->origin->local_port;
 	put_tmpl(c, m, s, t);
 }
 
@@ -246,8 +265,8 @@ static void take_data(struct collector *c, const struct message *m, struct sessi
 		take_unknown(c, m, s, body);
 		return;
 	}
-	t->used_ms = s->idle_since_ms;
-	take_set(c, m, s, t, body);
+	take_touch_tmpl(c, s, t);
+	take_set(c, m, s, take_tmpl_of_time(c, m, s, t), body);
 }
 
 static void take_sets(struct collector *c, const struct message *m, const struct frame *frame,

@@ -9,6 +9,7 @@
 #define COLLECTOR_TAKE_H
 
 #include "base/htab.h"
+#include "collector/bound.h"
 #include "collector/collector.h"
 #include "collector/frame.h"
 #include "collector/hold.h"
@@ -46,7 +47,8 @@ struct collector {
 	struct htab *places; /* session_place -> the last session of it; NULL: nobody borrows */
 	struct take take;
 	struct tmpl *gone; /* the last that this message put out of force; freed when it is done */
-	struct hold *hold; /* NULL: nothing is held */
+	struct bound *bound;
+	struct hold *hold;	 /* NULL: nothing is held */
 	struct walk held_walk;	 /* for sets that were held, while a live message has its own */
 	uint8_t *retold;	 /* a message of a held set */
 	uint64_t message_number; /* of the newest message, from 1 */
@@ -65,6 +67,25 @@ void borrow_end(struct collector *c, struct session *s, uint16_t id);
 /* The session sends templates of its own. */
 void borrow_return(struct collector *c, struct session *s);
 void borrow_tick(struct collector *c, int64_t mono_ms);
+
+/* take_tmpl.c */
+/*
+ * The template into force, where the bounds of templates have others go for it.  What it replaces is *old, and out
+ * of force whatever is returned: ERR_LIMIT, ERR_NOMEM, then `t` is still the caller's.
+ */
+enum err take_put_tmpl(struct collector *c, struct session *s, struct tmpl *t, struct tmpl **old);
+/* It is in force no longer: as far as the bounds go. */
+void take_uncount_tmpl(struct collector *c, struct tmpl *t);
+/* Data uses it, or its definition came again; at the message at hand. */
+void take_touch_tmpl(struct collector *c, const struct session *s, struct tmpl *t);
+/* What it replaced is kept for data that comes late. */
+void take_keep_before(struct collector *c, struct session *s, struct tmpl *t, struct tmpl *old);
+void take_expire_before(struct collector *c, struct tmpl *t, int64_t mono_ms);
+/* The one that the message's data was sent by: it, or the one before it (RFC 7011, 8.2). */
+struct tmpl *take_tmpl_of_time(struct collector *c, const struct message *m,
+			       const struct session *s, struct tmpl *t);
+/* Is the definition the one before it, come late? */
+bool take_is_late(const struct message *m, const struct tmpl *t, uint64_t hash);
 
 /* collector.c */
 void take_drop_tmpl(struct collector *c, struct tmpl *t);

@@ -114,6 +114,7 @@ static enum err copy_tmpl(const struct tmpl *from, struct tmpl **out)
 	t->seen_ms = from->seen_ms;
 	t->refresh_ms = from->refresh_ms;
 	t->defined_ms = from->defined_ms;
+	t->local_port = from->local_port;
 	t->is_borrowed = true;
 	memcpy(t->fields, from->fields, from->field_count * sizeof(t->fields[0]));
 	e = tmpl_finish(t);
@@ -130,6 +131,7 @@ static bool borrow(struct collector *c, struct held_set *set)
 	struct message m = { .export_ms = set->facts.export_ms };
 	uint16_t id = set->facts.id;
 	struct tmpl *old = NULL;
+	enum bound_why why;
 	struct tmpl *from;
 	struct tmpl *t;
 	enum err e;
@@ -141,7 +143,9 @@ static bool borrow(struct collector *c, struct held_set *set)
 		return false;
 	e = copy_tmpl(from, &t);
 	if (e == ERR_OK) {
-		e = session_tmpl_put(s, t, c->limits.templates_max, &old);
+		/* A copy makes nobody go, least of all what it is a copy of. */
+		e = bound_victim(c->bound, s, t, &why) != NULL ? ERR_LIMIT
+							       : take_put_tmpl(c, s, t, &old);
 		if (e != ERR_OK)
 			tmpl_free(t);
 	}

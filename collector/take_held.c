@@ -234,7 +234,7 @@ static struct held_set *retake(struct collector *c, struct session *s, struct he
 		if (set->tmpl != NULL) {
 			retell(c, set, &m);
 			m.origin = &facts.origin;
-			set->tmpl->used_ms = s->idle_since_ms;
+			take_touch_tmpl(c, s, set->tmpl);
 			take_set(c, &m, s, set->tmpl,
 				 rd_of(c->retold + set->facts.offset + SET_HEADER_BYTES,
 				       set->facts.bytes - SET_HEADER_BYTES));

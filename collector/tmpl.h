@@ -23,6 +23,8 @@
 #include "collector/message.h"
 
 struct fixbuf_tmpl;
+struct session;
+struct bound_exporter;
 
 #define PEN_IANA 0u
 #define PEN_REVERSE 29305u /* RFC 5103 */
@@ -49,6 +51,9 @@ struct tmpl_run {
 	bool has_variable;
 };
 
+/* Lists of bound.h. */
+enum tmpl_chain { TMPL_OF_EXPORTER, TMPL_OF_ALL, TMPL_CHAINS };
+
 struct tmpl {
 	uint16_t id;	  /* 0 for a fixed format */
 	uint16_t version; /* VERSION_* of the format it came in */
@@ -66,10 +71,22 @@ struct tmpl {
 	int64_t used_ms;      /* monotonic: last data set */
 	int64_t refresh_ms;   /* from the refresh before to the last one; 0 until there was one */
 	int64_t defined_ms;   /* UTC export time of the message that defined it */
+	uint16_t local_port;  /* of ours that its definition came to last; 0: of an earlier life */
+	struct tmpl *before;  /* what it replaced, while data from then may come late; or NULL */
 	uint64_t record_count;
 	struct tmpl *gone_before;   /* out of force, with this one, until their message is done */
 	void *plan;		    /* the normalizer's, freed through collector_ops.tmpl_gone */
 	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */
+	/* bound.h's; no exporter: it is not counted. */
+	struct bound_exporter *exporter;
+	struct session *session;
+	uint64_t counted_bytes;
+	int64_t touched_ms; /* monotonic: when its place in the lists was the last */
+	bool is_listed_used;
+	struct {
+		struct tmpl *older;
+		struct tmpl *newer;
+	} links[TMPL_CHAINS];
 	struct tmpl_run *runs;
 	struct tmpl_field fields[];
 };

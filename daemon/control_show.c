@@ -170,6 +170,23 @@ static void show_advice(struct service *s, const uint64_t *collector, const uint
 	json_end(out);
 }
 
+/* Of all workers; each has its bounds. */
+static void show_tmpls_use(struct service *s, const uint64_t *collector, struct json *out)
+{
+	const struct collector_limits *limits = &s->limits;
+
+	json_open_object(out, "templates");
+	json_u64(out, "now", collector[STAT_TEMPLATES_NOW]);
+	json_u64(out, "max", (uint64_t)limits->templates_all_max * s->worker_count);
+	json_u64(out, "octets", collector[STAT_TEMPLATES_BYTES]);
+	json_u64(out, "max_octets", limits->templates_all_bytes * s->worker_count);
+	json_u64(out, "exporter_max", limits->templates_exporter_max);
+	json_u64(out, "evicted",
+		 collector[STAT_TMPL_EVICTED_EXPORTER] + collector[STAT_TMPL_EVICTED_ALL] +
+			 collector[STAT_TMPL_EVICTED_BYTES]);
+	json_end(out);
+}
+
 static void show_log_state(struct log_hub *hub, struct json *out)
 {
 	char trouble[LOG_TROUBLE_BYTES];
@@ -214,6 +231,7 @@ void show_status(struct service *s, struct json *out)
 	json_u64(out, "log_max_bytes", log_hub_max_bytes(s->hub));
 	show_log_state(s->hub, out);
 	show_sockets(s, out);
+	show_tmpls_use(s, collector, out);
 	show_kernel(s, out);
 	show_tee(s, out);
 	show_sinks(s, out);
@@ -238,9 +256,15 @@ void show_margin(struct service *s, struct json *out)
 	show_kernel(s, out);
 }
 
+struct session_view {
+	const struct collector *collector;
+	struct json *out;
+};
+
 static bool show_session(void *ctx, struct session *session)
 {
-	struct json *out = ctx;
+	const struct session_view *v = ctx;
+	struct json *out = v->out;
 	char last[CLOCK_TEXT_BYTES];
 	const struct session_counts *c = &session->counts;
 
@@ -256,10 +280,12 @@ static bool show_session(void *ctx, struct session *session)
 	json_u64(out, "flows", c->flows);
 	json_u64(out, "options", c->options);
 	json_u64(out, "templates", session->tmpl_count);
+	json_u64(out, "templates_of_address", collector_tmpls_use(v->collector, session).count);
 	json_u64(out, "templates_new", c->templates_new);
 	json_u64(out, "templates_changed", c->templates_changed);
 	json_u64(out, "templates_flapped", c->templates_flapped);
 	json_u64(out, "templates_expired", c->templates_expired);
+	json_u64(out, "templates_evicted", c->templates_evicted);
 	json_u64(out, "templates_refused", c->templates_refused);
 	json_u64(out, "sets_refused", c->sets_refused);
 	json_u64(out, "missed", c->missed);
@@ -276,8 +302,10 @@ static bool show_session(void *ctx, struct session *session)
 
 static void show_sessions(void *ctx, unsigned worker, struct pipeline *p)
 {
+	struct session_view v = { pipeline_collector(p), ctx };
+
 	(void)worker;
-	collector_each_session(pipeline_collector(p), show_session, ctx);
+	collector_each_session(pipeline_collector(p), show_session, &v);
 }
 
 void show_exporters(struct service *s, struct json *out)
@@ -292,6 +320,8 @@ struct tmpl_view {
 	struct pipeline *pipeline;
 	struct json *out;
 	bool is_unmapped;
+	int64_t real_ms;
+	int64_t mono_ms;
 };
 
 static void show_field(const struct tmpl_view *v, const struct tmpl *t, const struct plan *plan,
@@ -336,6 +366,16 @@ static bool has_unmapped(const struct tmpl *t, const struct plan *plan)
 	return false;
 }
 
+/* A moment of the monotonic clock, by the wall clock's; nothing when it never was. */
+static void show_ago(const struct tmpl_view *v, const char *key, int64_t mono_ms)
+{
+	char text[CLOCK_TEXT_BYTES] = "";
+
+	if (mono_ms != 0)
+		clock_text(v->real_ms - (v->mono_ms - mono_ms), text);
+	json_str(v->out, key, text);
+}
+
 static void show_tmpl(const struct tmpl_view *v, struct session *s, struct tmpl *t)
 {
 	const struct plan *plan = t->is_options ? NULL : pipeline_plan(v->pipeline, s, t);
@@ -344,10 +384,14 @@ static void show_tmpl(const struct tmpl_view *v, struct session *s, struct tmpl 
 		return;
 	json_open_object(v->out, NULL);
 	json_strn(v->out, "exporter", s->identity, s->identity_bytes);
+	json_u64(v->out, "port", s->key.port);
+	json_u64(v->out, "local_port", t->local_port);
 	json_u64(v->out, "domain", s->key.domain);
 	json_str(v->out, "format", frame_find(t->version)->source);
 	json_u64(v->out, "template", t->id);
 	json_bool(v->out, "is_options", t->is_options);
+	show_ago(v, "last_received", t->seen_ms);
+	show_ago(v, "last_used", t->used_ms);
 	json_u64(v->out, "records", t->record_count);
 	json_open_array(v->out, "elements");
 	for (uint16_t i = 0; i < t->field_count; i++)
@@ -376,7 +420,7 @@ static void show_tmpls(void *ctx, unsigned worker, struct pipeline *p)
 
 void show_templates(struct service *s, bool is_unmapped, struct json *out)
 {
-	struct tmpl_view v = { NULL, out, is_unmapped };
+	struct tmpl_view v = { NULL, out, is_unmapped, clock_real_ms(), clock_mono_ms() };
 
 	json_open_array(out, "templates");
 	for (unsigned i = 0; i < s->worker_count; i++)

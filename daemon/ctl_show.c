@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS_MAX 24
+#define COLUMNS_MAX 48
 #define CELL_BYTES 256
 
 /* C0, DEL, and C1 as UTF-8 has it. */

@@ -79,6 +79,9 @@ struct collector_options {
 	uint32_t session_idle_s;
 	uint32_t domains_max;
 	uint32_t templates_max;
+	uint32_t templates_exporter_max;
+	uint32_t templates_all_max;
+	uint64_t templates_all_bytes;
 	uint32_t fields_max;
 	uint32_t repeats_max;
 	uint32_t batch;

@@ -89,6 +89,9 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 	const struct collector_options *co = &o->collector;
 	struct collector_limits limits = { .sessions_max = co->domains_max,
 					   .templates_max = co->templates_max,
+					   .templates_exporter_max = co->templates_exporter_max,
+					   .templates_all_max = co->templates_all_max,
+					   .templates_all_bytes = co->templates_all_bytes,
 					   .fields_max = co->fields_max,
 					   .repeats_max = co->repeats_max,
 					   .template_lifetime_s = co->template_lifetime_s,
@@ -112,6 +115,7 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 	TRY(listens_of(o, &listens, why));
 	udp.listens = listens.entries;
 	udp.listen_count = listens.count;
+	s->limits = limits;
 	e = workers_open(&setup, &s->workers, why);
 	listens_free(&listens);
 	if (e == ERR_OK && !s->setup.is_replay)

@@ -47,6 +47,7 @@ struct service_rate {
 
 struct service {
 	struct service_setup setup;
+	struct collector_limits limits; /* of each worker */
 	struct reload reload;
 	bool has_reload;
 	uint64_t generation_number;

@@ -334,6 +334,9 @@ static void read_options(struct house *h, uint16_t o)
 	h->limits.template_from_port = (o & OPTION_BORROW) != 0;
 	h->limits.sessions_max = sessions[OPTION_SESSIONS(o)];
 	h->limits.templates_max = templates[OPTION_TEMPLATES(o)];
+	h->limits.templates_exporter_max = h->limits.templates_max + 4;
+	h->limits.templates_all_max = h->limits.templates_max + 12;
+	h->limits.templates_all_bytes = 16384;
 	h->policy.is_closed = (o & OPTION_CLOSED) != 0;
 	h->policy.unknown_rate = unknown_rates[OPTION_RATE(o)];
 	h->policy.unknown_sessions_max = unknown_sessions[OPTION_STRANGERS(o)];
