@@ -65,12 +65,8 @@ struct collector_ops {
 };
 
 struct collector_limits {
-	uint32_t sessions_max;	/* per worker */
-	uint32_t templates_max; /* per session */
-	/* Of an address, and in all; 0: no bound. */
-	uint32_t templates_exporter_max;
-	uint32_t templates_all_max;
-	uint64_t templates_all_bytes;
+	uint32_t sessions_max;	      /* per worker */
+	uint32_t templates_max;	      /* per session */
 	uint32_t fields_max;	      /* per template */
 	uint32_t repeats_max;	      /* of one element in a template */
 	uint32_t template_lifetime_s; /* UDP */
@@ -79,6 +75,10 @@ struct collector_limits {
 	uint64_t hold_session_bytes;
 	uint64_t hold_bytes;	 /* per worker */
 	bool template_from_port; /* sets that wait may take the template of another port */
+	/* Templates of an address, and in all; 0: no bound. */
+	uint32_t templates_exporter_max;
+	uint32_t templates_all_max;
+	uint64_t templates_all_bytes;
 };
 
 /* What holds for sources that no entry of `exporters` names. */
