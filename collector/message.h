@@ -46,9 +46,9 @@ struct message {
 	uint32_t sequence;
 	bool has_no_sequence; /* v1 */
 	bool has_no_domain;   /* v1, v7 */
-	uint32_t domain;    /* IPFIX domain, v9 source id, v5 engine type << 8 | id */
-	int64_t export_ms;  /* header's export time, UTC */
-	uint32_t uptime_ms; /* sysUpTime of all but IPFIX */
+	uint32_t domain;      /* IPFIX domain, v9 source id, v5 engine type << 8 | id */
+	int64_t export_ms;    /* header's export time, UTC */
+	uint32_t uptime_ms;   /* sysUpTime of all but IPFIX */
 	bool has_uptime;
 	bool has_sampling;	    /* v5 header: the two below */
 	uint16_t sampling_interval; /* 14 bits; 0 means not sampled */

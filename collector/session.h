@@ -28,6 +28,7 @@ struct ndpi;
 #define SESSION_SKEWS 9 /* messages whose median is the clock's skew: odd */
 
 struct join;
+struct report;
 
 /* One entry of the option `exporters`. */
 struct exporter_entry {
@@ -103,7 +104,8 @@ struct session {
 	uint64_t entry_generation;
 	struct join *
 		join; /* the normalizer's, from options data; freed through collector_ops.session_gone */
-	struct tmpl **tmpls; /* sorted by id */
+	struct report *report; /* the normalizer's, too: what the exporter says of itself */
+	struct tmpl **tmpls;   /* sorted by id */
 	size_t tmpl_count;
 	size_t tmpls_room;
 	struct tmpl *fixed; /* the synthetic template of a format that has none */

@@ -74,8 +74,9 @@ struct tmpl {
 	uint16_t local_port;  /* of ours that its definition came to last; 0: of an earlier life */
 	struct tmpl *before;  /* what it replaced, while data from then may come late; or NULL */
 	uint64_t record_count;
-	struct tmpl *gone_before;   /* out of force, with this one, until their message is done */
-	void *plan;		    /* the normalizer's, freed through collector_ops.tmpl_gone */
+	struct tmpl *gone_before; /* out of force, with this one, until their message is done */
+	uint64_t flow_keys;	  /* bit n: the exporter says that field n is a key of its flows */
+	void *plan;		  /* the normalizer's, freed through collector_ops.tmpl_gone */
 	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */
 	/* bound.h's; no exporter: it is not counted. */
 	struct bound_exporter *exporter;

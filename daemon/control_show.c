@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "collector/frame.h"
+#include "daemon/control_reports.h"
 #include "daemon/inputs.h"
 #include "daemon/ledger.h"
 #include "daemon/service.h"
@@ -242,6 +243,7 @@ void show_status(struct service *s, struct json *out)
 void show_margin(struct service *s, struct json *out)
 {
 	uint64_t sums[COLLECTOR_STAT_COUNT];
+	uint64_t pipe[PIPE_STAT_COUNT];
 
 	sum_collector(s, sums);
 	json_open_object(out, "before_us");
@@ -253,6 +255,8 @@ void show_margin(struct service *s, struct json *out)
 	json_u64(out, "sequence_duplicated", sums[STAT_SEQUENCE_DUPLICATED]);
 	json_u64(out, "sequence_restarts", sums[STAT_SEQUENCE_RESTARTS]);
 	json_end(out);
+	sum_pipe(s, pipe);
+	show_said(pipe, out);
 	show_kernel(s, out);
 }
 
@@ -314,6 +318,7 @@ void show_exporters(struct service *s, struct json *out)
 	for (unsigned i = 0; i < s->worker_count; i++)
 		workers_call(s->workers, i, show_sessions, out);
 	json_end(out);
+	show_reports(s, out);
 }
 
 struct tmpl_view {
@@ -346,6 +351,7 @@ static void show_field(const struct tmpl_view *v, const struct tmpl *t, const st
 	else
 		json_u64(v->out, "bytes", f->bytes);
 	json_bool(v->out, "is_scope", f->is_scope);
+	json_bool(v->out, "is_flow_key", index < 64 && (t->flow_keys >> index & 1) != 0);
 	json_open_array(v->out, "fields");
 	for (size_t i = 0; i < count; i++)
 		json_str(v->out, NULL, c->fields.fields[fields[i]].name);

@@ -167,6 +167,28 @@ static void show_balance(json_t *answer, FILE *out)
 			      : ", over clean restarts");
 }
 
+/* Beside the lines: what is not ours to account for; nothing where there is nothing. */
+static void show_margin(json_t *answer, const char *name, FILE *out)
+{
+	json_t *margin = json_object_get(answer, name);
+	const char *before = "";
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(margin, key, value)
+	{
+		if (json_integer_value(value) == 0)
+			continue;
+		if (before[0] == '\0')
+			(void)fprintf(out, "%-16s ", name);
+		(void)fprintf(out, "%s%s %" JSON_INTEGER_FORMAT, before, key,
+			      json_integer_value(value));
+		before = ", ";
+	}
+	if (before[0] != '\0')
+		(void)fputc('\n', out);
+}
+
 static void show_ledger(json_t *answer, FILE *out)
 {
 	json_t *line;
@@ -184,6 +206,8 @@ static void show_ledger(json_t *answer, FILE *out)
 			(void)fprintf(out, "   DIFFERENCE %" JSON_INTEGER_FORMAT, difference);
 		(void)fputc('\n', out);
 	}
+	show_margin(answer, "before_us", out);
+	show_margin(answer, "exporters_say", out);
 	show_balance(answer, out);
 	(void)fprintf(out, "%s\n",
 		      json_is_true(json_object_get(answer, "ok")) ? "balanced" : "NOT BALANCED");

@@ -13,11 +13,13 @@
 #include "daemon/envelope.h"
 #include "daemon/letter.h"
 #include "normalizer/plan.h"
+#include "normalizer/report.h"
 
 #define BATCH_ROOM (PIPELINE_SLICE_BYTES + (1u << 20))
 #define FIXED_BYTES_MAX 24576u /* an encoded event without its strings */
 #define RAW_ENTRY_BYTES_MAX 200u
 #define TMPL_VALUES_MAX 1024
+#define REPORTS_MAX 10000 /* processes that report of themselves, of all sessions */
 
 struct pipeline {
 	const struct generation *generation;
@@ -39,6 +41,7 @@ struct pipeline {
 	struct envelope envelope;
 	struct enrich_context context; /* of the message at hand */
 	size_t join_count;	       /* entries of all sessions */
+	size_t report_count;	       /* processes of all sessions that report of themselves */
 	struct value values[TMPL_VALUES_MAX];
 	struct flow flows[PIPELINE_FLOWS];
 	struct flow check_flow;
@@ -98,6 +101,9 @@ static void on_session_gone(void *ctx, struct session *s)
 	p->join_count -= join_count(s->join);
 	join_free(s->join);
 	s->join = NULL;
+	p->report_count -= s->report == NULL ? 0 : s->report->count;
+	free(s->report);
+	s->report = NULL;
 }
 
 struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t)
@@ -376,13 +382,33 @@ static size_t joins_limit(const struct pipeline *p, size_t own)
 	return g->joins_max < own + left ? g->joins_max : own + left;
 }
 
+/* What the exporter says of itself; sent through again it says nothing new. */
+static void take_report(struct pipeline *p, const struct message *m, struct session *s,
+			struct tmpl *t)
+{
+	bool has_room = p->report_count < REPORTS_MAX;
+	struct report_taken taken;
+	struct tmpl *of;
+
+	if (m->origin->is_again)
+		return;
+	report_take(&s->report, t, p->values, m->export_ms, has_room, &taken);
+	p->report_count += taken.is_new;
+	stat_add(p->stat, PIPE_STAT_REPORTS_OVER, taken.is_over);
+	for (size_t i = 0; i < REPORT_KINDS; i++)
+		stat_add(p->stat, PIPE_STAT_SAID_EXPORTED_OCTETS + i, taken.added[i]);
+	of = taken.has_keys ? session_tmpl(s, taken.keys_of) : NULL;
+	if (of != NULL)
+		of->flow_keys = taken.keys;
+}
+
 /* Options data becomes no flow: later flows take it up. */
 static void on_options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 		       const struct record *records, size_t count)
 {
 	struct pipeline *p = ctx;
+	bool is_report = report_is_of(t);
 
-	(void)m;
 	for (size_t i = 0; i < count; i++) {
 		struct join_learned learned;
 		size_t own = join_count(s->join);
@@ -395,6 +421,8 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 		stat_add(p->stat, PIPE_STAT_JOINS_UTF8, learned.not_utf8);
 		stat_add(p->stat, PIPE_STAT_JOINS_NO_KEY, learned.no_key);
 		stat_add(p->stat, PIPE_STAT_JOINS_NOMEM, learned.no_memory);
+		if (is_report)
+			take_report(p, m, s, t);
 		if (learned.boot_ms != 0)
 			s->system_init_ms = learned.boot_ms;
 	}

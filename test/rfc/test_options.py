@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """D: options data."""
-import json
 import struct
 
 from marks import not_yet
@@ -45,14 +44,23 @@ def test_065_standard_reports_are_read(item):
     assert item.counted("records_options") == 4 and p.row(7)["options"] == 4 and item.octets() == []
 
 
-@not_yet("what exporters report of themselves (RFC 7011, 4.1 to 4.4) is counted as options data, and not shown")
 def test_065_standard_reports_are_told(item):
     """M 7011 4: the standard reports are recognised by their elements, and what they say can be seen"""
     p = item.peer()
     for n, (scopes, elements, record) in enumerate(REPORTS):
         p.send(ipfix(options(256 + n, scopes, elements), data(256 + n, record), domain=7))
-    said = json.dumps([p.row(7), item.service.ctl("counters"), item.service.ctl("templates")])
-    assert all(str(n) in said for n in (987654321, 987654322, 987654323))
+    p.send(ipfix(define(300, FLOW), data(256, struct.pack(">IIQQQ", 7, 1, 987654331, 3, 3)), data(259, REPORTS[3][2]), domain=7))
+    item.settle()
+    rows = [r for r in item.service.ctl("exporters")["reports"] if (r["exporter"], r["port"], r["domain"]) == (p.address, p.port, 7)]
+    assert [r["process"] for r in rows] == ["metering 1", "exporting 1"]
+    assert (rows[0]["exported_octets"], rows[0]["exported_octets_added"], rows[0]["exported_messages"]) == (987654331, 10, 3)
+    assert (rows[0]["ignored_packets"], rows[0]["ignored_octets"]) == (987654322, 2)
+    assert [rows[1][f"not_sent_{unit}"] for unit in ("flows", "packets", "octets")] == [987654323, 2, 3]
+    assert rows[1]["exported_octets"] is None and rows[1]["not_sent_flows_added"] == 0
+    assert item.service.ctl("ledger")["exporters_say"]["exported_octets"] >= 10 and item.counted("said_exported_octets") == 10
+    flow_template = next(t for t in item.service.ctl("templates")["templates"]
+                         if (t["exporter"], t["port"], t["template"]) == (p.address, p.port, 300))
+    assert [e["is_flow_key"] for e in flow_template["elements"]] == [n < 3 for n in range(len(FLOW))]
 
 
 def test_066_samplers(item):

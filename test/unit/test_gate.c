@@ -471,7 +471,7 @@ static void test_no_memory(void **state)
 	for (turn = 1; e != ERR_OK; turn++) {
 		calls = 0;
 		fail_at = turn;
-		e = tmpl_new_v5(&t);
+		e = tmpl_new_fixed(VERSION_NF5, &t);
 		fail_at = 0;
 		assert_true(e == ERR_OK ? t != NULL : e == ERR_NOMEM && t == NULL);
 	}
@@ -489,10 +489,10 @@ static void test_tmpl(void **state)
 	assert_int_equal(tmpl_new(0, &t), ERR_OK);
 	assert_int_equal(tmpl_finish(t), ERR_FORMAT);
 	tmpl_free(t);
-	assert_int_equal(tmpl_new_v5(&t), ERR_OK);
+	assert_int_equal(tmpl_new_fixed(VERSION_NF5, &t), ERR_OK);
 	assert_int_equal(t->min_bytes, NF5_RECORD_BYTES);
 	assert_true(t->is_fixed);
-	assert_string_equal(tmpl_v5_name(6), "dOctets");
+	assert_string_equal(tmpl_fixed_name(VERSION_NF5, 6), "dOctets");
 	tmpl_free(t);
 }
 
