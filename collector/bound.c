@@ -10,7 +10,7 @@
 /* What the allocator and the session's table take for one, at most. */
 #define COST_BESIDE 64u
 
-struct chain {
+struct use_list {
 	struct tmpl *oldest;
 	struct tmpl *newest;
 };
@@ -19,7 +19,7 @@ enum chain_kind { CHAIN_UNUSED, CHAIN_USED, CHAINS };
 
 struct level {
 	struct bound_use use;
-	struct chain chains[CHAINS];
+	struct use_list chains[CHAINS];
 };
 
 struct bound_exporter {
@@ -108,9 +108,9 @@ struct tmpl *bound_victim(const struct bound *b, const struct session *s, const 
 	return least_useful(&b->all);
 }
 
-static void chain_put(struct level *l, enum tmpl_chain which, struct tmpl *t)
+static void list_put(struct level *l, enum tmpl_chain which, struct tmpl *t)
 {
-	struct chain *c = &l->chains[t->is_listed_used];
+	struct use_list *c = &l->chains[t->is_listed_used];
 
 	t->links[which].older = c->newest;
 	t->links[which].newer = NULL;
@@ -121,9 +121,9 @@ static void chain_put(struct level *l, enum tmpl_chain which, struct tmpl *t)
 	c->newest = t;
 }
 
-static void chain_cut(struct level *l, enum tmpl_chain which, struct tmpl *t)
+static void list_cut(struct level *l, enum tmpl_chain which, struct tmpl *t)
 {
-	struct chain *c = &l->chains[t->is_listed_used];
+	struct use_list *c = &l->chains[t->is_listed_used];
 	struct tmpl *older = t->links[which].older;
 	struct tmpl *newer = t->links[which].newer;
 
@@ -147,14 +147,14 @@ static void charge(struct bound *b, struct tmpl *t, uint64_t bytes)
 static void list(struct bound *b, struct tmpl *t)
 {
 	t->is_listed_used = t->used_ms != 0;
-	chain_put(&b->all, TMPL_OF_ALL, t);
-	chain_put(&t->exporter->level, TMPL_OF_EXPORTER, t);
+	list_put(&b->all, TMPL_OF_ALL, t);
+	list_put(&t->exporter->level, TMPL_OF_EXPORTER, t);
 }
 
 static void unlist(struct bound *b, struct tmpl *t)
 {
-	chain_cut(&b->all, TMPL_OF_ALL, t);
-	chain_cut(&t->exporter->level, TMPL_OF_EXPORTER, t);
+	list_cut(&b->all, TMPL_OF_ALL, t);
+	list_cut(&t->exporter->level, TMPL_OF_EXPORTER, t);
 }
 
 static enum err add_exporter(struct bound *b, const struct session *s, struct bound_exporter **out)

@@ -11,6 +11,7 @@
 #include "collector/admit.h"
 #include "collector/frame.h"
 #include "collector/gate.h"
+#include "collector/keep_in.h"
 #include "collector/take.h"
 
 /* A template outlives that many of its exporter's refreshes (RFC 7011, 8.4: at least three). */
@@ -71,6 +72,7 @@ void take_drop_tmpl(struct collector *c, struct tmpl *t)
 void take_end_tmpl(struct collector *c, struct session *s, struct tmpl *t)
 {
 	must(session_tmpl_take(s, t->id) == t);
+	keep_changed(c, s);
 	s->borrowed_count -= t->is_borrowed;
 	if (t->is_lent)
 		borrow_end(c, s, t->id);
@@ -86,6 +88,7 @@ static void drop_session(struct collector *c, struct session *s)
 		take_drop_tmpl(c, s->tmpls[i]);
 	}
 	s->tmpl_count = 0;
+	chain_cut(&c->kept, &s->kept);
 	if (s->fixed != NULL)
 		c->ops->tmpl_gone(c->ctx, s->fixed);
 	c->ops->session_gone(c->ctx, s);
@@ -330,6 +333,7 @@ enum err collector_restore_tmpl(struct collector *c, struct session *s, struct t
 	}
 	s->counts.templates_new++;
 	s->has_defined = true;
+	keep_changed(c, s);
 	stat_inc(c->stat, STAT_TEMPLATES_RESTORED);
 	c->ops->tmpl_new(c->ctx, s, t);
 	return ERR_OK;

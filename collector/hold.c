@@ -11,7 +11,7 @@
 #define COST_BESIDE 256u
 #define BITS 64
 
-struct chain {
+struct held_chain {
 	struct held_set *oldest;
 	struct held_set *newest;
 };
@@ -23,12 +23,12 @@ struct hold_id_key {
 
 struct hold_id {
 	struct hold_id_key key;
-	struct chain chain;
+	struct held_chain chain;
 };
 
 /* Of a session that has sets in the store. */
 struct hold_session {
-	struct chain chain;
+	struct held_chain chain;
 	uint64_t bytes;
 	bool is_trusted;
 	unsigned bits; /* of `bytes`: the list it is in */
@@ -38,9 +38,10 @@ struct hold_session {
 
 struct hold {
 	struct hold_conf conf;
-	struct chain all;
-	struct htab *ids;  /* hold_id_key -> struct hold_id * */
-	uint64_t bytes[2]; /* of sessions that showed no template, and of those that did */
+	struct held_chain all;
+	struct held_set *fresh; /* the oldest of all that hold_fresh() did not give */
+	struct htab *ids;	/* hold_id_key -> struct hold_id * */
+	uint64_t bytes[2];	/* of sessions that showed no template, and of those that did */
 	struct hold_session *by_bits[2][BITS];
 };
 
@@ -70,7 +71,7 @@ void hold_free(struct hold *h)
 	free(h);
 }
 
-static void chain_put(struct chain *c, enum hold_chain which, struct held_set *set)
+static void held_put(struct held_chain *c, enum hold_chain which, struct held_set *set)
 {
 	set->links[which].older = c->newest;
 	set->links[which].newer = NULL;
@@ -81,7 +82,7 @@ static void chain_put(struct chain *c, enum hold_chain which, struct held_set *s
 	c->newest = set;
 }
 
-static void chain_cut(struct chain *c, enum hold_chain which, struct held_set *set)
+static void held_cut(struct held_chain *c, enum hold_chain which, struct held_set *set)
 {
 	struct held_set *older = set->links[which].older;
 	struct held_set *newer = set->links[which].newer;
@@ -268,14 +269,17 @@ enum err hold_put(struct hold *h, struct session *s, const struct held_facts *f,
 		return ERR_NOMEM;
 	}
 	held->facts = *f;
+	held->number = 0;
 	held->session = s;
 	held->tmpl = NULL;
 	held->of_id = of;
 	memcpy(held->octets, header, f->header_bytes);
 	memcpy(held->octets + f->header_bytes, set, f->bytes);
-	chain_put(&h->all, HOLD_ALL, held);
-	chain_put(&hs->chain, HOLD_SESSION, held);
-	chain_put(&of->chain, HOLD_ID, held);
+	held_put(&h->all, HOLD_ALL, held);
+	if (h->fresh == NULL)
+		h->fresh = held;
+	held_put(&hs->chain, HOLD_SESSION, held);
+	held_put(&of->chain, HOLD_ID, held);
 	charge(h, hs, hs->bytes + cost);
 	*out = held;
 	return ERR_OK;
@@ -286,11 +290,13 @@ void hold_free_set(struct hold *h, struct held_set *set)
 	struct session *s = set->session;
 
 	if (set->of_id != NULL) {
-		chain_cut(&set->of_id->chain, HOLD_ID, set);
+		held_cut(&set->of_id->chain, HOLD_ID, set);
 		free_id_if_empty(h, set->of_id);
 	}
-	chain_cut(&h->all, HOLD_ALL, set);
-	chain_cut(&s->held->chain, HOLD_SESSION, set);
+	if (h->fresh == set)
+		h->fresh = set->links[HOLD_ALL].newer;
+	held_cut(&h->all, HOLD_ALL, set);
+	held_cut(&s->held->chain, HOLD_SESSION, set);
 	charge(h, s->held, s->held->bytes - hold_cost(&set->facts));
 	free_session_if_empty(h, s);
 	free(set);
@@ -337,6 +343,20 @@ struct held_set *hold_newest(const struct session *s)
 struct held_set *hold_first(const struct hold *h)
 {
 	return h->all.oldest;
+}
+
+struct held_set *hold_fresh(struct hold *h)
+{
+	struct held_set *set = h->fresh;
+
+	if (set != NULL)
+		h->fresh = set->links[HOLD_ALL].newer;
+	return set;
+}
+
+void hold_rewind(struct hold *h)
+{
+	h->fresh = h->all.oldest;
 }
 
 struct held_set *hold_expired(const struct hold *h, int64_t mono_ms)

@@ -53,6 +53,7 @@ enum hold_chain { HOLD_ALL, HOLD_SESSION, HOLD_ID, HOLD_CHAINS };
 
 struct held_set {
 	struct held_facts facts;
+	uint64_t number; /* under which it is kept on disk; 0: it is not */
 	struct session *session;
 	struct tmpl *tmpl;     /* its definition; NULL: it waits */
 	struct hold_id *of_id; /* NULL: set free */
@@ -89,6 +90,9 @@ struct held_set *hold_oldest(const struct session *s);
 struct held_set *hold_newest(const struct session *s);
 /* The oldest of all; the others by links[HOLD_ALL].newer. */
 struct held_set *hold_first(const struct hold *h);
+/* The oldest of all that was not asked for yet, or NULL; and all once more. */
+struct held_set *hold_fresh(struct hold *h);
+void hold_rewind(struct hold *h);
 /* The oldest of all, when it has waited too long. */
 struct held_set *hold_expired(const struct hold *h, int64_t mono_ms);
 

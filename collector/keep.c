@@ -11,7 +11,6 @@
 
 #define ROOM_FIRST (64u << 10)
 #define ADDR_BYTES 16
-#define KEY_BYTES (1u + ADDR_BYTES + 2 + 2 + 4)
 #define TMPL_HEAD_BYTES (4u * 8 + 1 + 2)
 #define ENTERPRISE_BIT 0x8000u
 #define SPEC_BYTES_MAX 8u
@@ -23,7 +22,7 @@ void keep_fini(struct keep *k)
 	*k = (struct keep){ 0 };
 }
 
-uint8_t *keep_add(struct keep *k, size_t bytes)
+bool keep_reserve(struct keep *k, size_t bytes)
 {
 	size_t room = k->room == 0 ? ROOM_FIRST : k->room;
 	uint8_t *octets;
@@ -34,11 +33,20 @@ uint8_t *keep_add(struct keep *k, size_t bytes)
 		octets = realloc(k->octets, room);
 		if (octets == NULL) {
 			k->is_failed = true;
-			return NULL;
+			return false;
 		}
 		k->octets = octets;
 		k->room = room;
 	}
+	return true;
+}
+
+uint8_t *keep_add(struct keep *k, size_t bytes)
+{
+	uint8_t *octets;
+
+	if (!keep_reserve(k, bytes))
+		return NULL;
 	octets = k->octets + k->bytes;
 	k->bytes += bytes;
 	return octets;
@@ -142,44 +150,58 @@ void keep_end_entry(struct keep *k, size_t start, const struct wr *w)
 	k->bytes = start + 4 + wr_used(w);
 }
 
-struct keeping {
-	const struct keep_now *now;
-	struct keep *out;
-};
-
-static bool keep_session(void *ctx, struct session *s)
+void keep_changed(struct collector *c, struct session *s)
 {
-	const struct keeping *to = ctx;
-	size_t start = to->out->bytes;
-	size_t most = KEY_BYTES + 16;
+	chain_renew(&c->kept, &s->kept);
+}
+
+static struct session *session_of(struct chain_link *link)
+{
+	return (struct session *)(void *)((uint8_t *)link - offsetof(struct session, kept));
+}
+
+static void keep_session(const struct keep_now *now, struct session *s, struct keep *out)
+{
+	bool has_tmpls = s->tmpl_count > s->borrowed_count;
+	size_t start = out->bytes;
+	size_t most = KEEP_KEY_BYTES + 16;
 	uint8_t *octets;
 	struct wr w;
 
-	if (s->tmpl_count == s->borrowed_count)
-		return true;
+	if (!has_tmpls && !s->is_kept)
+		return;
 	for (size_t i = 0; i < s->tmpl_count; i++)
 		most += TMPL_HEAD_BYTES + DEFINE_HEAD_MAX +
 			(size_t)s->tmpls[i]->field_count * SPEC_BYTES_MAX;
-	octets = keep_add(to->out, 4 + most);
+	octets = keep_add(out, 4 + most);
 	if (octets == NULL)
-		return false;
+		return;
 	w = wr_of(octets + 4, most);
 	keep_put_key(&w, &s->peer, &s->key);
-	wr_u64(&w, (uint64_t)s->first_ms);
-	wr_u64(&w, (uint64_t)keep_utc_of(to->now, s->idle_since_ms));
+	if (has_tmpls) {
+		wr_u64(&w, (uint64_t)s->first_ms);
+		wr_u64(&w, (uint64_t)keep_utc_of(now, s->idle_since_ms));
+	}
 	for (size_t i = 0; i < s->tmpl_count; i++) {
 		if (!s->tmpls[i]->is_borrowed)
-			put_tmpl(&w, to->now, s->tmpls[i]);
+			put_tmpl(&w, now, s->tmpls[i]);
 	}
-	keep_end_entry(to->out, start, &w);
-	return true;
+	keep_end_entry(out, start, &w);
+	s->is_kept = has_tmpls;
 }
 
-void keep_tmpls(struct collector *c, const struct keep_now *now, struct keep *out)
+bool keep_tmpls(struct collector *c, const struct keep_now *now, size_t some, struct keep *out)
 {
-	struct keeping to = { now, out };
+	size_t enough = out->bytes + some;
 
-	collector_each_session(c, keep_session, &to);
+	while (c->kept.fresh != NULL && out->bytes < enough)
+		keep_session(now, session_of(chain_next(&c->kept)), out);
+	return c->kept.fresh != NULL;
+}
+
+void keep_rewind_tmpls(struct collector *c)
+{
+	chain_rewind(&c->kept);
 }
 
 bool keep_next(struct rd *entries, struct rd *entry)

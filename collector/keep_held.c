@@ -13,6 +13,7 @@ static void put_held(struct wr *w, const struct keep_now *now, const struct held
 {
 	const struct held_facts *f = &set->facts;
 
+	wr_u64(w, set->number);
 	keep_put_key(w, &set->session->peer, &set->session->key);
 	wr_u16(w, f->origin.local_port);
 	wr_u8(w, (uint8_t)f->origin.transport);
@@ -30,21 +31,110 @@ static void put_held(struct wr *w, const struct keep_now *now, const struct held
 	wr_bytes(w, set->octets + f->header_bytes, f->bytes);
 }
 
-void keep_held(struct collector *c, const struct keep_now *now, struct keep *out)
+void keep_use_numbers(struct collector *c, uint64_t *words, uint64_t first)
 {
-	for (struct held_set *set = c->hold == NULL ? NULL : hold_first(c->hold); set != NULL;
-	     set = set->links[HOLD_ALL].newer) {
-		size_t most = HELD_HEAD_BYTES + set->facts.header_bytes + set->facts.bytes;
-		size_t start = out->bytes;
-		uint8_t *octets = keep_add(out, 4 + most);
-		struct wr w;
+	must(first % KEEP_MARKS == 0);
+	c->numbers.words = words;
+	if (c->numbers.next == 0)
+		c->numbers.next = first;
+}
 
-		if (octets == NULL)
-			return;
-		w = wr_of(octets + 4, most);
-		put_held(&w, now, set);
-		keep_end_entry(out, start, &w);
+static uint64_t bit_of(uint64_t number)
+{
+	return 1ull << (number % 64);
+}
+
+static size_t word_of(uint64_t number)
+{
+	return (size_t)(number % KEEP_MARKS / 64);
+}
+
+bool keep_is_marked(const uint64_t *words, uint64_t number)
+{
+	return (words[word_of(number)] & bit_of(number)) != 0;
+}
+
+/* One whose bit is free; false when half of all bits are taken, so that a free one is never far. */
+static bool give_number(struct keep_numbers *n, struct held_set *set)
+{
+	if (n->count >= KEEP_MARKS / 2)
+		return false;
+	do
+		n->next++;
+	while (n->words != NULL && (n->words[word_of(n->next)] & bit_of(n->next)) != 0);
+	set->number = n->next;
+	n->count++;
+	if (n->words != NULL)
+		n->words[word_of(set->number)] |= bit_of(set->number);
+	return true;
+}
+
+void keep_set_gone(struct collector *c, const struct held_set *set)
+{
+	struct keep_numbers *n = &c->numbers;
+	uint8_t *octets;
+	struct wr w;
+
+	if (set->number == 0)
+		return;
+	/* First of all: a kill from here on is after it was handed on. */
+	if (n->words != NULL)
+		n->words[word_of(set->number)] &= ~bit_of(set->number);
+	n->count--;
+	octets = keep_add(&c->gone_sets, 4 + KEEP_NUMBER_BYTES);
+	if (octets == NULL)
+		return;
+	w = wr_of(octets, 4 + KEEP_NUMBER_BYTES);
+	wr_u32(&w, KEEP_NUMBER_BYTES);
+	wr_u64(&w, set->number);
+}
+
+static void keep_gone_sets(struct collector *c, struct keep *out)
+{
+	size_t bytes = c->gone_sets.bytes;
+	uint8_t *octets = bytes == 0 ? NULL : keep_add(out, bytes);
+
+	if (octets != NULL)
+		memcpy(octets, c->gone_sets.octets, bytes);
+	out->is_failed = out->is_failed || c->gone_sets.is_failed;
+	c->gone_sets.bytes = 0;
+	c->gone_sets.is_failed = false;
+}
+
+static void keep_set(const struct keep_now *now, const struct held_set *set, struct keep *out)
+{
+	size_t most = HELD_HEAD_BYTES + set->facts.header_bytes + set->facts.bytes;
+	size_t start = out->bytes;
+	uint8_t *octets = keep_add(out, 4 + most);
+	struct wr w;
+
+	if (octets == NULL)
+		return;
+	w = wr_of(octets + 4, most);
+	put_held(&w, now, set);
+	keep_end_entry(out, start, &w);
+}
+
+bool keep_held(struct collector *c, const struct keep_now *now, size_t some, struct keep *out)
+{
+	size_t enough = out->bytes + some;
+	struct held_set *set = NULL;
+
+	keep_gone_sets(c, out);
+	while (c->hold != NULL && out->bytes < enough && (set = hold_fresh(c->hold)) != NULL) {
+		if (set->number != 0 || give_number(&c->numbers, set))
+			keep_set(now, set, out);
 	}
+	return set != NULL;
+}
+
+void keep_rewind_held(struct collector *c)
+{
+	/* What left is not in what is written now. */
+	c->gone_sets.bytes = 0;
+	c->gone_sets.is_failed = false;
+	if (c->hold != NULL)
+		hold_rewind(c->hold);
 }
 
 void keep_forget_held(struct collector *c)
@@ -53,6 +143,7 @@ void keep_forget_held(struct collector *c)
 
 	while (c->hold != NULL && (set = hold_first(c->hold)) != NULL) {
 		stat_inc(c->stat, STAT_SETS_KEPT);
+		set->number = 0; /* its mark stays */
 		take_leave(c, set);
 	}
 }
@@ -124,6 +215,12 @@ static bool is_sound(const struct read_back *b, uint16_t version, struct message
 	return frame->read(m) == COLLECTOR_STAT_COUNT && m->bytes == f->message_bytes;
 }
 
+enum err keep_held_peer(struct rd entry, struct addr *out)
+{
+	rd_skip(&entry, KEEP_NUMBER_BYTES);
+	return keep_peer(entry, out);
+}
+
 enum err keep_take_held(struct collector *c, struct rd entry, const struct keep_now *now)
 {
 	struct read_back b = { 0 };
@@ -133,6 +230,7 @@ enum err keep_take_held(struct collector *c, struct rd entry, const struct keep_
 	struct addr peer;
 	enum err e = ERR_LIMIT;
 
+	rd_skip(&entry, KEEP_NUMBER_BYTES);
 	if (!keep_take_key(&entry, &peer, &key) || !read_facts(&entry, now, &b) ||
 	    !is_sound(&b, key.version, &m) || m.domain != key.domain)
 		return ERR_FORMAT;
@@ -143,9 +241,14 @@ enum err keep_take_held(struct collector *c, struct rd entry, const struct keep_
 	s = collector_restore_session(c, &key, &peer);
 	if (s != NULL && s->idle_since_ms == 0)
 		s->idle_since_ms = now->mono_ms;
+	stat_inc(c->stat, STAT_SETS_RESTORED);
+	/* Sets leave with the definition that they wait for: who has both was killed before all was written. */
+	if (s != NULL && session_tmpl(s, b.facts.id) != NULL) {
+		stat_inc(c->stat, STAT_HELD_BEFORE);
+		return ERR_LIMIT;
+	}
 	if (s != NULL)
 		e = take_restore(c, s, &b.facts, b.header, b.set);
-	stat_inc(c->stat, STAT_SETS_RESTORED);
 	if (e != ERR_OK)
 		stat_inc(c->stat, STAT_HELD_FULL);
 	return e;

@@ -9,6 +9,7 @@
 
 #include "base/rd.h"
 #include "base/wr.h"
+#include "collector/hold.h"
 #include "collector/keep.h"
 
 /* Whose the entry is. */
@@ -17,6 +18,10 @@ bool keep_take_key(struct rd *r, struct addr *peer, struct session_key *key);
 /* A moment as UTC, and one of an earlier life; none lies ahead, though clocks are put back. */
 int64_t keep_utc_of(const struct keep_now *now, int64_t mono_ms);
 int64_t keep_mono_of(const struct keep_now *now, int64_t real_ms);
+/* The session's templates are others now. */
+void keep_changed(struct collector *c, struct session *s);
+/* A set that was kept is handed on, or dropped. */
+void keep_set_gone(struct collector *c, const struct held_set *set);
 /* What was written of the entry that began at `start`, under its length. */
 void keep_end_entry(struct keep *k, size_t start, const struct wr *w);
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/chain.h"
 #include "base/err.h"
 #include "collector/message.h"
 #include "collector/sequence.h"
@@ -109,6 +110,8 @@ struct session {
 	size_t tmpl_count;
 	size_t tmpls_room;
 	struct tmpl *fixed; /* the synthetic template of a format that has none */
+	struct chain_link kept; /* keep.c's: among the sessions whose templates changed */
+	bool is_kept;		/* it stands on disk with templates */
 	uint16_t refused
 		[SESSION_REFUSED_MAX]; /* ids whose last definition was refused; 0: a free place */
 	uint8_t refused_next;

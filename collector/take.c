@@ -7,6 +7,7 @@
 #include "collector/account.h"
 #include "collector/define.h"
 #include "collector/gate.h"
+#include "collector/keep_in.h"
 
 /* Definitions nearer to each other than this are copies of one. */
 #define REFRESH_MS_MIN 1000
@@ -49,8 +50,10 @@ static void put_tmpl(struct collector *c, const struct message *m, struct sessio
 		refuse_tmpl(c, s, e == ERR_LIMIT ? STAT_TMPL_LIMIT : STAT_TMPL_NOMEM);
 		session_refuse(s, t->id);
 		take_undefined(c, s, t->id);
-		if (old != NULL)
+		if (old != NULL) {
 			take_retire(c, s, old);
+			keep_changed(c, s);
+		}
 		tmpl_free(t);
 		return;
 	}
@@ -64,6 +67,7 @@ static void put_tmpl(struct collector *c, const struct message *m, struct sessio
 		stat_inc(c->stat, STAT_TEMPLATES_NEW);
 	}
 	session_unrefuse(s, t->id);
+	keep_changed(c, s);
 	c->ops->tmpl_new(c->ctx, s, t);
 	take_defined(c, m, s, t);
 }
@@ -77,8 +81,10 @@ static void refuse_definition(struct collector *c, struct session *s, uint16_t i
 	refuse_tmpl(c, s, reason);
 	session_refuse(s, id);
 	take_undefined(c, s, id);
-	if (in_force != NULL)
-		take_retire(c, s, in_force);
+	if (in_force == NULL)
+		return;
+	take_retire(c, s, in_force);
+	keep_changed(c, s);
 }
 
 /* How often the exporter defines it; a definition doubled on its way does not tell. */
@@ -94,6 +100,7 @@ static void withdraw_one(struct collector *c, struct session *s, struct tmpl *t)
 {
 	must(session_tmpl_take(s, t->id) == t);
 	take_retire(c, s, t);
+	keep_changed(c, s);
 	stat_inc(c->stat, STAT_TEMPLATES_WITHDRAWN);
 }
 

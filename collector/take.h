@@ -13,6 +13,7 @@
 #include "collector/collector.h"
 #include "collector/frame.h"
 #include "collector/hold.h"
+#include "collector/keep.h"
 #include "collector/walk.h"
 
 /* Where the sets at hand are counted: those of a message, or those that were held. */
@@ -55,6 +56,9 @@ struct collector {
 	bool is_taking;		 /* its sets are being taken: nothing of it was accounted */
 	uint32_t ready_count;	 /* held sets whose definition came with this message */
 	uint64_t restored; /* number of the message of an earlier life that was restored last */
+	struct chain kept; /* sessions in the order in which their templates changed */
+	struct keep_numbers numbers; /* of sets that are kept on disk */
+	struct keep gone_sets;	     /* numbers of those that left since they were asked for */
 	struct sequence_units
 		late_units; /* of sets of this message that its own definitions set free */
 };

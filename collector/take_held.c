@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "collector/account.h"
+#include "collector/keep_in.h"
 #include "collector/take.h"
 
 /* Export times are whole seconds, and those of two threads of an exporter may differ. */
@@ -35,6 +36,7 @@ void take_held_close(struct collector *c)
 	free(c->held_walk.records);
 	free(c->held_walk.runs);
 	free(c->retold);
+	keep_fini(&c->gone_sets);
 }
 
 /* The set's message with nothing but its header and, at its place, the set; `m` lives as long as the set. */
@@ -58,6 +60,7 @@ static void retell(struct collector *c, const struct held_set *set, struct messa
 
 void take_leave(struct collector *c, struct held_set *set)
 {
+	keep_set_gone(c, set);
 	c->ready_count -= set->tmpl != NULL;
 	stat_put(c->stat, STAT_SETS_HELD_NOW, stat_get(c->stat, STAT_SETS_HELD_NOW) - 1);
 	hold_free_set(c->hold, set);
@@ -140,7 +143,7 @@ enum err take_restore(struct collector *c, struct session *s, const struct held_
 	struct held_facts facts = *f;
 	struct held_set *held;
 
-	if (c->hold == NULL || session_tmpl(s, f->id) != NULL)
+	if (c->hold == NULL)
 		return ERR_LIMIT;
 	/* Sets of one message stay together, and no message of this life has their number. */
 	if (hold_newest(s) == NULL || c->restored != f->message)

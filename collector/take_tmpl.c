@@ -3,6 +3,7 @@
  * Templates as they come into force: within their bounds, and with what they replaced at hand for data that is late.
  */
 #include "base/must.h"
+#include "collector/keep_in.h"
 #include "collector/take.h"
 
 /* Datagrams do not wait longer than that on their way. */
@@ -42,6 +43,7 @@ static void evict(struct collector *c, struct tmpl *t, enum bound_why why)
 	must(session_tmpl_take(s, t->id) == t);
 	s->borrowed_count -= t->is_borrowed;
 	take_retire(c, s, t);
+	keep_changed(c, s);
 }
 
 static bool make_room(struct collector *c, struct session *s, struct tmpl *t)

@@ -7,136 +7,84 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/crc32c.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/thread.h"
-#include "base/wr.h"
 #include "collector/keep.h"
 #include "collector/udp.h"
+#include "daemon/journal.h"
+#include "daemon/keeper_kinds.h"
+#include "daemon/marks.h"
 
-#define VERSION 1
-#define HEAD_BYTES_MAX 64
-#define CRC_BYTES 4u
-#define FILE_BYTES_MAX (1ll << 30)
-/* Together less than the 3 s that a new template may be in memory only. */
+/* Together with the writing less than the 3 s that something new may be in memory only. */
 #define STEP_MS 1000
-#define USED_MS                                                                                    \
-	60000 /* the times at which templates were used last are older than this on no disk */
+/* The times at which templates were used last are older than this on no disk, nor what is of sessions that went. */
+#define ANEW_MS 60000
+/* What a worker copies between two batches: some 50 us. */
+#define SLICE_BYTES (256u << 10)
+/* What all workers give in one step: two of them for all sets that may wait by default. */
+#define STEP_BYTES (32u << 20)
+#define NAME_BYTES 96
 
-enum keep_kind { KEEP_TMPLS, KEEP_HELD, KEEP_KINDS };
-
-static const struct keep_name {
-	const char *file;
-	const char *tmp;
-	const char *bad;
-	const char *head; /* before the version */
-} names[KEEP_KINDS] = {
-	[KEEP_TMPLS] = { "templates", "templates.tmp", "templates.bad", "sluice templates " },
-	[KEEP_HELD] = { "held", "held.tmp", "held.bad", "sluice held " },
-};
-
-/* What was read of an earlier life. */
-struct found {
-	uint8_t *octets;
-	struct rd entries;
-	bool is_there;
-	bool is_broken;
+/* One file; what stands behind `job` is the thread's while has_job. */
+struct kept {
+	struct journal journal;
+	struct journal_found found; /* of an earlier life */
+	uint64_t gone;		    /* sessions that went, when it was written anew last */
+	int64_t next_anew_ms;
+	bool is_anew;	/* it is being written anew */
+	bool is_failed; /* the last batch could not be written */
+	bool has_job;
+	struct journal_batch job;
+	struct keep octets; /* of the job */
 };
 
 struct keeper {
 	int dir_fd;
-	const struct log_io *io;
-	struct found found[KEEP_KINDS];
-	int64_t next_ms; /* monotonic: of the next look, and of the next file whatever changed */
-	int64_t next_used_ms;
-	uint64_t changes; /* of templates, when they were asked for last */
+	uint64_t epoch; /* of this life */
+	int64_t next_ms;
+	struct kept kept[KEEP_KINDS];
+	struct workers *workers; /* since keeper_begin() */
+	uint64_t *words;	 /* marks, until there are those that outlive us */
+	struct marks *marks;
+	struct marks_left marks_left;
+	char marks_name[NAME_BYTES];
 	struct thread *thread;
 	pthread_mutex_t lock;
 	pthread_cond_t news;
-	struct keep work; /* for the thread */
-	bool has_work;
-	bool is_failed; /* the last file could not be written */
 	bool is_ending;
 };
 
-static enum err read_all(struct keeper *k, const char *name, struct keep *out, struct why *why)
-{
-	int fd = openat(k->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
-	enum err e = ERR_OK;
-
-	if (fd < 0 && errno == ENOENT)
-		return ERR_ABSENT;
-	if (fd < 0)
-		return errno == ELOOP ? ERR_OK : why_errno(why, ERR_IO, name);
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= FILE_BYTES_MAX) {
-		uint8_t *octets = keep_add(out, (size_t)st.st_size);
-		ssize_t n = octets == NULL ? 0 : pread(fd, octets, (size_t)st.st_size, 0);
-
-		if (octets == NULL)
-			e = why_set(why, ERR_NOMEM, "no memory for %s", name);
-		else if (n < 0)
-			e = why_errno(why, ERR_IO, name);
-		else
-			out->bytes = (size_t)n;
-	}
-	(void)close(fd);
-	return e;
-}
-
-/* Octets of the first line with its end, and the version in it; 0 when it is no such line. */
-static size_t read_head(const struct keep *k, const char *head, unsigned long *version)
-{
-	size_t start = strlen(head);
-	char digits[HEAD_BYTES_MAX] = "";
-	char *stop;
-
-	if (k->bytes <= start || memcmp(k->octets, head, start) != 0)
-		return 0;
-	for (size_t i = 0; i < 10 && start + i < k->bytes; i++)
-		digits[i] = (char)k->octets[start + i];
-	*version = strtoul(digits, &stop, 10);
-	return *stop == '\n' && stop > digits ? start + (size_t)(stop - digits) + 1 : 0;
-}
-
-static bool is_whole(const struct keep *k, size_t head_bytes)
-{
-	size_t end;
-
-	if (k->octets == NULL || head_bytes == 0 || k->bytes < head_bytes + CRC_BYTES)
-		return false;
-	end = k->bytes - CRC_BYTES;
-	return be32(k->octets + end) == crc32c(0, k->octets, end);
-}
-
 static enum err find(struct keeper *k, enum keep_kind kind, const char *state, struct why *why)
 {
-	struct found *f = &k->found[kind];
-	struct keep text = { 0 };
-	unsigned long version = 0;
-	size_t head_bytes;
-	enum err e = read_all(k, names[kind].file, &text, why);
+	struct kept *t = &k->kept[kind];
+	struct journal_found *f = &t->found;
 
-	if (e == ERR_ABSENT)
-		return ERR_OK;
-	f->octets = text.octets;
-	if (e != ERR_OK)
-		return e;
-	head_bytes = read_head(&text, names[kind].head, &version);
-	if (head_bytes != 0 && version > VERSION)
+	TRY(journal_load(&t->journal, f, why));
+	if (f->version > JOURNAL_VERSION)
 		return why_set(why, ERR_CONF,
 			       "%s/%s: has version %lu, of a newer sluiced; this one knows version "
 			       "%d: go on with the newer one, or move the file away",
-			       state, names[kind].file, version, VERSION);
-	f->is_there = true;
-	f->is_broken = !is_whole(&text, head_bytes);
-	if (!f->is_broken)
-		f->entries = rd_of(text.octets + head_bytes, text.bytes - head_bytes - CRC_BYTES);
+			       state, keep_kinds[kind].name.file, f->version, JOURNAL_VERSION);
+	return ERR_OK;
+}
+
+static enum err open_dir(struct keeper *k, const char *state, struct why *why)
+{
+	struct stat st;
+
+	k->dir_fd = open(state, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (k->dir_fd < 0 || fstat(k->dir_fd, &st) != 0)
+		return why_errno(why, ERR_IO, state);
+	if (getrandom(&k->epoch, sizeof(k->epoch), 0) != (ssize_t)sizeof(k->epoch))
+		return why_errno(why, ERR_IO, "getrandom");
+	(void)snprintf(k->marks_name, sizeof(k->marks_name), "/sluice-held-%llx-%llx",
+		       (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 	return ERR_OK;
 }
 
@@ -150,86 +98,67 @@ enum err keeper_open(const char *state, const struct log_io *io, struct keeper *
 		return why_set(why, ERR_NOMEM, "no memory to keep templates");
 	(void)pthread_mutex_init(&k->lock, NULL);
 	(void)pthread_cond_init(&k->news, NULL);
-	k->io = io;
-	k->dir_fd = open(state, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	e = k->dir_fd < 0 ? why_errno(why, ERR_IO, state) : ERR_OK;
-	for (enum keep_kind kind = 0; e == ERR_OK && kind < KEEP_KINDS; kind++)
+	e = open_dir(k, state, why);
+	for (enum keep_kind kind = 0; e == ERR_OK && kind < KEEP_KINDS; kind++) {
+		journal_init(&k->kept[kind].journal, &keep_kinds[kind].name, io, k->dir_fd,
+			     k->epoch);
 		e = find(k, kind, state, why);
+	}
 	if (e != ERR_OK) {
 		keeper_free(k);
 		return e;
 	}
+	marks_left(k->marks_name, &k->marks_left);
 	*out = k;
 	return ERR_OK;
 }
 
-/* Under another name, synced, and renamed. */
-static enum err write_file(struct keeper *k, enum keep_kind kind, const struct keep *body)
-{
-	const struct keep_name *name = &names[kind];
-	const struct log_io *io = k->io;
-	char head[HEAD_BYTES_MAX];
-	size_t head_bytes = (size_t)snprintf(head, sizeof(head), "%s%d\n", name->head, VERSION);
-	uint32_t crc = crc32c(crc32c(0, head, head_bytes), body->octets, body->bytes);
-	uint8_t tail[CRC_BYTES];
-	struct wr w = wr_of(tail, sizeof(tail));
-	struct iovec parts[] = { { head, head_bytes },
-				 { body->octets, body->bytes },
-				 { tail, sizeof(tail) } };
-	int fd = io->open(io->ctx, k->dir_fd, name->tmp,
-			  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
-	enum err e;
+/* ---- writing ---- */
 
-	if (fd < 0)
-		return ERR_IO;
-	wr_u32(&w, crc);
-	e = log_io_write(io, fd, parts, 3, 0);
-	if (e == ERR_OK && io->sync(io->ctx, fd) != 0)
-		e = ERR_IO;
-	if (io->close(io->ctx, fd) != 0)
-		e = ERR_IO;
-	if (e == ERR_OK && io->rename(io->ctx, k->dir_fd, name->tmp, name->file) != 0)
-		e = ERR_IO;
-	return e == ERR_OK && io->sync_dir(io->ctx, k->dir_fd) != 0 ? ERR_IO : e;
-}
-
-static bool write_or_say(struct keeper *k, enum keep_kind kind, const struct keep *body)
+static bool put_or_say(struct kept *t, const struct journal_batch *b)
 {
-	if (write_file(k, kind, body) == ERR_OK)
+	if (journal_put(&t->journal, b) == ERR_OK)
 		return true;
-	log_every(LOG_LEVEL_ERROR, "keeper.not_saved file=%s why=\"%s\"", names[kind].file,
+	log_every(LOG_LEVEL_ERROR, "keeper.not_saved file=%s why=\"%s\"", t->journal.name->file,
 		  strerrordesc_np(errno));
 	return false;
+}
+
+static struct kept *find_job(struct keeper *k)
+{
+	for (enum keep_kind kind = 0; kind < KEEP_KINDS; kind++) {
+		if (k->kept[kind].has_job)
+			return &k->kept[kind];
+	}
+	return NULL;
 }
 
 static void run(void *ctx)
 {
 	struct keeper *k = ctx;
+	struct kept *t;
 	bool is_saved;
 
 	(void)pthread_mutex_lock(&k->lock);
 	for (;;) {
-		while (!k->has_work && !k->is_ending)
+		while ((t = find_job(k)) == NULL && !k->is_ending)
 			(void)pthread_cond_wait(&k->news, &k->lock);
-		if (!k->has_work)
+		if (t == NULL)
 			break;
 		(void)pthread_mutex_unlock(&k->lock);
-		is_saved = write_or_say(k, KEEP_TMPLS, &k->work);
+		is_saved = put_or_say(t, &t->job);
 		(void)pthread_mutex_lock(&k->lock);
-		k->has_work = false;
-		k->is_failed = !is_saved;
+		t->has_job = false;
+		t->is_failed = !is_saved;
 	}
 	(void)pthread_mutex_unlock(&k->lock);
 }
 
 struct asked {
-	enum keep_kind kind;
+	const struct keep_ops *ops;
 	struct keep_now now;
 	struct keep *out;
-	unsigned worker_count;
-	struct pipeline **pipelines;
-	size_t taken;
-	size_t refused;
+	bool has_more;
 };
 
 static void ask_worker(void *ctx, unsigned worker, struct pipeline *p)
@@ -237,147 +166,311 @@ static void ask_worker(void *ctx, unsigned worker, struct pipeline *p)
 	struct asked *a = ctx;
 
 	(void)worker;
-	if (a->kind == KEEP_HELD)
-		keep_held(pipeline_collector(p), &a->now, a->out);
-	else
-		keep_tmpls(pipeline_collector(p), &a->now, a->out);
+	a->has_more = a->ops->put(p, &a->now, SLICE_BYTES, a->out);
 }
 
-static void ask(struct workers *ws, enum keep_kind kind, struct keep *out)
+static void rewind_worker(void *ctx, unsigned worker, struct pipeline *p)
 {
-	struct asked a = { .kind = kind, .now = { clock_real_ms(), clock_mono_ms() }, .out = out };
+	const struct asked *a = ctx;
+
+	(void)worker;
+	a->ops->rewind(p);
+}
+
+static void rewind_all(struct keeper *k, const struct keep_ops *ops)
+{
+	struct asked a = { .ops = ops };
+
+	for (unsigned i = 0; i < workers_count(k->workers); i++)
+		workers_call(k->workers, i, rewind_worker, &a);
+}
+
+/* In slices, between which a worker works; false: there is more than this step takes. */
+static bool ask_each(struct keeper *k, enum keep_kind kind, size_t most)
+{
+	struct keep *out = &k->kept[kind].octets;
+	struct asked a = { .ops = &keep_kinds[kind],
+			   .now = { clock_real_ms(), clock_mono_ms() },
+			   .out = out };
+	unsigned count = workers_count(k->workers);
+	bool is_all = true;
 
 	out->bytes = 0;
 	out->is_failed = false;
-	(void)keep_add(out, 0); /* a file of no entries has octets, too */
-	for (unsigned i = 0; i < workers_count(ws); i++)
-		workers_call(ws, i, ask_worker, &a);
-}
+	for (unsigned i = 0; i < count; i++) {
+		size_t enough = out->bytes + most / count;
 
-/* Of any worker; all kinds of change to what is in force are counted. */
-static uint64_t count_changes(struct workers *ws)
-{
-	static const enum collector_stat rows[] = { STAT_TEMPLATES_NEW, STAT_TEMPLATES_CHANGED,
-						    STAT_TEMPLATES_EXPIRED, STAT_SESSIONS_IDLE };
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < workers_count(ws); i++) {
-		for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++)
-			sum += stat_get(workers_collector_stat(ws, i), rows[k]);
+		do {
+			/* Here, and not on the worker's time; more than a slice is rare. */
+			if (!keep_reserve(out, (size_t)2 * SLICE_BYTES))
+				return false;
+			workers_call(k->workers, i, ask_worker, &a);
+		} while (a.has_more && out->bytes < enough);
+		is_all = is_all && !a.has_more;
 	}
-	return sum;
+	return is_all;
 }
 
-void keeper_step(struct keeper *k, struct workers *ws, int64_t mono_ms)
+/* Of any worker. */
+static uint64_t sum(struct keeper *k, enum collector_stat row)
 {
-	uint64_t changes;
-	bool is_busy;
-	bool is_due;
+	uint64_t n = 0;
 
-	if (mono_ms < k->next_ms || k->thread == NULL)
-		return;
-	k->next_ms = mono_ms + STEP_MS;
-	(void)pthread_mutex_lock(&k->lock);
-	is_busy = k->has_work;
-	is_due = k->is_failed || mono_ms >= k->next_used_ms;
-	(void)pthread_mutex_unlock(&k->lock);
-	changes = count_changes(ws);
-	if (is_busy || (changes == k->changes && !is_due))
-		return;
-	ask(ws, KEEP_TMPLS, &k->work);
-	if (k->work.is_failed) {
+	for (unsigned i = 0; i < workers_count(k->workers); i++)
+		n += stat_get(workers_collector_stat(k->workers, i), row);
+	return n;
+}
+
+static uint64_t sessions_gone(struct keeper *k)
+{
+	return sum(k, STAT_SESSIONS_IDLE) + sum(k, STAT_SESSIONS_EVICTED);
+}
+
+static bool is_anew_due(struct keeper *k, enum keep_kind kind, bool is_failed, int64_t mono_ms)
+{
+	const struct kept *t = &k->kept[kind];
+
+	if (is_failed || !journal_has_file(&t->journal) || journal_is_wasteful(&t->journal))
+		return true;
+	if (kind == KEEP_HELD)
+		return sum(k, STAT_SETS_HELD_NOW) == 0;
+	if (mono_ms < t->next_anew_ms)
+		return false;
+	return kind == KEEP_TMPLS || sessions_gone(k) != t->gone;
+}
+
+static void begin_anew(struct keeper *k, enum keep_kind kind, int64_t mono_ms)
+{
+	struct kept *t = &k->kept[kind];
+
+	rewind_all(k, &keep_kinds[kind]);
+	t->is_anew = true;
+	t->next_anew_ms = mono_ms + ANEW_MS;
+	t->gone = sessions_gone(k);
+}
+
+/* A batch of what changed, or of all; false when there is nothing to write. */
+static bool make_batch(struct keeper *k, enum keep_kind kind, bool is_failed, size_t most,
+		       int64_t mono_ms)
+{
+	struct kept *t = &k->kept[kind];
+	bool begins = is_failed || (!t->is_anew && is_anew_due(k, kind, false, mono_ms));
+	bool is_all;
+
+	if (begins)
+		begin_anew(k, kind, mono_ms);
+	is_all = ask_each(k, kind, most);
+	if (t->octets.is_failed) {
 		log_every(LOG_LEVEL_ERROR, "keeper.not_saved file=%s why=\"no memory\"",
-			  names[KEEP_TMPLS].file);
-		return;
+			  t->journal.name->file);
+		t->is_anew = false;
+		t->is_failed = true; /* no job is under way */
+		return false;
 	}
-	k->changes = changes;
-	k->next_used_ms = mono_ms + USED_MS;
+	t->job = (struct journal_batch){ .octets = t->octets.octets,
+					 .bytes = t->octets.bytes,
+					 .begins = begins,
+					 .ends = t->is_anew && is_all };
+	t->is_anew = t->is_anew && !is_all;
+	return t->job.bytes > 0 ||
+	       (t->job.ends && (!begins || is_failed || journal_has_file(&t->journal)));
+}
+
+static void step_kind(struct keeper *k, enum keep_kind kind, int64_t mono_ms)
+{
+	struct kept *t = &k->kept[kind];
+	bool is_failed;
+	bool is_busy;
+
 	(void)pthread_mutex_lock(&k->lock);
-	k->has_work = true;
+	is_busy = t->has_job;
+	is_failed = t->is_failed;
+	(void)pthread_mutex_unlock(&k->lock);
+	if (is_busy || !make_batch(k, kind, is_failed, STEP_BYTES, mono_ms))
+		return;
+	(void)pthread_mutex_lock(&k->lock);
+	t->is_failed = false;
+	t->has_job = true;
 	(void)pthread_cond_signal(&k->news);
 	(void)pthread_mutex_unlock(&k->lock);
 }
 
+void keeper_step(struct keeper *k, int64_t mono_ms)
+{
+	if (mono_ms < k->next_ms || k->thread == NULL)
+		return;
+	k->next_ms = mono_ms + STEP_MS;
+	for (enum keep_kind kind = 0; kind < KEEP_KINDS; kind++)
+		step_kind(k, kind, mono_ms);
+}
+
+/* All of it, by this thread, while no worker runs. */
+static bool write_all(struct keeper *k, enum keep_kind kind)
+{
+	struct kept *t = &k->kept[kind];
+	bool is_first = true;
+
+	t->is_anew = false;
+	do {
+		if (!make_batch(k, kind, is_first, STEP_BYTES, clock_mono_ms()))
+			return false;
+		t->is_failed = !put_or_say(t, &t->job);
+		is_first = false;
+	} while (!t->is_failed && !t->job.ends);
+	return !t->is_failed;
+}
+
+/* ---- the beginning ---- */
+
+struct taking {
+	struct keeper *keeper;
+	enum keep_kind kind;
+	struct keep_now now;
+	struct pipeline **pipelines;
+	unsigned worker_count;
+	bool is_marked; /* marks_left are of this file */
+	size_t taken;
+	size_t refused;
+};
+
 static void learn_pipeline(void *ctx, unsigned worker, struct pipeline *p)
 {
-	struct asked *a = ctx;
+	struct taking *t = ctx;
 
-	a->pipelines[worker] = p;
+	t->pipelines[worker] = p;
 }
 
 /* To whom the exporter belongs now, however many workers there were. */
-static void hand_out(struct asked *a, struct rd entries)
+static void take_entry(void *ctx, struct rd entry)
 {
-	struct rd entry;
+	struct taking *t = ctx;
+	const struct keep_ops *ops = &keep_kinds[t->kind];
+	uint64_t number = t->kind == KEEP_HELD ? be64(entry.at) : 0;
+	struct addr peer;
+	enum err e;
 
-	while (rd_left(&entries) > 0 && keep_next(&entries, &entry)) {
-		struct collector *c;
-		struct addr peer;
-		enum err e = keep_peer(entry, &peer);
-
-		if (e == ERR_OK) {
-			c = pipeline_collector(a->pipelines[udp_owner(&peer, a->worker_count)]);
-			e = a->kind == KEEP_HELD ? keep_take_held(c, entry, &a->now)
-						 : keep_take_tmpls(c, entry, &a->now);
-		}
-		a->taken += e == ERR_OK;
-		a->refused += e != ERR_OK;
-	}
+	if (t->is_marked &&
+	    !marks_left_waits(&t->keeper->marks_left, keep_number_worker(number), number))
+		return;
+	e = ops->peer(entry, &peer);
+	if (e == ERR_OK)
+		e = ops->take(t->pipelines[udp_owner(&peer, t->worker_count)], entry, &t->now);
+	t->taken += e == ERR_OK;
+	t->refused += e != ERR_OK;
 }
 
 static enum err settle(struct keeper *k, enum keep_kind kind, struct why *why)
 {
-	const struct keep_name *name = &names[kind];
-	const struct log_io *io = k->io;
-	struct found *f = &k->found[kind];
-	int rc = 0;
+	struct kept *t = &k->kept[kind];
+	const struct journal_name *name = &keep_kinds[kind].name;
 
-	if (f->is_there && f->is_broken) {
-		rc = io->rename(io->ctx, k->dir_fd, name->file, name->bad);
-		log_warn(
-			"keeper.set_aside file=%s why=\"it is cut or changed: its CRC is another\"",
-			name->bad);
-	} else if (f->is_there && kind == KEEP_HELD) {
-		/* No life may have them twice. */
-		rc = io->remove(io->ctx, k->dir_fd, name->file);
-		if (rc == 0)
-			rc = io->sync_dir(io->ctx, k->dir_fd);
+	if (!t->found.is_broken)
+		return ERR_OK;
+	stat_inc(workers_collector_stat(k->workers, 0), STAT_STATE_SET_ASIDE);
+	log_warn("keeper.set_aside file=%s octets_used=%zu why=\"%s\"", name->bad,
+		 rd_left(&t->found.entries),
+		 t->found.version != 0 && t->found.version != JOURNAL_VERSION
+			 ? "it has another version"
+			 : "it is cut or changed");
+	return journal_set_aside(&t->journal) == ERR_OK ? ERR_OK
+							: why_errno(why, ERR_IO, name->file);
+}
+
+static enum err restore(struct keeper *k, struct taking *t, struct why *why)
+{
+	struct kept *of = &k->kept[t->kind];
+	const struct keep_ops *ops = &keep_kinds[t->kind];
+	size_t broken;
+
+	if (!of->found.is_there)
+		return ERR_OK;
+	TRY(settle(k, t->kind, why));
+	t->is_marked = t->kind == KEEP_HELD && k->marks_left.words != NULL &&
+		       k->marks_left.epoch == of->found.epoch;
+	if (journal_last(&of->found, ops->id_bytes, take_entry, t, &broken) != ERR_OK)
+		return why_set(why, ERR_NOMEM, "no memory for %s", ops->name.file);
+	t->refused += broken;
+	stat_add(workers_collector_stat(k->workers, 0), STAT_STATE_REFUSED, t->refused);
+	log_info("keeper.restored file=%s entries=%zu refused=%zu", ops->name.file, t->taken,
+		 t->refused);
+	return ERR_OK;
+}
+
+static enum err restore_all(struct keeper *k, struct why *why)
+{
+	struct taking t = { .keeper = k,
+			    .now = { clock_real_ms(), clock_mono_ms() },
+			    .worker_count = workers_count(k->workers) };
+	enum err e = ERR_OK;
+
+	t.pipelines = calloc(t.worker_count, sizeof(struct pipeline *));
+	if (t.pipelines == NULL)
+		return why_set(why, ERR_NOMEM, "no memory to keep templates");
+	for (unsigned i = 0; i < t.worker_count; i++)
+		workers_call(k->workers, i, learn_pipeline, &t);
+	for (t.kind = 0; e == ERR_OK && t.kind < KEEP_KINDS; t.kind++) {
+		t.taken = 0;
+		t.refused = 0;
+		e = restore(k, &t, why);
+		free(k->kept[t.kind].found.octets);
+		k->kept[t.kind].found.octets = NULL;
 	}
-	return rc == 0 ? ERR_OK : why_errno(why, ERR_IO, name->file);
+	free(t.pipelines);
+	return e;
+}
+
+static void use_words(void *ctx, unsigned worker, struct pipeline *p)
+{
+	struct keeper *k = ctx;
+	uint64_t *words = k->words == NULL ? NULL : k->words + (size_t)worker * (KEEP_MARKS / 64);
+
+	if (k->marks != NULL)
+		words = marks_words(k->marks, worker);
+	keep_use_numbers(pipeline_collector(p), words, keep_number_first(worker));
+}
+
+static void use_all_words(struct keeper *k)
+{
+	for (unsigned i = 0; i < workers_count(k->workers); i++)
+		workers_call(k->workers, i, use_words, k);
+}
+
+/*
+ * The files of this life replace those of the one before when all is in them and nothing was decoded yet; from then on
+ * the marks hold for them.
+ */
+static enum err write_anew(struct keeper *k, struct why *why)
+{
+	unsigned count = workers_count(k->workers);
+
+	k->words = calloc((size_t)count * (KEEP_MARKS / 64), sizeof(*k->words));
+	if (k->words == NULL)
+		return why_set(why, ERR_NOMEM, "no memory to keep sets");
+	use_all_words(k);
+	for (enum keep_kind kind = 0; kind < KEEP_KINDS; kind++) {
+		/* No life may have sets twice. */
+		if (k->kept[kind].found.is_there && !write_all(k, kind) && kind == KEEP_HELD)
+			return why_errno(why, ERR_IO, keep_kinds[kind].name.file);
+	}
+	if (marks_open(k->marks_name, k->epoch, count, k->words, &k->marks) != ERR_OK)
+		log_warn("keeper.no_marks name=%s why=\"sets that are decoded less than 3 s before "
+			 "a kill may be decoded again after it\"",
+			 k->marks_name);
+	use_all_words(k);
+	return ERR_OK;
 }
 
 enum err keeper_begin(struct keeper *k, struct workers *ws, struct why *why)
 {
-	unsigned count = workers_count(ws);
-	struct pipeline **pipelines = calloc(count, sizeof(struct pipeline *));
-	enum err e = ERR_OK;
-
-	if (pipelines == NULL)
-		return why_set(why, ERR_NOMEM, "no memory to keep templates");
-	for (enum keep_kind kind = 0; e == ERR_OK && kind < KEEP_KINDS; kind++) {
-		struct asked a = { .kind = kind,
-				   .now = { clock_real_ms(), clock_mono_ms() },
-				   .worker_count = count,
-				   .pipelines = pipelines };
-
-		for (unsigned i = 0; i < count; i++)
-			workers_call(ws, i, learn_pipeline, &a);
-		e = settle(k, kind, why);
-		if (e == ERR_OK && k->found[kind].is_there && !k->found[kind].is_broken) {
-			hand_out(&a, k->found[kind].entries);
-			log_info("keeper.restored file=%s entries=%zu refused=%zu",
-				 names[kind].file, a.taken, a.refused);
-		}
-		free(k->found[kind].octets);
-		k->found[kind].octets = NULL;
-	}
-	free(pipelines);
-	k->changes = count_changes(ws);
-	k->next_used_ms = clock_mono_ms() + USED_MS;
-	if (e == ERR_OK && thread_start("keeper", run, k, &k->thread) != ERR_OK)
-		e = why_set(why, ERR_NOMEM, "cannot start a thread");
-	return e;
+	k->workers = ws;
+	TRY(restore_all(k, why));
+	TRY(write_anew(k, why));
+	if (thread_start("keeper", run, k, &k->thread) != ERR_OK)
+		return why_set(why, ERR_NOMEM, "cannot start a thread");
+	return ERR_OK;
 }
+
+/* ---- the end ---- */
 
 static void end_thread(struct keeper *k)
 {
@@ -396,19 +489,34 @@ static void forget_held(void *ctx, unsigned worker, struct pipeline *p)
 	keep_forget_held(pipeline_collector(p));
 }
 
-void keeper_end(struct keeper *k, struct workers *ws)
+void keeper_end(struct keeper *k)
 {
 	if (k->thread == NULL)
 		return;
 	end_thread(k);
-	ask(ws, KEEP_TMPLS, &k->work);
-	if (!k->work.is_failed)
-		(void)write_or_say(k, KEEP_TMPLS, &k->work);
-	ask(ws, KEEP_HELD, &k->work);
-	if (k->work.bytes == 0 || k->work.is_failed || !write_or_say(k, KEEP_HELD, &k->work))
+	(void)write_all(k, KEEP_TMPLS);
+	(void)write_all(k, KEEP_JOINS);
+	if (!write_all(k, KEEP_HELD)) {
+		/* They are given up now, and must not be in the next life. */
+		(void)journal_remove(&k->kept[KEEP_HELD].journal);
 		return;
-	for (unsigned i = 0; i < workers_count(ws); i++)
-		workers_call(ws, i, forget_held, NULL);
+	}
+	for (unsigned i = 0; i < workers_count(k->workers); i++)
+		workers_call(k->workers, i, forget_held, NULL);
+	marks_close(k->marks, true);
+	k->marks = NULL;
+	use_all_words(k);
+}
+
+/* What is dropped from here on is no set that was handed on. */
+static void leave_marks(struct keeper *k)
+{
+	marks_close(k->marks, false);
+	k->marks = NULL;
+	free(k->words);
+	k->words = NULL;
+	if (k->workers != NULL)
+		use_all_words(k);
 }
 
 void keeper_free(struct keeper *k)
@@ -417,9 +525,13 @@ void keeper_free(struct keeper *k)
 		return;
 	if (k->thread != NULL)
 		end_thread(k);
-	for (enum keep_kind kind = 0; kind < KEEP_KINDS; kind++)
-		free(k->found[kind].octets);
-	keep_fini(&k->work);
+	leave_marks(k);
+	marks_left_fini(&k->marks_left);
+	for (enum keep_kind kind = 0; kind < KEEP_KINDS; kind++) {
+		free(k->kept[kind].found.octets);
+		journal_fini(&k->kept[kind].journal);
+		keep_fini(&k->kept[kind].octets);
+	}
 	if (k->dir_fd >= 0)
 		(void)close(k->dir_fd);
 	(void)pthread_mutex_destroy(&k->lock);

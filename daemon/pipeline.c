@@ -42,6 +42,7 @@ struct pipeline {
 	struct enrich_context context; /* of the message at hand */
 	size_t join_count;	       /* entries of all sessions */
 	size_t report_count;	       /* processes of all sessions that report of themselves */
+	struct chain join_order;       /* of those that changed */
 	struct value values[TMPL_VALUES_MAX];
 	struct flow flows[PIPELINE_FLOWS];
 	struct flow check_flow;
@@ -408,13 +409,14 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 {
 	struct pipeline *p = ctx;
 	bool is_report = report_is_of(t);
+	struct join_home home = { &p->join_order, s };
 
 	for (size_t i = 0; i < count; i++) {
 		struct join_learned learned;
 		size_t own = join_count(s->join);
 
 		tmpl_cut(t, records[i].octets, records[i].bytes, p->values);
-		join_learn(&s->join, t, p->values, joins_limit(p, own), &learned);
+		join_learn(&s->join, &home, t, p->values, joins_limit(p, own), &learned);
 		p->join_count += join_count(s->join) - own;
 		stat_add(p->stat, PIPE_STAT_JOINS_LEARNED, learned.entries);
 		stat_add(p->stat, PIPE_STAT_JOINS_OVER, learned.over);
@@ -427,6 +429,34 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 			s->system_init_ms = learned.boot_ms;
 	}
 	settle_joins(p, s);
+}
+
+enum err pipeline_restore_joins(struct pipeline *p, const struct addr *peer,
+				const struct session_key *key, struct rd entry, int64_t mono_ms)
+{
+	struct session *s = collector_restore_session(p->collector, key, peer);
+	struct join_home home = { &p->join_order, s };
+	int64_t boot_ms = 0;
+	size_t own;
+	enum err e;
+
+	if (s == NULL)
+		return ERR_LIMIT;
+	if (s->idle_since_ms == 0)
+		s->idle_since_ms = mono_ms;
+	own = join_count(s->join);
+	e = join_restore(&s->join, &home, entry, joins_limit(p, own), &boot_ms);
+	p->join_count += join_count(s->join) - own;
+	if (e == ERR_OK)
+		stat_inc(p->stat, PIPE_STAT_JOINS_RESTORED);
+	if (boot_ms != 0)
+		s->system_init_ms = boot_ms;
+	return e;
+}
+
+struct chain *pipeline_join_order(struct pipeline *p)
+{
+	return &p->join_order;
 }
 
 static void on_undecodable(void *ctx, const struct message *m, const struct session *s,

@@ -73,6 +73,11 @@ void pipeline_flush(struct pipeline *p);
 /* Nothing more comes: what waits for a template is given up. */
 void pipeline_finish(struct pipeline *p);
 void pipeline_use(struct pipeline *p, const struct generation *g);
+/* What options data of an earlier life said, to the session of that key; as join_restore(). */
+enum err pipeline_restore_joins(struct pipeline *p, const struct addr *peer,
+				const struct session_key *key, struct rd entry, int64_t mono_ms);
+/* What it said in this life, for join_keep(). */
+struct chain *pipeline_join_order(struct pipeline *p);
 struct collector *pipeline_collector(struct pipeline *p);
 const struct generation *pipeline_generation(const struct pipeline *p);
 /* The plan of a template, compiled if need be; NULL when it cannot be. */

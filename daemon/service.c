@@ -369,7 +369,7 @@ static void idle(void *ctx)
 		reload_by_signal(s);
 	reload_collect(&s->reload);
 	take_rate(s);
-	keeper_step(s->keeper, s->workers, clock_mono_ms());
+	keeper_step(s->keeper, clock_mono_ms());
 	health_step(s->health, s);
 	inputs_step(s->inputs);
 	tails_step(s->tails);
@@ -484,7 +484,7 @@ static void give_up_held(void *ctx, unsigned worker, struct pipeline *p)
 static void keep_for_next(struct service *s)
 {
 	if (s->keeper != NULL)
-		keeper_end(s->keeper, s->workers);
+		keeper_end(s->keeper);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		workers_call(s->workers, i, give_up_held, s);
 }

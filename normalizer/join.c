@@ -4,15 +4,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/htab.h"
 #include "base/rd.h"
 #include "base/utf8.h"
+#include "normalizer/join_in.h"
 #include "normalizer/xform.h"
-
-#define KEY_BYTES 48
-
-/* Whom a value is of. */
-enum kind { KIND_SAMPLER, KIND_INTERFACE, KIND_APPLICATION, KIND_VRF, KIND_DOMAIN, KINDS };
 
 /* What a field of options data is for. */
 enum part {
@@ -78,60 +73,9 @@ struct said {
 	struct value numbers[PARTS];
 };
 
-struct key {
-	uint8_t octets[KEY_BYTES]; /* kind; then the number, big endian, or the text; then zeros */
-};
-
-/* What may be asked of an entry. */
-enum quest { QUEST_TEXTS, QUEST_RATE, QUESTS };
-
-struct join {
-	struct htab *entries;	   /* of struct join_entry */
-	bool knows[KINDS][QUESTS]; /* what nobody said of a kind is not looked for */
-	bool is_ipfix;		   /* not NetFlow v9's */
-};
-
-static void free_texts(struct join_entry *e)
+static struct join_key number_key(enum join_kind kind, uint64_t number)
 {
-	free((char *)e->name.octets);
-	free((char *)e->description.octets);
-	free((char *)e->category.octets);
-}
-
-static struct join *join_new(void)
-{
-	struct join *j = calloc(1, sizeof(*j));
-
-	if (j != NULL && htab_new(sizeof(struct key), &j->entries) != ERR_OK) {
-		free(j);
-		j = NULL;
-	}
-	return j;
-}
-
-void join_free(struct join *j)
-{
-	struct htab_iter it = { 0 };
-	void *e;
-
-	if (j == NULL)
-		return;
-	while (htab_next(j->entries, &it, NULL, &e)) {
-		free_texts(e);
-		free(e);
-	}
-	htab_free(j->entries);
-	free(j);
-}
-
-size_t join_count(const struct join *j)
-{
-	return j == NULL ? 0 : htab_count(j->entries);
-}
-
-static struct key number_key(enum kind kind, uint64_t number)
-{
-	struct key k = { .octets = { (uint8_t)kind } };
+	struct join_key k = { .octets = { (uint8_t)kind } };
 
 	number = __builtin_bswap64(number);
 	memcpy(k.octets + 1, &number, sizeof(number));
@@ -139,7 +83,7 @@ static struct key number_key(enum kind kind, uint64_t number)
 }
 
 /* An application's id as text; false when it is too long to be one. */
-static bool text_key(enum kind kind, const uint8_t *octets, uint32_t bytes, struct key *k)
+static bool text_key(enum join_kind kind, const uint8_t *octets, uint32_t bytes, struct join_key *k)
 {
 	memset(k, 0, sizeof(*k));
 	k->octets[0] = (uint8_t)kind;
@@ -224,14 +168,14 @@ static int64_t rate_of(const struct said *said)
 }
 
 /* Whose sampling is it? */
-static enum kind sampled_kind(const struct said *said)
+static enum join_kind sampled_kind(const struct said *said)
 {
 	if (said->has_key[KIND_SAMPLER])
 		return KIND_SAMPLER;
 	return said->has_key[KIND_INTERFACE] ? KIND_INTERFACE : KIND_DOMAIN;
 }
 
-static bool make_key(const struct said *said, enum kind kind, struct key *k)
+static bool make_key(const struct said *said, enum join_kind kind, struct join_key *k)
 {
 	struct value v = said->keys[kind];
 	uint8_t text[APP_ID_TEXT_MAX];
@@ -240,29 +184,6 @@ static bool make_key(const struct said *said, enum kind kind, struct key *k)
 		return text_key(kind, text, app_id_text(v.octets, v.bytes, text), k);
 	*k = number_key(kind, number_of(v));
 	return kind == KIND_DOMAIN || (v.bytes > 0 && v.bytes <= 8);
-}
-
-/* The entry of that key; a new one when there is room. */
-static struct join_entry *open_entry(struct join **j, const struct key *k, size_t limit)
-{
-	struct join_entry *e;
-
-	if (*j == NULL)
-		*j = join_new();
-	if (*j == NULL)
-		return NULL;
-	e = htab_find((*j)->entries, k);
-	if (e != NULL || htab_count((*j)->entries) >= limit)
-		return e;
-	e = calloc(1, sizeof(*e));
-	if (e == NULL)
-		return NULL;
-	e->algorithm = -1;
-	if (htab_put((*j)->entries, k, e) != ERR_OK) {
-		free(e);
-		return NULL;
-	}
-	return e;
 }
 
 /* Octets up to the limit that end with a whole character. */
@@ -325,7 +246,7 @@ static bool has_sampling(const struct said *said)
 	return said->numbers[PART_ALGORITHM].bytes != 0 || has_rate(said);
 }
 
-static bool says_anything(const struct said *said, enum kind kind)
+static bool says_anything(const struct said *said, enum join_kind kind)
 {
 	for (size_t part = PART_NAME; part <= PART_CATEGORY; part++) {
 		if (said->texts[kind][part].bytes != 0)
@@ -345,49 +266,73 @@ static bool put_sampling(struct join_entry *e, const struct said *said)
 	return is_new;
 }
 
-static bool answers(const struct join_entry *e, enum quest quest)
+/* Where a record is learned, and what it does. */
+struct learning {
+	struct join **join;
+	const struct join_home *home;
+	size_t limit;
+	struct join_learned *out;
+};
+
+static struct join_node *node_of(const struct learning *l, const struct join_key *k)
 {
-	if (quest == QUEST_RATE)
-		return e->rate != 0;
-	return e->name.bytes != 0 || e->description.bytes != 0 || e->category.bytes != 0;
+	struct join_node *n = join_open_node(l->join, l->home, k, l->limit);
+
+	if (n != NULL)
+		return n;
+	if (join_count(*l->join) >= l->limit)
+		l->out->over++;
+	else
+		l->out->no_memory++;
+	return NULL;
 }
 
-static void learn_kind(struct join **j, const struct said *said, enum kind kind, size_t limit,
-		       struct join_learned *out)
+static void learn_kind(const struct learning *l, const struct said *said, enum join_kind kind)
 {
+	struct join_node *n;
 	struct join_entry *e;
-	struct key k;
+	struct join_key k;
 	bool is_new;
 
 	if (!says_anything(said, kind))
 		return;
 	if (!make_key(said, kind, &k)) {
-		out->no_key++;
+		l->out->no_key++;
 		return;
 	}
-	e = open_entry(j, &k, limit);
-	if (e == NULL) {
-		if (join_count(*j) >= limit)
-			out->over++;
-		else
-			out->no_memory++;
+	n = node_of(l, &k);
+	if (n == NULL)
 		return;
-	}
-	is_new = put_text(&e->name, said->texts[kind][PART_NAME], out);
-	is_new |= put_text(&e->description, said->texts[kind][PART_DESCRIPTION], out);
-	is_new |= put_text(&e->category, said->texts[kind][PART_CATEGORY], out);
+	e = &n->said;
+	is_new = put_text(&e->name, said->texts[kind][PART_NAME], l->out);
+	is_new |= put_text(&e->description, said->texts[kind][PART_DESCRIPTION], l->out);
+	is_new |= put_text(&e->category, said->texts[kind][PART_CATEGORY], l->out);
 	if (kind == sampled_kind(said))
 		is_new |= put_sampling(e, said);
-	for (enum quest quest = QUEST_TEXTS; quest < QUESTS; quest++)
-		(*j)->knows[kind][quest] |= answers(e, quest);
-	out->entries += is_new;
+	if (is_new)
+		join_note(n);
+	l->out->entries += is_new;
 }
 
-void join_learn(struct join **j, const struct tmpl *t, const struct value *values, size_t limit,
-		struct join_learned *out)
+/* Times of flows that count from it need it in the next life, too. */
+static void learn_boot(const struct learning *l, uint64_t boot)
 {
+	struct join_key k = number_key(KIND_DOMAIN, 0);
+	struct join_node *n;
+
+	if (boot == 0 || boot > INT64_MAX / 2)
+		return;
+	l->out->boot_ms = (int64_t)boot;
+	n = node_of(l, &k);
+	if (n != NULL && put_number(&n->boot_ms, (int64_t)boot))
+		join_note(n);
+}
+
+void join_learn(struct join **j, const struct join_home *home, const struct tmpl *t,
+		const struct value *values, size_t limit, struct join_learned *out)
+{
+	struct learning l = { j, home, limit, out };
 	struct said said = { 0 };
-	uint64_t boot;
 
 	memset(out, 0, sizeof(*out));
 	for (uint16_t i = 0; i < t->field_count; i++) {
@@ -396,41 +341,39 @@ void join_learn(struct join **j, const struct tmpl *t, const struct value *value
 		if (row != NULL)
 			take(&said, row, values[i]);
 	}
-	for (enum kind kind = KIND_SAMPLER; kind < KINDS; kind++)
-		learn_kind(j, &said, kind, limit, out);
+	for (enum join_kind kind = KIND_SAMPLER; kind < KINDS; kind++)
+		learn_kind(&l, &said, kind);
+	learn_boot(&l, number_of(said.numbers[PART_BOOT]));
 	if (*j != NULL)
 		(*j)->is_ipfix = t->version == VERSION_IPFIX;
-	boot = number_of(said.numbers[PART_BOOT]);
-	if (boot <= INT64_MAX / 2)
-		out->boot_ms = (int64_t)boot;
 }
 
 /* ---- flows ---- */
 
-static bool may_know(const struct join *j, enum kind kind, enum quest quest)
+static bool may_know(const struct join *j, enum join_kind kind, enum join_quest quest)
 {
 	return j != NULL && j->knows[kind][quest];
 }
 
 /* An entry that is there for another reason hides nothing. */
-static const struct join_entry *find(struct join *const joins[JOINS], const struct key *k,
-				     enum quest quest)
+static const struct join_entry *find(struct join *const joins[JOINS], const struct join_key *k,
+				     enum join_quest quest)
 {
 	for (size_t i = 0; i < JOINS; i++) {
-		const struct join_entry *e = NULL;
+		const struct join_node *n = NULL;
 
-		if (may_know(joins[i], (enum kind)k->octets[0], quest))
-			e = htab_find(joins[i]->entries, k);
-		if (e != NULL && answers(e, quest))
-			return e;
+		if (may_know(joins[i], (enum join_kind)k->octets[0], quest))
+			n = htab_find(joins[i]->nodes, k);
+		if (n != NULL && join_answers(&n->said, quest))
+			return &n->said;
 	}
 	return NULL;
 }
 
-static const struct join_entry *find_number(struct join *const joins[JOINS], enum kind kind,
-					    int64_t number, enum quest quest)
+static const struct join_entry *find_number(struct join *const joins[JOINS], enum join_kind kind,
+					    int64_t number, enum join_quest quest)
 {
-	struct key k;
+	struct join_key k;
 
 	if (!may_know(joins[0], kind, quest) && !may_know(joins[1], kind, quest))
 		return NULL;
@@ -486,8 +429,8 @@ static void take_text(struct flow *f, unsigned field, const struct text *text)
 		flow_set_octets(f, field, text->octets, text->bytes);
 }
 
-static void join_name(struct join *const joins[JOINS], enum kind kind, unsigned by, unsigned to,
-		      struct flow *f)
+static void join_name(struct join *const joins[JOINS], enum join_kind kind, unsigned by,
+		      unsigned to, struct flow *f)
 {
 	const struct join_entry *e = NULL;
 
@@ -501,7 +444,7 @@ static void join_application(struct join *const joins[JOINS], struct flow *f)
 {
 	const struct slot *id = &f->slots[F_app_id];
 	const struct join_entry *e;
-	struct key k;
+	struct join_key k;
 
 	if (!flow_has(f, F_app_id) ||
 	    (!may_know(joins[0], KIND_APPLICATION, QUEST_TEXTS) &&

@@ -3,9 +3,10 @@
  * join.h - what options data says of flows that come later: sampling, names of interfaces, applications
  * and VRFs.  It becomes no flow; flows take it up.
  *
- *	join_learn(&j, t, values, limit, &learned)	a record of an options template
+ *	join_learn(&j, &home, t, values, limit, &learned)	a record of an options template
  *	join_flow(joins, f)				a flow, after its plan
  *	join_find_interface(joins, number)
+ *	join_keep(order, some, &out), join_restore(&j, &home, entry, limit)	over a restart
  *
  *	options | sampler 1: 1:100, random | interface 5: "ge-0/0/1" | application 13:453: "dns" |
  *	flow	  sampler_id 1, in_interface 5, app_id 13:453
@@ -26,6 +27,9 @@
 #ifndef NORMALIZER_JOIN_H
 #define NORMALIZER_JOIN_H
 
+#include "base/chain.h"
+#include "base/rd.h"
+#include "collector/keep.h"
 #include "collector/tmpl.h"
 #include "normalizer/flow.h"
 
@@ -33,6 +37,12 @@
 #define JOINS 2
 
 struct join;
+
+/* Of a session's table: the order in which entries of all tables changed, and whose it is. */
+struct join_home {
+	struct chain *order;
+	const struct session *session;
+};
 
 /* What one record did. */
 struct join_learned {
@@ -54,11 +64,24 @@ struct join_entry {
 };
 
 /* One value for each field of the options template `t`.  *j is NULL before the first; it holds up to `limit`
- * entries. */
-void join_learn(struct join **j, const struct tmpl *t, const struct value *values, size_t limit,
-		struct join_learned *out);
+ * entries, and is of that home, which may be NULL when nobody keeps it. */
+void join_learn(struct join **j, const struct join_home *home, const struct tmpl *t,
+		const struct value *values, size_t limit, struct join_learned *out);
 void join_free(struct join *j);
 size_t join_count(const struct join *j);
+
+/*
+ * Entries of collector/keep.h for those that changed since they were asked for, as many as make about that many octets; true: there
+ * are more.
+ *
+ *	| octets u32 | key of the session | key of the entry 48 | IPFIX u8 | rate, algorithm, boot i64 | name, description,
+ *	category: u8 + octets |
+ */
+#define JOIN_ID_BYTES (KEEP_KEY_BYTES + 48u)
+bool join_keep(struct chain *order, size_t some, struct keep *out);
+/* What stands behind the session's key.  Nothing of it is believed: ERR_FORMAT; ERR_LIMIT, ERR_NOMEM.  *boot_ms is 0 when not said. */
+enum err join_restore(struct join **j, const struct join_home *home, struct rd entry, size_t limit,
+		      int64_t *boot_ms);
 
 /* An element of options data. */
 struct join_element {

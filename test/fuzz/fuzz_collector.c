@@ -183,7 +183,7 @@ static void learn(struct sink *k, struct session *s, const struct tmpl *t, const
 	struct join_learned learned;
 
 	tmpl_cut(t, r->octets, r->bytes, values);
-	join_learn(&s->join, t, values, JOINS_MAX, &learned);
+	join_learn(&s->join, NULL, t, values, JOINS_MAX, &learned);
 	k->joins_failed += learned.no_memory;
 	must(join_count(s->join) <= JOINS_MAX);
 	joins[0] = s->join;

@@ -2,8 +2,8 @@
 """CRC-32C (RFC 3720, appendix B.4), bit by bit: the checksum of log and manifests, told again without our C."""
 
 
-def crc32c(octets):
-    crc = 0xFFFFFFFF
+def crc32c(octets, before=0):
+    crc = before ^ 0xFFFFFFFF
     for octet in octets:
         crc ^= octet
         for _ in range(8):

@@ -1234,8 +1234,13 @@ static struct keep_now now_of(void)
 static void keep_both(struct bench *b, const struct keep_now *now, struct keep kept[KEPT_KINDS])
 {
 	memset(kept, 0, KEPT_KINDS * sizeof(kept[0]));
-	keep_tmpls(b->collector, now, &kept[KEPT_TMPLS]);
-	keep_held(b->collector, now, &kept[KEPT_HELD]);
+	keep_rewind_tmpls(b->collector);
+	keep_rewind_held(b->collector);
+	/* In slices of one entry, and all. */
+	while (keep_tmpls(b->collector, now, 1, &kept[KEPT_TMPLS]))
+		;
+	while (keep_held(b->collector, now, 1, &kept[KEPT_HELD]))
+		;
 }
 
 /* All entries; how many were not taken. */
@@ -1247,7 +1252,7 @@ static size_t take_back(struct bench *b, enum kept kind, const uint8_t *octets, 
 
 	while (rd_left(&entries) > 0 && keep_next(&entries, &entry)) {
 		struct addr peer;
-		enum err e = keep_peer(entry, &peer);
+		enum err e = kind == KEPT_HELD ? keep_held_peer(entry, &peer) : keep_peer(entry, &peer);
 
 		if (e == ERR_OK)
 			e = kind == KEPT_HELD ? keep_take_held(b->collector, entry, &later)
@@ -1357,7 +1362,7 @@ static void test_kept_stale(void **state)
 
 		open_bench_with(&b, &patient_limits);
 		receive_at(&b, IPFIX("003c", "00000000") T256 D256("4"), REAL_MS);
-		keep_tmpls(b.collector, &now, &kept);
+		assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
 		close_bench(&b);
 		open_bench_with(&b, &patient_limits);
 		entries = rd_of(kept.octets, kept.bytes);

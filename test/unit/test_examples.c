@@ -381,7 +381,7 @@ static void learn(struct join **j, uint32_t pen, uint16_t key_id, const void *ke
 	must(tmpl_new(2, &t) == ERR_OK);
 	t->fields[0] = (struct tmpl_field){ pen, key_id, (uint16_t)key_bytes, true };
 	t->fields[1] = (struct tmpl_field){ e.pen, e.id, (uint16_t)value_bytes, false };
-	join_learn(j, t, values, ENTRIES, &learned);
+	join_learn(j, NULL, t, values, ENTRIES, &learned);
 	assert_int_equal(learned.entries, 1);
 	tmpl_free(t);
 }

@@ -45,7 +45,7 @@ static struct join_learned learn(struct join **j, const struct part *parts, size
 		t->fields[i] = (struct tmpl_field){ parts[i].pen, parts[i].id, parts[i].bytes, i == 0 };
 		values[i] = (struct value){ (const uint8_t *)parts[i].octets, parts[i].bytes };
 	}
-	join_learn(j, t, values, limit, &out);
+	join_learn(j, NULL, t, values, limit, &out);
 	tmpl_free(t);
 	return out;
 }
@@ -224,8 +224,14 @@ static void changes(void **state)
 	assert_int_equal(learned.boot_ms, 0);
 	learned = learn(&joins[1], boot, LIMIT);
 	assert_int_equal(learned.boot_ms, INT64_C(0x18bcfe56800));
-	assert_null(joins[1]);
+	/* It is kept, and nobody's name or sampling. */
+	assert_int_equal(learned.entries, 0);
+	flow_clear(flow);
+	flow_set_i64(flow, F_in_interface, 6);
+	join_flow((struct join *const[JOINS]){ joins[1], NULL }, flow);
+	assert_false(flow_has(flow, F_sampling_rate) || flow_has(flow, F_in_interface_name));
 	join_free(joins[0]);
+	join_free(joins[1]);
 }
 
 /* Domain 0 is asked when the flow's own does not know. */
