@@ -29,6 +29,7 @@
 #define SLICE_BYTES (256u << 10)
 /* What all workers give in one step: two of them for all sets that may wait by default. */
 #define STEP_BYTES (32u << 20)
+#define OCTETS_KEPT (4u << 20) /* of a job's room, for the next one */
 #define NAME_BYTES 96
 
 /* One file; what stands behind `job` is the thread's while has_job. */
@@ -147,6 +148,8 @@ static void run(void *ctx)
 			break;
 		(void)pthread_mutex_unlock(&k->lock);
 		is_saved = put_or_say(t, &t->job);
+		if (t->octets.room > OCTETS_KEPT)
+			keep_fini(&t->octets);
 		(void)pthread_mutex_lock(&k->lock);
 		t->has_job = false;
 		t->is_failed = !is_saved;

@@ -3,6 +3,9 @@
 """Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
 fuzz_parquet_flow, headers for fuzz_packet.
+"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
+recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
+fuzz_parquet_flow.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -339,6 +342,54 @@ MANIFEST = {
 }
 
 
+# Entries of journals: fuzz_keep makes the file around them when the first octet says so.
+
+KEPT_TMPLS, KEPT_JOINS, KEPT_HELD, BATCH, BATCHES = 0, 1, 2, 4, 8
+
+
+def kept(*parts):
+    body = b"".join(parts)
+    return struct.pack(">I", len(body)) + body
+
+
+def kept_key(version=10, peer=bytes(4), domain=0):
+    return bytes([len(peer)]) + peer.ljust(16, b"\0") + struct.pack(">HHI", 0, version, domain)
+
+
+def kept_template(definition, is_options=0):
+    return struct.pack(">qqqqBH", TIME * 1000, TIME * 1000, 60000, TIME * 1000, is_options, len(definition)) + definition
+
+
+def kept_join(kind, key, rate=0, algorithm=-1, boot=0, name=b"", description=b"", category=b""):
+    texts = b"".join(bytes([len(t)]) + t for t in (name, description, category))
+    return kept(kept_key(), (bytes([kind]) + key).ljust(48, b"\0"), struct.pack(">Bqqq", 1, rate, algorithm, boot), texts)
+
+
+def kept_set(number, octets, version=10, offset=0):
+    header = struct.pack(">HHIII", 10, 36 + offset, TIME, 0, 0) if version == 10 else struct.pack(">HHIIII", 9, 1, 1000, TIME, 0, 0)
+    start = len(header) + offset
+    return kept(struct.pack(">Q", number), kept_key(version), struct.pack(">HBqqQqIIII", 4739, 0, TIME * 1000, TIME * 1000, 1, 0, start + len(octets), start, 0, 1),
+                bytes([len(header)]), header, struct.pack(">I", len(octets)), octets)
+
+
+KEPT_SPAN = struct.pack(">qq", TIME * 1000, TIME * 1000)
+KEPT_SET = struct.pack(">HH", 256, 20) + bytes(range(16))
+KEEP = {
+    "templates": bytes([KEPT_TMPLS | BATCH]) + kept(kept_key(), KEPT_SPAN, kept_template(struct.pack(">HHHHHHI", 256, 2, 1, 4, 0x8001, 65535, 9)),
+                                                    kept_template(struct.pack(">HHHHHHH", 257, 2, 1, 10, 4, 82, 8), 1)),
+    "templates_v9": bytes([KEPT_TMPLS | BATCH]) + kept(kept_key(9), KEPT_SPAN, kept_template(struct.pack(">HHHH", 256, 1, 57590, 2)),
+                                                       kept_template(struct.pack(">HHHHHHH", 257, 4, 4, 2, 4, 82, 8), 1)),
+    "templates_taken_back": bytes([KEPT_TMPLS | BATCHES]) + kept(kept_key(), KEPT_SPAN, kept_template(struct.pack(">HHHH", 256, 1, 1, 4))) + kept(kept_key()),
+    "joins": bytes([KEPT_JOINS | BATCH]) + kept_join(0, struct.pack(">Q", 7), 1000, 2) + kept_join(1, struct.pack(">Q", 5), name=b"eth0", description=b"up") +
+    kept_join(2, b"13:453", name=b"dns", category=b"net") + kept_join(4, b"", boot=TIME * 1000),
+    "joins_wrong": bytes([KEPT_JOINS | BATCHES]) + kept_join(9, b"") + kept_join(1, b"\xff" * 47) + kept_join(3, b"", name=b"\xff\xfe") + kept_join(0, b"", rate=-1),
+    "held": bytes([KEPT_HELD | BATCH]) + kept_set(1, KEPT_SET) + kept_set(2, KEPT_SET, 9) + kept_set(3, KEPT_SET) + kept(struct.pack(">Q", 1)),
+    "held_between": bytes([KEPT_HELD | BATCHES]) + kept_set(1, KEPT_SET, offset=8) + kept_set(2, KEPT_SET, offset=2),
+    "file": bytes([KEPT_HELD]) + b"sluice fuzz 2\n" + bytes(40),
+    "older": bytes([KEPT_TMPLS]) + b"sluice fuzz 1\n" + bytes(40),
+}
+
+
 # Segments: fuzz_log puts their checksums right when the first octet says so.
 
 EPOCH, FIRST_LSN, NAMES, SETTLED = 0x1234, 7, 0xFFFFFFFF, 0xFFFFFFFE
@@ -485,5 +536,7 @@ PACKET = {name: bytes([FIRSTS[first], 200]) + octets for name, (first, octets) i
 for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW),
                       ("fuzz_packet", PACKET)):
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+                      ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
     for name, octets in seeds.items():
         write(target, name, octets)

@@ -155,7 +155,10 @@ class Registry:
 
 
 def forget_ends(folder):
-    """Takes away what a killed service left in shared memory of where its logs end (sink/log_live.h)."""
+    """Takes away what a killed service left in shared memory: where its logs end (sink/log_live.h), which sets wait (daemon/marks.h)."""
+    with contextlib.suppress(FileNotFoundError):
+        at = os.stat(os.path.join(folder, "state"))
+        os.unlink(f"/dev/shm/sluice-held-{at.st_dev:x}-{at.st_ino:x}")
     for path in glob.glob(os.path.join(folder, "**", "format"), recursive=True):
         with open(path, encoding="latin-1") as f:
             words = f.read().split()
