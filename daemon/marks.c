@@ -12,10 +12,12 @@
 #include "collector/keep.h"
 #include "collector/udp.h"
 
-#define MAGIC "SluiceH1" /* with the version */
 #define MAGIC_BYTES 8
 #define NAME_BYTES 96
 #define WORDS (KEEP_MARKS / 64)
+
+/* With the version. */
+static const uint8_t magic[MAGIC_BYTES] = { 'S', 'l', 'u', 'i', 'c', 'e', 'H', '1' };
 
 struct page {
 	uint8_t magic[MAGIC_BYTES];
@@ -47,7 +49,7 @@ static bool read_words(int fd, off_t size, struct marks_left *out)
 	size_t bytes;
 
 	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
-	    memcmp(head.magic, MAGIC, MAGIC_BYTES) != 0 || head.worker_count == 0 ||
+	    memcmp(head.magic, magic, MAGIC_BYTES) != 0 || head.worker_count == 0 ||
 	    head.worker_count > UDP_WORKERS_MAX || (size_t)size != bytes_of(head.worker_count))
 		return false;
 	bytes = (size_t)head.worker_count * WORDS * sizeof(uint64_t);
@@ -115,7 +117,7 @@ enum err marks_open(const char *name, uint64_t epoch, unsigned worker_count, con
 	memcpy(m->page->words, words, bytes - sizeof(*m->page));
 	m->page->worker_count = worker_count;
 	m->page->epoch = epoch;
-	memcpy(m->page->magic, MAGIC, MAGIC_BYTES);
+	memcpy(m->page->magic, magic, MAGIC_BYTES);
 	*out = m;
 	return ERR_OK;
 }
