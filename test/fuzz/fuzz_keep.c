@@ -111,6 +111,12 @@ static const struct collector_ops ops = {
 	.message_end = message_edge,
 };
 
+static void close_life(struct life *l)
+{
+	collector_free(l->collector);
+	stat_set_free(l->stat);
+}
+
 static bool open_life(struct life *l, enum kind kind)
 {
 	static const struct collector_limits limits = { .sessions_max = 4,
@@ -127,15 +133,10 @@ static bool open_life(struct life *l, enum kind kind)
 	if (stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &l->stat) != ERR_OK ||
 	    collector_new(&limits, &ops, l, l->stat, &l->collector) != ERR_OK) {
 		must(alloc_failures() > 0);
+		close_life(l);
 		return false;
 	}
 	return true;
-}
-
-static void close_life(struct life *l)
-{
-	collector_free(l->collector);
-	stat_set_free(l->stat);
 }
 
 static void take_join(struct life *l, struct rd entry)
@@ -312,8 +313,8 @@ static void once(const uint8_t *octets, size_t bytes)
 		read_back(&l, &f);
 		pass_on(&l);
 		define(&l);
+		close_life(&l);
 	}
-	close_life(&l);
 	free(copy);
 }
 
