@@ -260,6 +260,38 @@ def test_held_over_a_crash(start, folder):
     assert len(read_flows(folder)) == 2
 
 
+def test_full_pool_over_a_kill(start, folder):
+    """All that may wait is on disk 3 s later, in a file that is no longer than it must be, and is appended to."""
+    def size():
+        return os.path.getsize(os.path.join(folder, "state", "held"))
+
+    s = start(Sluiced, files_sink(folder), ["workers=2", "collector.hold_s=600", "collector.hold_bytes=128M"])
+    sources = [Exporter(s.port, domain=n) for n in range(16)]
+    for x in sources:
+        x.send(template(301, *FIELDS))
+    octets = data(300, *[record(n) for n in range(60)])
+    for n in range(1500):
+        for x in sources:
+            x.send(octets, records=60)
+        if n % 20 == 0:
+            assert wait_for(lambda: s.counter("data_sets_held_now") == 16 * (n + 1))  # noqa: B023
+    assert wait_for(lambda: s.counter("data_sets_held_now") == 24000)
+    time.sleep(3)
+    before = size()
+    assert 24000 * len(octets) < before < 2 * 24000 * (len(octets) + 200) + (8 << 20)
+    sources[0].send(octets, records=60)
+    assert wait_for(lambda: size() != before, seconds=3)
+    assert 0 < size() - before < 2 * len(octets)
+    s.kill()
+    s = start(Sluiced, files_sink(folder), ["workers=3", "collector.hold_s=600", "collector.hold_bytes=192M", listen(s)])
+    assert (s.counter("data_sets_restored"), s.counter("data_sets_held_now")) == (24001, 24001)
+    sources[0].send(template(300, *FIELDS))
+    assert s.settle() == 60 * 1501
+    lines = s.ledger()
+    assert lines["data sets"]["right"]["held_then_decoded"] == 1501
+    s.stop()
+
+
 OPTIONS = {  # id -> scope and what is said of it
     400: ((10, 4), (82, 8)), 401: ((48, 1), (50, 4), (49, 1)), 402: ((95, 4), (96, 8), (372, 8)), 403: ((234, 4), (236, 8))}
 SPEAKING = FIELDS + ((10, 4), (48, 1), (95, 4), (234, 4))
