@@ -1343,6 +1343,107 @@ static void test_kept(void **state)
 	}
 }
 
+static size_t count_marks(const uint64_t *words)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < KEEP_MARKS / 64; i++)
+		count += (size_t)__builtin_popcountll(words[i]);
+	return count;
+}
+
+/* What is new since it was kept last, in octets; and forgotten. */
+static size_t keep_new(struct bench *b, struct keep *kept)
+{
+	struct keep_now now = now_of();
+
+	kept->bytes = 0;
+	assert_false(keep_held(b->collector, &now, SIZE_MAX / 2, kept));
+	return kept->bytes;
+}
+
+/* A set that waits is marked while it is on disk; its mark is gone when its records are handed on, and its entry taken back. */
+static void test_kept_marks(void **state)
+{
+	static uint64_t words[KEEP_MARKS / 64];
+	static const uint64_t first = 3ull << 48;
+	const size_t gone_bytes = 4 + KEEP_NUMBER_BYTES;
+	struct keep kept = { 0 };
+	struct bench b;
+	size_t one;
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	keep_use_numbers(b.collector, words, first);
+	assert_int_equal(keep_new(&b, &kept), 0);
+	receive_at(&b, IPFIX("002c", "00000000") D256("4"), REAL_MS);
+	assert_int_equal(count_marks(words), 0);
+	one = keep_new(&b, &kept);
+	assert_true(one > 28);
+	assert_int_equal(be64(kept.octets + 4), first + 1);
+	assert_true(keep_is_marked(words, first + 1));
+	assert_int_equal(count_marks(words), 1);
+	/* Once; and what comes behind it, alone. */
+	assert_int_equal(keep_new(&b, &kept), 0);
+	receive_at(&b, IPFIX("002c", "00000002") D257("5"), REAL_MS);
+	assert_int_equal(keep_new(&b, &kept), one);
+	assert_int_equal(be64(kept.octets + 4), first + 2);
+	/* Handed on, and dropped. */
+	receive_at(&b, IPFIX("0020", "00000004") T256, REAL_MS);
+	assert_false(keep_is_marked(words, first + 1));
+	assert_int_equal(count_marks(words), 1);
+	assert_int_equal(keep_new(&b, &kept), gone_bytes);
+	assert_int_equal(be64(kept.octets + 4), first + 1);
+	/* All once more, under the numbers that they have. */
+	keep_rewind_held(b.collector);
+	assert_int_equal(keep_new(&b, &kept), one);
+	assert_int_equal(be64(kept.octets + 4), first + 2);
+	collector_finish(b.collector);
+	assert_int_equal(count_marks(words), 0);
+	/* Nobody asks for what left before all was written anew. */
+	keep_rewind_held(b.collector);
+	assert_int_equal(keep_new(&b, &kept), 0);
+	/* One that came and went in between was never there. */
+	receive_at(&b, IPFIX("002c", "00000006") D257("6"), REAL_MS);
+	collector_finish(b.collector);
+	assert_int_equal(keep_new(&b, &kept), 0);
+	assert_int_equal(count_marks(words), 0);
+	/* Those that are the next life's go, and stay marked. */
+	receive_at(&b, IPFIX("002c", "00000008") D257("7"), REAL_MS);
+	(void)keep_new(&b, &kept);
+	keep_forget_held(b.collector);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
+	assert_int_equal(count_marks(words), 1);
+	keep_fini(&kept);
+	close_bench(&b);
+}
+
+/* Only what changed is kept again; a session whose templates went is taken back. */
+static void test_kept_changes(void **state)
+{
+	struct keep kept = { 0 };
+	struct keep_now now = now_of();
+	struct bench b;
+	size_t one;
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	receive_at(&b, IPFIX("0020", "00000000") T256, REAL_MS);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	one = kept.bytes;
+	assert_true(one > KEEP_KEY_BYTES);
+	receive_at(&b, IPFIX("003c", "00000000") T256 D256("4"), REAL_MS);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_int_equal(kept.bytes, one);
+	kept.bytes = 0;
+	collector_tick(b.collector, clock_mono_ms() + 3000000);
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_EXPIRED), 1);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_int_equal(kept.bytes, 4 + KEEP_KEY_BYTES);
+	keep_fini(&kept);
+	close_bench(&b);
+}
+
 /* Lifetimes run on while nobody looks, and a clock that was put back makes nothing young. */
 static void test_kept_stale(void **state)
 {
@@ -1388,6 +1489,7 @@ int main(void)
 		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
 		cmocka_unit_test(test_held_evicted),  cmocka_unit_test(test_borrowed),
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
+		cmocka_unit_test(test_kept_marks),    cmocka_unit_test(test_kept_changes),
 		cmocka_unit_test(test_held_bounds),   cmocka_unit_test(test_held_oldest_goes),
 	};
 

@@ -30,7 +30,7 @@ struct part {
 #define V(id, octets) { octets, PEN_IANA, id, sizeof(octets) - 1 }
 
 /* Learns one record whose values stand in the parts; ended by no octets. */
-static struct join_learned learn(struct join **j, const struct part *parts, size_t limit)
+static struct join_learned learn_at(struct join **j, const struct join_home *home, const struct part *parts, size_t limit)
 {
 	struct value values[FIELDS_MAX];
 	struct join_learned out;
@@ -45,9 +45,14 @@ static struct join_learned learn(struct join **j, const struct part *parts, size
 		t->fields[i] = (struct tmpl_field){ parts[i].pen, parts[i].id, parts[i].bytes, i == 0 };
 		values[i] = (struct value){ (const uint8_t *)parts[i].octets, parts[i].bytes };
 	}
-	join_learn(j, NULL, t, values, limit, &out);
+	join_learn(j, home, t, values, limit, &out);
 	tmpl_free(t);
 	return out;
+}
+
+static struct join_learned learn(struct join **j, const struct part *parts, size_t limit)
+{
+	return learn_at(j, NULL, parts, limit);
 }
 
 static const struct rate_row {
@@ -234,6 +239,63 @@ static void changes(void **state)
 	join_free(joins[1]);
 }
 
+/* A change is kept once, and the next life's table says what this one's did. */
+static void kept(void **state)
+{
+	static const struct part first[] = { V(10, "\x05"), V(82, "eth0"), { 0 } };
+	static const struct part rate[] = { V(10, "\x05"), V(34, "\x08"), { 0 } };
+	static const struct part app[] = { V(95, "\x03\0\0\x50"), V(96, "http"), V(372, "web"), { 0 } };
+	struct session session = { .peer = { { 192, 0, 2, 1 }, 4 }, .key = { .domain = 7, .version = VERSION_IPFIX } };
+	struct chain orders[2] = { { NULL } };
+	struct join_home homes[2] = { { &orders[0], &session }, { &orders[1], &session } };
+	struct keep out[2] = { { NULL } };
+	struct join *joins[JOINS] = { NULL };
+	struct join *next[JOINS] = { NULL };
+	int64_t boot_ms;
+	struct rd entries;
+	struct rd entry;
+	size_t count = 0;
+
+	(void)state;
+	(void)learn_at(&joins[0], &homes[0], first, LIMIT);
+	(void)learn_at(&joins[0], &homes[0], app, LIMIT);
+	(void)learn_at(&joins[0], &homes[0], rate, LIMIT); /* now the newest */
+	while (join_keep(&orders[0], 1, &out[0]))
+		;
+	assert_false(join_keep(&orders[0], 1, &out[0]));
+	(void)learn_at(&joins[0], &homes[0], first, LIMIT);
+	assert_null(orders[0].fresh); /* it says nothing new */
+	for (entries = rd_of(out[0].octets, out[0].bytes); rd_left(&entries) > 0; count++) {
+		assert_true(keep_next(&entries, &entry));
+		rd_skip(&entry, KEEP_KEY_BYTES);
+		for (size_t cut = 0; cut < rd_left(&entry); cut++)
+			assert_int_equal(join_restore(&next[1], NULL, rd_of(entry.at, cut), LIMIT, &boot_ms), ERR_FORMAT);
+		assert_int_equal(join_restore(&next[0], &homes[1], entry, LIMIT, &boot_ms), ERR_OK);
+	}
+	assert_null(next[1]);
+	assert_int_equal(count, 2);
+	assert_int_equal(join_count(next[0]), 2);
+	flow_clear(flow);
+	flow_set_i64(flow, F_in_interface, 5);
+	join_flow(next, flow);
+	check_text(F_in_interface_name, "eth0");
+	assert_int_equal(flow->slots[F_sampling_rate].i64, 8);
+	assert_false(join_keep(&orders[1], SIZE_MAX / 2, &out[1]));
+	assert_int_equal(out[1].bytes, out[0].bytes);
+	assert_memory_equal(out[1].octets, out[0].octets, out[0].bytes);
+	/* No room: the one that is there changes, another is not taken. */
+	assert_int_equal(join_restore(&next[0], &homes[1], entry, 1, &boot_ms), ERR_OK);
+	join_free(next[0]);
+	assert_null(orders[1].oldest);
+	next[0] = NULL;
+	(void)learn_at(&next[0], &homes[1], app, LIMIT);
+	assert_int_equal(join_restore(&next[0], &homes[1], entry, 1, &boot_ms), ERR_LIMIT);
+	join_free(next[0]);
+	join_free(joins[0]);
+	keep_fini(&out[0]);
+	keep_fini(&out[1]);
+}
+
 /* Domain 0 is asked when the flow's own does not know. */
 static void domain_zero(void **state)
 {
@@ -281,6 +343,7 @@ int main(void)
 		cmocka_unit_test(rates),
 		cmocka_unit_test(names),
 		cmocka_unit_test(changes),
+		cmocka_unit_test(kept),
 		cmocka_unit_test(domain_zero),
 	};
 
