@@ -58,15 +58,23 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	return ERR_OK;
 }
 
+/* Sets that are ready are read by it yet. */
+static void let_go(struct collector *c, struct tmpl *t)
+{
+	t->is_orphan = t->ready_count > 0;
+	if (t->is_orphan)
+		return;
+	c->ops->tmpl_gone(c->ctx, t);
+	tmpl_free(t);
+}
+
 void take_drop_tmpl(struct collector *c, struct tmpl *t)
 {
 	take_uncount_tmpl(c, t);
-	if (t->before != NULL) {
-		c->ops->tmpl_gone(c->ctx, t->before);
-		tmpl_free(t->before);
-	}
-	c->ops->tmpl_gone(c->ctx, t);
-	tmpl_free(t);
+	if (t->before != NULL)
+		let_go(c, t->before);
+	t->before = NULL;
+	let_go(c, t);
 }
 
 void take_end_tmpl(struct collector *c, struct session *s, struct tmpl *t)

@@ -40,7 +40,7 @@ enum collector_stat {
 extern const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT];
 
 /* What the worker hands the collector to call forward; all may be called only inside
- * collector_receive(), collector_tick(), collector_finish() and collector_free(). */
+ * collector_receive(), collector_tick(), collector_turn(), collector_finish() and collector_free(). */
 struct collector_ops {
 	/* A template was defined or changed: a chance to look at it (profiles). */
 	void (*tmpl_new)(void *ctx, struct session *s, struct tmpl *t);
@@ -108,6 +108,10 @@ struct session *collector_session(const struct collector *c, const struct sessio
 void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 		       const struct origin *origin);
 void collector_tick(struct collector *c, int64_t mono_ms);
+/* Sets that waited and whose template came are handed on in turns of bounded length, one with each message of their session and
+ * one with each call of this, between two batches: true while there are more.  Or all of them. */
+bool collector_turn(struct collector *c);
+void collector_catch_up(struct collector *c);
 /* What waits for its template waits in vain. */
 void collector_finish(struct collector *c);
 

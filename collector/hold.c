@@ -285,14 +285,20 @@ enum err hold_put(struct hold *h, struct session *s, const struct held_facts *f,
 	return ERR_OK;
 }
 
+void hold_wait_no_more(struct hold *h, struct held_set *set)
+{
+	if (set->of_id == NULL)
+		return;
+	held_cut(&set->of_id->chain, HOLD_ID, set);
+	free_id_if_empty(h, set->of_id);
+	set->of_id = NULL;
+}
+
 void hold_free_set(struct hold *h, struct held_set *set)
 {
 	struct session *s = set->session;
 
-	if (set->of_id != NULL) {
-		held_cut(&set->of_id->chain, HOLD_ID, set);
-		free_id_if_empty(h, set->of_id);
-	}
+	hold_wait_no_more(h, set);
 	if (h->fresh == set)
 		h->fresh = set->links[HOLD_ALL].newer;
 	held_cut(&h->all, HOLD_ALL, set);

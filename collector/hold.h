@@ -77,6 +77,8 @@ struct held_set *hold_victim(const struct hold *h, const struct session *s, size
 /* A copy.  ERR_LIMIT when there is no room, ERR_NOMEM. */
 enum err hold_put(struct hold *h, struct session *s, const struct held_facts *f,
 		  const uint8_t *header, const uint8_t *set, struct held_set **out);
+/* Its definition is known: none of its id is its. */
+void hold_wait_no_more(struct hold *h, struct held_set *set);
 /* Out of the store, and freed. */
 void hold_free_set(struct hold *h, struct held_set *set);
 

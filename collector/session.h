@@ -115,6 +115,10 @@ struct session {
 	uint16_t refused
 		[SESSION_REFUSED_MAX]; /* ids whose last definition was refused; 0: a free place */
 	uint8_t refused_next;
+	/* Of those the ones whose definition came, and others that have such. */
+	uint32_t ready_count;
+	struct session *ready_before;
+	struct session *ready_behind;
 	struct hold_session *held; /* hold.c's: data sets that wait for a template, or NULL */
 	struct sequence sequence;
 	int64_t gap; /* units missing before the message at hand, or SESSION_GAP_UNKNOWN */

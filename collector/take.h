@@ -54,7 +54,10 @@ struct collector {
 	uint8_t *retold;	 /* a message of a held set */
 	uint64_t message_number; /* of the newest message, from 1 */
 	bool is_taking;		 /* its sets are being taken: nothing of it was accounted */
-	uint32_t ready_count;	 /* held sets whose definition came with this message */
+	struct session *
+		ready_first; /* those with sets whose definition came, in the order of their turns */
+	struct session *ready_last;
+	struct tmpl *orphans; /* to be freed */
 	uint64_t restored; /* number of the message of an earlier life that was restored last */
 	struct chain kept; /* sessions in the order in which their templates changed */
 	struct keep_numbers numbers; /* of sets that are kept on disk */
@@ -118,8 +121,6 @@ enum collector_stat take_hold(struct collector *c, const struct message *m, stru
 void take_defined(struct collector *c, const struct message *m, struct session *s, struct tmpl *t);
 /* One came that is of no use: it was theirs. */
 void take_undefined(struct collector *c, struct session *s, uint16_t id);
-/* Those that are ready, forward. */
-void take_ready(struct collector *c, struct session *s);
 /* Sets of the live message that are held. */
 uint32_t take_held_count(const struct collector *c, const struct session *s);
 /* The live message is accounted: its sets that are held learn what they have to know. */
@@ -127,6 +128,12 @@ void take_held_settle(struct collector *c, struct session *s, const struct seque
 		      uint32_t stretch);
 /* The records of the live message ran over their set: so goes what is held of it. */
 void take_held_overrun(struct collector *c, struct session *s);
+/* The set's message with nothing but its header and, at its place, the set; `m` lives as long as the set. */
+void take_retell(struct collector *c, const struct held_set *set, struct message *m);
+/* Is it of the message whose sets are being taken?  Then that message's account has its records yet to come. */
+bool take_is_of_live(const struct collector *c, const struct held_set *set);
+struct held_facts take_facts(const struct collector *c, const struct message *m,
+			     const struct session *s, const uint8_t *set, const uint8_t *end);
 /* One goes, decoded or not. */
 void take_leave(struct collector *c, struct held_set *set);
 /* One of an earlier life.  ERR_LIMIT, ERR_NOMEM. */
@@ -135,5 +142,16 @@ enum err take_restore(struct collector *c, struct session *s, const struct held_
 /* All of a session; all that have waited too long by then, of any. */
 void take_drop_all(struct collector *c, struct session *s, enum collector_stat reason);
 void take_drop_older(struct collector *c, int64_t mono_ms, enum collector_stat reason);
+
+/* take_ready.c */
+void take_make_ready(struct collector *c, struct held_set *set, struct tmpl *t);
+/* It goes. */
+void take_unready(struct collector *c, struct held_set *set);
+/* Out of force, and without sets that are ready; no record is under way. */
+void take_free_orphans(struct collector *c);
+/* A turn's worth of what is ready, forward. */
+void take_turn(struct collector *c, struct session *s);
+/* The sets of the live message go behind those that are ready. */
+void take_queue(struct collector *c, const struct message *m, struct session *s);
 
 #endif

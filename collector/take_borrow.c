@@ -136,7 +136,7 @@ static bool borrow(struct collector *c, struct held_set *set)
 	struct tmpl *t;
 	enum err e;
 
-	if (s->has_defined || s->borrowed_count >= BORROWED_MAX)
+	if (set->tmpl != NULL || s->has_defined || s->borrowed_count >= BORROWED_MAX)
 		return false;
 	from = find_lender(c, s, id);
 	if (from == NULL || !fits(from, set))
@@ -159,7 +159,7 @@ static bool borrow(struct collector *c, struct held_set *set)
 	stat_inc(c->stat, STAT_TEMPLATES_FROM_PORT);
 	c->ops->tmpl_new(c->ctx, s, t);
 	take_defined(c, &m, s, t);
-	take_ready(c, s);
+	take_turn(c, s);
 	return true;
 }
 
@@ -172,7 +172,7 @@ void borrow_tick(struct collector *c, int64_t mono_ms)
 		bool is_first_try = !set->facts.is_tried;
 
 		set->facts.is_tried = true;
-		/* What was set free is gone from the store, this one with it. */
+		/* What was set free is gone from the store, maybe this one with it. */
 		set = is_first_try && borrow(c, set) ? hold_first(c->hold)
 						     : set->links[HOLD_ALL].newer;
 	}

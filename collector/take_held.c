@@ -11,9 +11,6 @@
 /* Export times are whole seconds, and those of two threads of an exporter may differ. */
 #define EXPORT_SLACK_MS 5000
 
-static const struct take_rows held_rows = { STAT_SETS_HELD_DECODED, STAT_HELD_OVERRUN,
-					    STAT_HELD_SHORT };
-
 enum err take_held_open(struct collector *c)
 {
 	struct hold_conf conf = { .wait_ms = (int64_t)c->limits.hold_s * 1000,
@@ -39,8 +36,7 @@ void take_held_close(struct collector *c)
 	keep_fini(&c->gone_sets);
 }
 
-/* The set's message with nothing but its header and, at its place, the set; `m` lives as long as the set. */
-static void retell(struct collector *c, const struct held_set *set, struct message *m)
+void take_retell(struct collector *c, const struct held_set *set, struct message *m)
 {
 	const struct held_facts *f = &set->facts;
 	const struct frame *frame = frame_find(set->session->key.version);
@@ -61,13 +57,13 @@ static void retell(struct collector *c, const struct held_set *set, struct messa
 void take_leave(struct collector *c, struct held_set *set)
 {
 	keep_set_gone(c, set);
-	c->ready_count -= set->tmpl != NULL;
+	if (set->tmpl != NULL)
+		take_unready(c, set);
 	stat_put(c->stat, STAT_SETS_HELD_NOW, stat_get(c->stat, STAT_SETS_HELD_NOW) - 1);
 	hold_free_set(c->hold, set);
 }
 
-/* Is it of the message whose sets are being taken?  Then that message's account has its records yet to come. */
-static bool is_of_live(const struct collector *c, const struct held_set *set)
+bool take_is_of_live(const struct collector *c, const struct held_set *set)
 {
 	return c->is_taking && set->facts.message == c->message_number;
 }
@@ -79,22 +75,34 @@ static void drop(struct collector *c, struct held_set *set, enum collector_stat 
 
 	stat_inc(c->stat, reason);
 	s->counts.sets_refused++;
-	if (is_of_live(c, set))
+	if (take_is_of_live(c, set))
 		c->take.is_units_unknown = true;
 	else
 		sequence_done(&s->sequence, set->facts.stretch, 1, NULL);
 	if (c->ops->undecodable != NULL) {
-		retell(c, set, &m);
+		take_retell(c, set, &m);
 		c->ops->undecodable(c->ctx, &m, s, reason, c->retold + set->facts.offset,
 				    set->facts.bytes);
 	}
 	take_leave(c, set);
+	take_free_orphans(c);
+}
+
+/* One that is ready is not given up, but handed on, in its turn. */
+static void give_up(struct collector *c, struct held_set *set, enum collector_stat reason)
+{
+	if (set->tmpl != NULL)
+		take_turn(c, set->session);
+	else
+		drop(c, set, reason);
 }
 
 void take_drop_all(struct collector *c, struct session *s, enum collector_stat reason)
 {
 	struct held_set *set;
 
+	while (s->ready_count > 0)
+		take_turn(c, s);
 	while ((set = hold_oldest(s)) != NULL)
 		drop(c, set, reason);
 }
@@ -104,23 +112,29 @@ void take_drop_older(struct collector *c, int64_t mono_ms, enum collector_stat r
 	struct held_set *set;
 
 	while (c->hold != NULL && (set = hold_expired(c->hold, mono_ms)) != NULL)
-		drop(c, set, reason);
+		give_up(c, set, reason);
+}
+
+struct held_facts take_facts(const struct collector *c, const struct message *m,
+			     const struct session *s, const uint8_t *set, const uint8_t *end)
+{
+	return (struct held_facts){ .origin = *m->origin,
+				    .since_ms = s->idle_since_ms,
+				    .export_ms = m->export_ms,
+				    .message = c->message_number,
+				    .message_bytes = m->bytes,
+				    .offset = (uint32_t)(set - m->octets),
+				    .bytes = (uint32_t)(end - set),
+				    .header_bytes = m->header_bytes,
+				    .id = be16(set),
+				    .gap = SESSION_GAP_UNKNOWN };
 }
 
 enum collector_stat take_hold(struct collector *c, const struct message *m, struct session *s,
 			      struct rd body)
 {
 	const uint8_t *set = body.at - SET_HEADER_BYTES;
-	struct held_facts f = { .origin = *m->origin,
-				.since_ms = s->idle_since_ms,
-				.export_ms = m->export_ms,
-				.message = c->message_number,
-				.message_bytes = m->bytes,
-				.offset = (uint32_t)(set - m->octets),
-				.bytes = (uint32_t)(body.end - set),
-				.header_bytes = m->header_bytes,
-				.id = be16(set),
-				.gap = SESSION_GAP_UNKNOWN };
+	struct held_facts f = take_facts(c, m, s, set, body.end);
 	struct held_set *held;
 	enum err e;
 
@@ -129,7 +143,7 @@ enum collector_stat take_hold(struct collector *c, const struct message *m, stru
 	    session_is_refused(s, f.id))
 		return STAT_SET_NO_TEMPLATE;
 	while ((held = hold_victim(c->hold, s, hold_cost(&f))) != NULL)
-		drop(c, held, STAT_HELD_FULL);
+		give_up(c, held, STAT_HELD_FULL);
 	e = hold_put(c->hold, s, &f, m->octets, set, &held);
 	if (e != ERR_OK)
 		return e == ERR_NOMEM ? STAT_SET_NOMEM : STAT_SET_NO_TEMPLATE;
@@ -184,8 +198,7 @@ void take_defined(struct collector *c, const struct message *m, struct session *
 			drop(c, set, STAT_HELD_OUTDATED);
 			continue;
 		}
-		set->tmpl = t;
-		c->ready_count++;
+		take_make_ready(c, set, t);
 	}
 }
 
@@ -199,83 +212,6 @@ void take_undefined(struct collector *c, struct session *s, uint16_t id)
 		next = set->links[HOLD_ID].newer;
 		drop(c, set, STAT_HELD_REFUSED);
 	}
-}
-
-/* What the header's count leaves for the sets that were held, when all of them are here. */
-static void trim(struct collector *c, const struct message *m, const struct held_facts *f,
-		 uint32_t set_count)
-{
-	if (m->version == VERSION_NF9 && !c->take.is_units_unknown && f->of_message == set_count)
-		walk_trim_nf9(&c->take.walk, message_nf9_count(m) - f->others);
-}
-
-static void account_done(struct collector *c, struct session *s, const struct held_facts *f,
-			 uint32_t set_count)
-{
-	struct sequence_units units = { 0 };
-
-	account_add(&units, &c->take.walk);
-	sequence_done(&s->sequence, f->stretch, set_count,
-		      c->take.is_units_unknown ? NULL : &units);
-}
-
-/* The sets of one message that are ready, from `first` on, as if it came now; returns what is behind them. */
-static struct held_set *retake(struct collector *c, struct session *s, struct held_set *first)
-{
-	struct held_facts facts = first->facts;
-	bool is_of_this = is_of_live(c, first);
-	struct held_set *set = first;
-	uint32_t set_count = 0;
-	struct message m = { 0 };
-
-	c->take = (struct take){ .rows = &held_rows, .walk = c->take.walk };
-	c->take.walk.record_count = 0;
-	c->take.walk.run_count = 0;
-	while (set != NULL && set->facts.message == facts.message) {
-		struct held_set *next = set->links[HOLD_SESSION].newer;
-
-		if (set->tmpl != NULL) {
-			retell(c, set, &m);
-			m.origin = &facts.origin;
-			take_touch_tmpl(c, s, set->tmpl);
-			take_set(c, &m, s, set->tmpl,
-				 rd_of(c->retold + set->facts.offset + SET_HEADER_BYTES,
-				       set->facts.bytes - SET_HEADER_BYTES));
-			set_count++;
-			take_leave(c, set);
-		}
-		set = next;
-	}
-	trim(c, &m, &facts, set_count);
-	if (is_of_this)
-		account_add(&c->late_units, &c->take.walk);
-	else
-		account_done(c, s, &facts, set_count);
-	s->gap = facts.gap;
-	take_hand_on(c, &m, s);
-	return set;
-}
-
-void take_ready(struct collector *c, struct session *s)
-{
-	struct held_set *set = hold_oldest(s);
-	struct take live = c->take;
-	bool is_live_unknown = false;
-	bool is_of_this;
-
-	c->take.walk = c->held_walk;
-	while (c->ready_count > 0) {
-		must(set != NULL);
-		if (set->tmpl == NULL) {
-			set = set->links[HOLD_SESSION].newer;
-			continue;
-		}
-		is_of_this = is_of_live(c, set);
-		set = retake(c, s, set);
-		is_live_unknown = is_live_unknown || (is_of_this && c->take.is_units_unknown);
-	}
-	c->take = live;
-	c->take.is_units_unknown = c->take.is_units_unknown || is_live_unknown;
 }
 
 void take_held_overrun(struct collector *c, struct session *s)

@@ -72,7 +72,11 @@ struct tmpl {
 	int64_t refresh_ms;   /* from the refresh before to the last one; 0 until there was one */
 	int64_t defined_ms;   /* UTC export time of the message that defined it */
 	uint16_t local_port;  /* of ours that its definition came to last; 0: of an earlier life */
-	struct tmpl *before;  /* what it replaced, while data from then may come late; or NULL */
+	uint32_t
+		ready_count; /* held sets that it is the definition of, and that were not handed on yet */
+	bool is_orphan; /* it lives for those only */
+	struct tmpl *orphan_behind;
+	struct tmpl *before; /* what it replaced, while data from then may come late; or NULL */
 	uint64_t record_count;
 	struct tmpl *gone_before; /* out of force, with this one, until their message is done */
 	uint64_t flow_keys;	  /* bit n: the exporter says that field n is a key of its flows */

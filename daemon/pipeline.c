@@ -140,12 +140,19 @@ static struct fixbuf_tmpl *fixbuf_view(struct pipeline *p, struct tmpl *t)
 	return t->fixbuf;
 }
 
+static void drop_view(struct tmpl *t)
+{
+	fixbuf_tmpl_free(t->fixbuf);
+	t->fixbuf = NULL;
+}
+
 static bool drop_fixbuf_view(void *ctx, struct session *s)
 {
 	(void)ctx;
 	for (size_t i = 0; i < s->tmpl_count; i++) {
-		fixbuf_tmpl_free(s->tmpls[i]->fixbuf);
-		s->tmpls[i]->fixbuf = NULL;
+		drop_view(s->tmpls[i]);
+		if (s->tmpls[i]->before != NULL)
+			drop_view(s->tmpls[i]->before);
 	}
 	return true;
 }
@@ -602,6 +609,16 @@ void pipeline_tick(struct pipeline *p, int64_t mono_ms)
 	collector_tick(p->collector, mono_ms);
 }
 
+bool pipeline_turn(struct pipeline *p)
+{
+	return collector_turn(p->collector);
+}
+
+void pipeline_catch_up(struct pipeline *p)
+{
+	collector_catch_up(p->collector);
+}
+
 void pipeline_finish(struct pipeline *p)
 {
 	collector_finish(p->collector);
@@ -609,6 +626,8 @@ void pipeline_finish(struct pipeline *p)
 
 void pipeline_use(struct pipeline *p, const struct generation *g)
 {
+	/* Templates that only sets which wait have are in no session. */
+	collector_catch_up(p->collector);
 	p->generation = g;
 	/* libfixbuf's model cannot drop or retype an element: a new one is made when needed. */
 	collector_each_session(p->collector, drop_fixbuf_view, p);

@@ -71,6 +71,9 @@ void pipeline_seal(struct pipeline *p, int64_t mono_ms);
 /* Seals all that was appended. */
 void pipeline_flush(struct pipeline *p);
 /* Nothing more comes: what waits for a template is given up. */
+/* Between two batches: sets that waited, in turns; true while there are more.  Or all of them. */
+bool pipeline_turn(struct pipeline *p);
+void pipeline_catch_up(struct pipeline *p);
 void pipeline_finish(struct pipeline *p);
 void pipeline_use(struct pipeline *p, const struct generation *g);
 /* What options data of an earlier life said, to the session of that key; as join_restore(). */

@@ -85,14 +85,18 @@ static void drain(struct worker *w)
 		pipeline_seal(w->pipeline, clock_mono_ms());
 	} while (n > 0 && taken < DRAIN_DATAGRAMS && !stat_flag_get(&w->all->hurry) &&
 		 clock_mono_ms() < w->all->stop_by_ms);
+	pipeline_catch_up(w->pipeline);
 }
 
 static void run(void *ctx)
 {
 	struct worker *w = ctx;
+	bool is_behind = false;
 
 	while (!stat_flag_get(&w->all->stop)) {
-		(void)udp_worker_receive(w->udp, WAIT_MS, pipeline_receive, w->pipeline);
+		(void)udp_worker_receive(w->udp, is_behind ? 0 : WAIT_MS, pipeline_receive,
+					 w->pipeline);
+		is_behind = pipeline_turn(w->pipeline);
 		between_batches(w);
 	}
 	udp_worker_shut(w->udp);
@@ -244,6 +248,7 @@ static void feed(void *ctx, const uint8_t *octets, size_t bytes, const struct or
 	struct timespec pause = { 0, PAUSE_NS };
 
 	pipeline_receive(f->worker->pipeline, octets, bytes, origin);
+	pipeline_catch_up(f->worker->pipeline);
 	pipeline_seal(f->worker->pipeline, clock_mono_ms());
 	while (log_hub_is_high(f->hub) && !stat_flag_get(f->stop)) {
 		(void)nanosleep(&pause, NULL);
