@@ -48,7 +48,7 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	if (c->take.walk.records == NULL || c->take.walk.runs == NULL ||
 	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK ||
 	    admit_new(&c->admit) != ERR_OK || bound_new(&bound, &c->bound) != ERR_OK ||
-	    take_held_open(c) != ERR_OK ||
+	    take_held_open(c) != ERR_OK || take_sflow_open(c) != ERR_OK ||
 	    (limits->template_from_port &&
 	     htab_new(sizeof(struct session_place), &c->places) != ERR_OK)) {
 		collector_free(c);
@@ -128,6 +128,7 @@ void collector_free(struct collector *c)
 	free(c->take.walk.records);
 	free(c->take.walk.runs);
 	take_held_close(c);
+	take_sflow_close(c);
 	bound_free(c->bound);
 	free(c);
 }

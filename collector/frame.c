@@ -11,6 +11,8 @@ static const struct frame frames[] = {
 	  STAT_MESSAGES_NF9, nf9_read },
 	{ VERSION_IPFIX, "ipfix", IPFIX_HEADER_BYTES, IPFIX_SET_TEMPLATE, IPFIX_SET_OPTIONS, true,
 	  STAT_MESSAGES_IPFIX, ipfix_read },
+	{ VERSION_SFLOW5, "sflow5", SFLOW_HEADER_BYTES, 0, 0, false, STAT_MESSAGES_SFLOW5,
+	  sflow_read },
 };
 
 const struct frame *frame_find(uint16_t version)

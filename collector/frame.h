@@ -11,15 +11,16 @@
 
 struct frame {
 	uint16_t version;
-	const char *source; /* normalized.source: "netflow5" ... */
-	uint16_t header_bytes;
+	const char *source;    /* normalized.source: "netflow5" ... */
+	uint16_t header_bytes; /* the least */
 	uint16_t set_template; /* set ids; formats with sets only */
 	uint16_t set_options;
 	bool has_sets;
 	enum collector_stat stat; /* messages of this format */
 	/*
 	 * Reads the header into `m`, whose octets and bytes are the datagram's; it is at least
-	 * header_bytes long.  May shorten m->bytes to what the header says.  A row of drops.def, or
+	 * header_bytes long.  May shorten m->bytes to what the header says, and lengthen
+	 * m->header_bytes.  A row of drops.def, or
 	 * COLLECTOR_STAT_COUNT when it is sound.
 	 */
 	enum collector_stat (*read)(struct message *m);
@@ -33,6 +34,7 @@ enum collector_stat nf5_read(struct message *m);
 enum collector_stat nf7_read(struct message *m);
 enum collector_stat nf9_read(struct message *m);
 enum collector_stat ipfix_read(struct message *m);
+enum collector_stat sflow_read(struct message *m);
 
 #define NF1_HEADER_BYTES 16
 #define NF1_RECORD_BYTES 48
@@ -43,6 +45,7 @@ enum collector_stat ipfix_read(struct message *m);
 #define NF7_RECORD_BYTES 52
 #define NF9_HEADER_BYTES 20
 #define IPFIX_HEADER_BYTES 16
+#define SFLOW_HEADER_BYTES 28 /* with an agent address of IPv4; else 12 more */
 #define SET_HEADER_BYTES 4
 
 #endif

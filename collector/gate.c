@@ -3,6 +3,8 @@
 
 #include "collector/frame.h"
 
+#define SFLOW_VERSION 5
+
 /* One set: its header, and a body that ends inside the message. */
 static bool take_set(struct rd *sets, uint16_t *id, struct rd *body)
 {
@@ -47,6 +49,16 @@ static enum collector_stat check_sets(const struct message *m)
 	return COLLECTOR_STAT_COUNT;
 }
 
+/* sFlow's version word is of 4 octets; the number that stands for it here is on no wire. */
+static uint16_t version_of(const uint8_t *octets, size_t bytes)
+{
+	uint16_t version = be16(octets);
+
+	if (version == 0 && bytes >= 4 && be32(octets) == SFLOW_VERSION)
+		return VERSION_SFLOW5;
+	return version == VERSION_SFLOW5 ? 0 : version;
+}
+
 enum collector_stat gate_check(const uint8_t *octets, size_t bytes, struct message *m,
 			       const struct frame **frame)
 {
@@ -56,7 +68,7 @@ enum collector_stat gate_check(const uint8_t *octets, size_t bytes, struct messa
 	*m = fresh;
 	if (bytes < 2)
 		return STAT_MSG_SHORT;
-	m->version = be16(octets);
+	m->version = version_of(octets, bytes);
 	*frame = frame_find(m->version);
 	if (*frame == NULL)
 		return m->version == VERSION_NF8 ? STAT_MSG_NF8 : STAT_MSG_VERSION;

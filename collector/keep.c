@@ -150,6 +150,13 @@ void keep_end_entry(struct keep *k, size_t start, const struct wr *w)
 	k->bytes = start + 4 + wr_used(w);
 }
 
+static bool has_sets(uint16_t version)
+{
+	const struct frame *frame = frame_find(version);
+
+	return frame != NULL && frame->has_sets;
+}
+
 void keep_changed(struct collector *c, struct session *s)
 {
 	chain_renew(&c->kept, &s->kept);
@@ -168,7 +175,8 @@ static void keep_session(const struct keep_now *now, struct session *s, struct k
 	uint8_t *octets;
 	struct wr w;
 
-	if (!has_tmpls && !s->is_kept)
+	/* Templates that we made are made again. */
+	if ((!has_tmpls && !s->is_kept) || !has_sets(s->key.version))
 		return;
 	for (size_t i = 0; i < s->tmpl_count; i++)
 		most += TMPL_HEAD_BYTES + DEFINE_HEAD_MAX +
@@ -217,13 +225,6 @@ enum err keep_peer(struct rd entry, struct addr *out)
 	struct session_key key;
 
 	return keep_take_key(&entry, out, &key) ? ERR_OK : ERR_FORMAT;
-}
-
-static bool has_sets(uint16_t version)
-{
-	const struct frame *frame = frame_find(version);
-
-	return frame != NULL && frame->has_sets;
 }
 
 /* One definition, through all that one from the network goes through. */

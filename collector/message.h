@@ -24,6 +24,7 @@
 #define VERSION_NF8 8 /* aggregates: known, not read */
 #define VERSION_NF9 9
 #define VERSION_IPFIX 10
+#define VERSION_SFLOW5 105 /* ours: its version word has 4 octets, of which two are 0 */
 
 /* REPLAY: UDP datagrams of a capture; FILE: an IPFIX file. */
 enum transport { TRANSPORT_UDP, TRANSPORT_REPLAY, TRANSPORT_FILE, TRANSPORT_COUNT };
@@ -46,27 +47,31 @@ struct message {
 	uint32_t sequence;
 	bool has_no_sequence; /* v1 */
 	bool has_no_domain;   /* v1, v7 */
-	uint32_t domain;      /* IPFIX domain, v9 source id, v5 engine type << 8 | id */
+	uint32_t domain;      /* IPFIX domain, v9 source id, v5 engine type << 8 | id, sub-agent */
 	int64_t export_ms;    /* header's export time, UTC */
 	uint32_t uptime_ms;   /* sysUpTime of all but IPFIX */
 	bool has_uptime;
 	bool has_sampling;	    /* v5 header: the two below */
 	uint16_t sampling_interval; /* 14 bits; 0 means not sampled */
 	uint8_t sampling_mode;	    /* 2 bits */
+	const uint8_t *agent;	    /* sFlow: by what address it calls itself; else NULL */
+	uint8_t agent_bytes;	    /* 4 or 16 */
 	const struct origin *origin;
-};
-
-/* A data record inside its message. */
-struct record {
-	const uint8_t *octets;
-	uint32_t bytes;
-	uint32_t offset; /* of its first octet in the message */
 };
 
 /* The octets of one field of a record, in wire form; absent when octets is NULL. */
 struct value {
 	const uint8_t *octets;
 	uint32_t bytes;
+};
+
+/* A data record inside its message. */
+struct record {
+	const uint8_t *octets;
+	/* Of each field of its template, where the octets are not as a template says; else NULL. */
+	const struct value *values;
+	uint32_t bytes;
+	uint32_t offset; /* of its first octet in the message */
 };
 
 #endif

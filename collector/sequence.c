@@ -80,7 +80,8 @@ static bool is_told(unsigned rule, const struct sequence_units *u)
 void sequence_init(struct sequence *q, uint16_t version)
 {
 	memset(q, 0, sizeof(*q));
-	q->standard = version == VERSION_NF9 ? SEQUENCE_MESSAGES : SEQUENCE_RECORDS;
+	q->standard = version == VERSION_NF9 || version == VERSION_SFLOW5 ? SEQUENCE_MESSAGES
+									  : SEQUENCE_RECORDS;
 	q->rule = q->standard;
 }
 

@@ -17,6 +17,9 @@ struct session_key session_key_of(const struct message *m)
 	key.domain = m->domain;
 	key.port = m->origin->port;
 	key.version = m->version;
+	key.agent_bytes = m->agent_bytes;
+	if (m->agent != NULL)
+		memcpy(key.agent, m->agent, m->agent_bytes);
 	return key;
 }
 
@@ -54,6 +57,7 @@ void session_free(struct session *s)
 	must(s->tmpl_count == 0);
 	tmpl_free(s->fixed);
 	free(s->tmpls);
+	free(s->sources);
 	free(s);
 }
 

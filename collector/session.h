@@ -2,7 +2,7 @@
 /*
  * session.h - what one observation domain of one exporter told us.
  *
- * Key: peer address, peer port, format version, domain.  Holds the templates in force, the sequence
+ * Key: peer address, peer port, format version, domain, and the agent of sFlow.  Holds the templates in force, the sequence
  * state, and counters of its own for `sluicectl exporters`.
  *
  * Owner: the worker.  Lifetime: until idle, evicted, or the worker ends.
@@ -53,6 +53,8 @@ struct session_key {
 	uint32_t domain;
 	uint16_t port;
 	uint16_t version;
+	uint32_t agent_bytes; /* of sFlow: 4 or 16; else 0 */
+	uint8_t agent[16];
 };
 
 /* Where ports of one exporter meet. */
@@ -81,11 +83,14 @@ struct session_counts {
 	uint64_t out_of_order;
 	uint64_t duplicated;
 	uint64_t restarts;
+	uint64_t samples_missed;  /* sFlow: by the sequence numbers of its sources */
+	uint64_t samples_dropped; /* by their totals of drops */
 };
 
 #define SESSION_REFUSED_MAX 8
 
 struct hold_session;
+struct sflow_sources;
 
 struct session {
 	struct session_key key;
@@ -120,6 +125,8 @@ struct session {
 	struct session *ready_before;
 	struct session *ready_behind;
 	struct hold_session *held; /* hold.c's: data sets that wait for a template, or NULL */
+	struct sflow_sources
+		*sources; /* sflow_sources.c's: what each source of an agent counts, or NULL */
 	struct sequence sequence;
 	int64_t gap; /* units missing before the message at hand, or SESSION_GAP_UNKNOWN */
 	int64_t skews_ms[SESSION_SKEWS]; /* a ring: export time less receive time */

@@ -195,17 +195,22 @@ static void take_definitions(struct collector *c, const struct message *m, struc
 		refuse_definition(c, s, d.id, STAT_TMPL_OVERRUN);
 }
 
+void take_tell_message(struct collector *c, const struct message *m, const struct session *s,
+		       enum collector_stat reason)
+{
+	if (c->ops->undecodable != NULL)
+		c->ops->undecodable(c->ctx, m, s, reason, m->octets, m->bytes);
+}
+
 /* The set whose body is from `body` to `end`, in whatever form its message can be told again. */
 static void tell_undecodable(struct collector *c, const struct message *m, const struct session *s,
 			     enum collector_stat reason, const uint8_t *body, const uint8_t *end)
 {
 	const uint8_t *set = body - SET_HEADER_BYTES;
 
-	if (c->ops->undecodable == NULL)
-		return;
 	if (s->fixed != NULL)
-		c->ops->undecodable(c->ctx, m, s, reason, m->octets, m->bytes);
-	else
+		take_tell_message(c, m, s, reason);
+	else if (c->ops->undecodable != NULL)
 		c->ops->undecodable(c->ctx, m, s, reason, set, (size_t)(end - set));
 }
 
@@ -297,8 +302,8 @@ static void take_sets(struct collector *c, const struct message *m, const struct
 	}
 }
 
-static void hand_on_run(struct collector *c, const struct message *m, struct session *s,
-			const struct set_run *run)
+void take_hand_on_run(struct collector *c, const struct message *m, struct session *s,
+		      const struct set_run *run)
 {
 	const struct record *records = &c->take.walk.records[run->first];
 	enum collector_stat reason = STAT_REC_PLAN;
@@ -331,7 +336,7 @@ void take_hand_on(struct collector *c, const struct message *m, struct session *
 	for (int turn = 0; turn < 2; turn++) {
 		for (uint32_t i = 0; i < c->take.walk.run_count; i++) {
 			if (c->take.walk.runs[i].tmpl->is_options == (turn == 0))
-				hand_on_run(c, m, s, &c->take.walk.runs[i]);
+				take_hand_on_run(c, m, s, &c->take.walk.runs[i]);
 		}
 	}
 	c->ops->message_end(c->ctx, m, s);
@@ -381,10 +386,25 @@ static void begin(struct collector *c, const struct message *m, struct session *
 	s->idle_since_ms = clock_mono_ms();
 }
 
+/* Of sFlow: its number says nothing of what it holds. */
+static void take_samples(struct collector *c, const struct message *m, struct session *s)
+{
+	if (!m->origin->is_again)
+		account(c, m, s);
+	else
+		s->gap = SESSION_GAP_UNKNOWN;
+	c->is_taking = false;
+	take_sflow(c, m, s);
+}
+
 void take_message(struct collector *c, const struct message *m, const struct frame *frame,
 		  struct session *s)
 {
 	begin(c, m, s);
+	if (m->version == VERSION_SFLOW5) {
+		take_samples(c, m, s);
+		return;
+	}
 	if (m->version == VERSION_NF9 && !m->origin->is_again &&
 	    sequence_is_reboot(&s->sequence, m))
 		forget_tmpls(c, s);

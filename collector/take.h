@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * take.h - what collector.c (sessions, lifetimes), take.c (a message's sets) and take_held.c (sets that wait
- * for their template) know of the collector.
+ * take.h - what collector.c (sessions, lifetimes), take.c (a message's sets), take_held.c (sets that wait
+ * for their template) and take_sflow.c (a message's samples) know of the collector.
  *
  * Owner: a worker thread.  Lifetime: process; what is of a message, the message under way.
  */
@@ -62,6 +62,7 @@ struct collector {
 	struct chain kept; /* sessions in the order in which their templates changed */
 	struct keep_numbers numbers; /* of sets that are kept on disk */
 	struct keep gone_sets;	     /* numbers of those that left since they were asked for */
+	struct sflow_batch *sflow; /* take_sflow.c's */
 	struct sequence_units
 		late_units; /* of sets of this message that its own definitions set free */
 };
@@ -107,8 +108,20 @@ void take_message(struct collector *c, const struct message *m, const struct fra
 /* One data set whose template is known. */
 void take_set(struct collector *c, const struct message *m, struct session *s, struct tmpl *t,
 	      struct rd body);
+/* Records of one template, forward, between message_begin and message_end. */
+void take_hand_on_run(struct collector *c, const struct message *m, struct session *s,
+		      const struct set_run *run);
+/* Octets of which no records were made, to whom it may concern: the whole message. */
+void take_tell_message(struct collector *c, const struct message *m, const struct session *s,
+		       enum collector_stat reason);
 /* Its records, forward. */
 void take_hand_on(struct collector *c, const struct message *m, struct session *s);
+
+/* take_sflow.c */
+enum err take_sflow_open(struct collector *c);
+void take_sflow_close(struct collector *c);
+/* The samples of a message that was accounted. */
+void take_sflow(struct collector *c, const struct message *m, struct session *s);
 
 /* take_held.c */
 #define TAKE_MESSAGE_MAX 65536u /* longer ones are not held */

@@ -2,7 +2,7 @@
 /*
  * tmpl.h - a template as the rest of the house sees it.
  *
- * Made from a template record of v9 or IPFIX (tmpl_parse), or fixed (v1, v5, v7).  Element identities are
+ * Made from a template record of v9 or IPFIX (tmpl_parse), fixed (v1, v5, v7), or made for what samples hold (sFlow).  Element identities are
  * settled here, once: v9 types of 57472 and above are PEN 35632 elements, other v9 types of 32768 and
  * above belong to the pseudo enterprise PEN_V9, IPFIX enterprise bits are taken off.  Scope fields
  * of v9 options keep their scope type as id, with PEN_V9_SCOPE.
@@ -32,7 +32,9 @@ struct bound_exporter;
 #define PEN_V9 0xFFFFFF09u	 /* ours: v9 types of 32768 and above that are not ntop's */
 #define PEN_V7 0xFFFFFF07u	 /* ours: what NetFlow v7 has and IANA has not */
 #define PEN_V9_SCOPE 0xFFFFFF0Au /* ours: v9 options scope types */
+#define PEN_SFLOW 0xFFFFFF0Bu	 /* ours: what sFlow says and IANA has no element for */
 
+#define TMPL_SHAPE_WORDS 2
 #define TMPL_VARIABLE 65535u /* field length: given in the record */
 #define TMPL_ID_MIN 256u
 #define V9_NTOP_BASE 57472u /* v9 type = V9_NTOP_BASE + ntop element id */
@@ -82,6 +84,7 @@ struct tmpl {
 	uint64_t flow_keys;	  /* bit n: the exporter says that field n is a key of its flows */
 	void *plan;		  /* the normalizer's, freed through collector_ops.tmpl_gone */
 	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */
+	uint64_t shape[TMPL_SHAPE_WORDS]; /* of sFlow: its elements, as bits by sflow.def */
 	/* bound.h's; no exporter: it is not counted. */
 	struct bound_exporter *exporter;
 	struct session *session;

@@ -31,6 +31,7 @@ static bool walk_variable(struct walk *w, const struct message *m, const struct 
 			return false;
 		must(w->record_count < WALK_RECORDS_MAX);
 		r->octets = body.at;
+		r->values = NULL;
 		r->bytes = (uint32_t)bytes;
 		r->offset = (uint32_t)(body.at - m->octets);
 		w->record_count++;

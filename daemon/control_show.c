@@ -260,6 +260,18 @@ void show_margin(struct service *s, struct json *out)
 	show_kernel(s, out);
 }
 
+static void show_agent(const struct session *session, struct json *out)
+{
+	struct addr agent = { .bytes = (uint8_t)session->key.agent_bytes };
+	char text[ADDR_TEXT_BYTES];
+
+	memcpy(agent.octets, session->key.agent, agent.bytes);
+	(void)addr_text(&agent, text);
+	json_str(out, "agent", text);
+	json_u64(out, "samples_missed", session->counts.samples_missed);
+	json_u64(out, "samples_dropped", session->counts.samples_dropped);
+}
+
 struct session_view {
 	const struct collector *collector;
 	struct json *out;
@@ -278,6 +290,8 @@ static bool show_session(void *ctx, struct session *session)
 	json_u64(out, "port", session->key.port);
 	json_str(out, "format", frame_find(session->key.version)->source);
 	json_u64(out, "domain", session->key.domain);
+	if (session->key.version == VERSION_SFLOW5)
+		show_agent(session, out);
 	json_u64(out, "messages", c->messages);
 	json_u64(out, "octets", c->octets);
 	json_u64(out, "malformed", c->malformed);

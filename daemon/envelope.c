@@ -12,6 +12,8 @@
 #define FROM_FIXED "SysUptime, unix_secs and unix_nsecs: what the record's time counts from"
 #define FROM_V9 "sysUpTime and UNIX Secs: what the record's time counts from"
 #define FROM_IPFIX "Export Time: what deltas count from"
+#define FROM_SFLOW                                                                                 \
+	"time of reception: a datagram has no time of its own, and is sent as its packets are sampled"
 #define BOOT "systemInitTimeMilliseconds: what sysUpTime counts from, in IPFIX"
 
 const struct feed envelope_feeds[] = {
@@ -22,12 +24,14 @@ const struct feed envelope_feeds[] = {
 	{ F_flow_start_time, "netflow9 header", FROM_V9 },
 	{ F_flow_start_time, "ipfix header", FROM_IPFIX },
 	{ F_flow_start_time, "options data", BOOT },
+	{ F_flow_start_time, "sflow5", FROM_SFLOW },
 	{ F_flow_end_time, "netflow1 header", FROM_FIXED },
 	{ F_flow_end_time, "netflow5 header", FROM_FIXED },
 	{ F_flow_end_time, "netflow7 header", FROM_FIXED },
 	{ F_flow_end_time, "netflow9 header", FROM_V9 },
 	{ F_flow_end_time, "ipfix header", FROM_IPFIX },
 	{ F_flow_end_time, "options data", BOOT },
+	{ F_flow_end_time, "sflow5", FROM_SFLOW },
 	{ F_export_time, "netflow1 header", "unix_secs, unix_nsecs" },
 	{ F_export_time, "netflow5 header", "unix_secs, unix_nsecs" },
 	{ F_export_time, "netflow7 header", "unix_secs, unix_nsecs" },
@@ -38,10 +42,13 @@ const struct feed envelope_feeds[] = {
 	{ F_export_sequence, "netflow7 header", "flow_sequence" },
 	{ F_export_sequence, "netflow9 header", "Sequence Number" },
 	{ F_export_sequence, "ipfix header", "Sequence Number" },
+	{ F_export_sequence, "sflow5 header", "sequence number of the datagram" },
 	{ F_observation_domain_id, "netflow5 header", "engine_type x 256 + engine_id" },
 	{ F_observation_domain_id, "netflow9 header", "Source ID" },
 	{ F_observation_domain_id, "ipfix header", "Observation Domain ID" },
-	{ F_source, "message header", "version: 1, 5, 7, 9, or 10 for IPFIX" },
+	{ F_observation_domain_id, "sflow5 header", "sub-agent id" },
+	{ F_source, "message header",
+	  "version: 1, 5, 7, 9, 10 for IPFIX; of sFlow the word of 4 octets" },
 	{ F_exporter_ip, "transport", "address of the peer" },
 	{ F_exporter_ip, "configuration", "exporters[].trust_reported: exporter_reported_ip" },
 	{ F_exporter_port, "transport", "port of the peer" },
@@ -134,6 +141,14 @@ static void put_event_time(const struct envelope *e, struct flow *f)
 	}
 }
 
+/* A sample is one packet, which its exporter sends on at once. */
+static void put_sample_time(int64_t receive_ms, struct flow *f)
+{
+	flow_set_i64(f, F_flow_start_time, receive_ms);
+	flow_set_i64(f, F_flow_end_time, receive_ms);
+	flow_note(f, NOTE_TIME_RECEIVE);
+}
+
 static void put_sampling(const struct envelope *e, struct flow *f)
 {
 	if (flow_has(f, F_sampling_rate))
@@ -163,6 +178,8 @@ void envelope_put(struct envelope *e, const struct tmpl *t, const struct record 
 {
 	const struct message *m = e->message;
 
+	if (m->version == VERSION_SFLOW5)
+		put_sample_time(m->origin->receive_ms, f);
 	put_event_time(e, f);
 	put_sampling(e, f);
 	if (t->is_borrowed)
@@ -178,7 +195,8 @@ void envelope_put(struct envelope *e, const struct tmpl *t, const struct record 
 	if (m->export_ms != 0)
 		flow_set_i64(f, F_export_time, m->export_ms);
 	f->protocol_version = m->version;
-	f->has_template_id = t->id != 0;
+	/* The number of a template that we made says nothing to anybody. */
+	f->has_template_id = t->id != 0 && m->version != VERSION_SFLOW5;
 	f->template_id = t->id;
 	f->record = r->octets;
 	f->record_bytes = r->bytes;

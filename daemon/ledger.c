@@ -115,6 +115,7 @@ static void add_collector_lines(const struct sums *s, struct ledger *ledger)
 	add_right(line, "flows", v[STAT_RECORDS_FLOW]);
 	add_right(line, "options", v[STAT_RECORDS_OPTIONS]);
 	add_right(line, "counter_samples", v[STAT_RECORDS_COUNTER]);
+	add_right(line, "drop_samples", v[STAT_RECORDS_DROP]);
 	add_right(line, "undecodable", collector_table(s, "records_undecodable"));
 }
 

@@ -341,7 +341,8 @@ static const struct format_name {
 		{ "v5", VERSION_NF5 },
 		{ "v7", VERSION_NF7 },
 		{ "v9", VERSION_NF9 },
-		{ "ipfix", VERSION_IPFIX } };
+		{ "ipfix", VERSION_IPFIX },
+		{ "sflow5", VERSION_SFLOW5 } };
 #define FORMATS (sizeof(formats) / sizeof(formats[0]))
 
 static const char *format_at(const void *words, size_t i)

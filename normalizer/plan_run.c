@@ -15,6 +15,8 @@ static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, st
 {
 	struct raw_value *raw;
 
+	if (v.octets == NULL) /* absent from a record whose template has it */
+		return;
 	if (f->raw_count >= FLOW_RAW_MAX) {
 		flow_note(f, NOTE_TRUNCATED);
 		return;
