@@ -63,7 +63,6 @@ def test_072_v5_counts_flows(item):
     assert play(item, (1,), message, message(0xFFFFFFFE)) == (0, 0, 0, 0)
 
 
-@not_yet("sFlow is not there yet")
 def test_072_sflow_counts_datagrams(item):
     """S: sFlow counts datagrams"""
     p = item.peer()

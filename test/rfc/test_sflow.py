@@ -2,10 +2,7 @@
 """L: sFlow v5 (sflow.org, sFlow Version 5)."""
 import struct
 
-from marks import not_yet
 from wire import flow_sample, raw_header, sample, sflow
-
-NO_SFLOW = "sFlow is not there yet: its datagrams are refused as of an unknown version"
 
 ETHERNET = bytes.fromhex("02005e00000102005e000002")
 UDP = struct.pack(">HHHH", 40000, 443, 8 + 64, 0) + bytes(64)
@@ -19,17 +16,6 @@ GRE = IPV4[:9] + b"\x2f" + IPV4[10:20] + b"\0\0\x08\0" + IPV4
 VXLAN = IPV4[:20] + struct.pack(">HHHHII", 50000, 4789, 16 + len(FRAME), 0, 0x08000000, 77 << 8) + FRAME
 
 
-def test_122_refused_and_counted(item):
-    """G: until it is read, an sFlow datagram is refused as of another version, and counted: none is lost in silence"""
-    p = item.peer()
-    p.send(sflow(flow_sample(raw_header(FRAME))))
-    if item.counted("messages_malformed", "version") == 1:
-        assert item.octets() == []
-    else:
-        assert len(item.flows()) == 1
-
-
-@not_yet(NO_SFLOW)
 def test_122_datagram(item):
     """G: samples are skipped by their length: an unknown format, one beyond the datagram, 200 samples"""
     p = item.peer()
@@ -39,7 +25,6 @@ def test_122_datagram(item):
     assert len(item.flows()) in (201, 202) and item.counted("messages_malformed", "version") == 0
 
 
-@not_yet(NO_SFLOW)
 def test_123_kinds_of_samples(item):
     """G: flow samples 1 and 3; counter samples 2 and 4, which are no flows; records of headers, switch, router"""
     p = item.peer()
@@ -53,7 +38,6 @@ def test_123_kinds_of_samples(item):
     assert flows[0]["normalized"]["next_hop"] == "10.0.0.254" and item.counted("records_counter_sample") == 2
 
 
-@not_yet(NO_SFLOW)
 def test_124_interfaces(item):
     """G: of input and output the top 2 bits are a format; 0x3FFFFFFF is the device itself"""
     p = item.peer()
@@ -76,14 +60,12 @@ def test_125_cut_headers_harm_nothing(item):
     cuts(item)
 
 
-@not_yet(NO_SFLOW)
 def test_125_cut_headers_are_read(item):
     """G: sampled headers that are cut anywhere are read as far as they go"""
     cuts(item)
     assert len(item.flows()) > 500
 
 
-@not_yet(NO_SFLOW)
 def test_126_packets_and_bytes(item):
     """G: a sample is one packet of frame_length less stripped octets; the rate goes into the corrected fields only"""
     p = item.peer()
