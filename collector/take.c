@@ -208,7 +208,7 @@ static void tell_undecodable(struct collector *c, const struct message *m, const
 {
 	const uint8_t *set = body - SET_HEADER_BYTES;
 
-	if (s->fixed != NULL)
+	if (s->fixed != NULL || m->version == VERSION_SFLOW5)
 		take_tell_message(c, m, s, reason);
 	else if (c->ops->undecodable != NULL)
 		c->ops->undecodable(c->ctx, m, s, reason, set, (size_t)(end - set));
@@ -386,9 +386,10 @@ static void begin(struct collector *c, const struct message *m, struct session *
 	s->idle_since_ms = clock_mono_ms();
 }
 
-/* Of sFlow: its number says nothing of what it holds. */
+/* Of sFlow, whose number is no sum of what messages hold. */
 static void take_samples(struct collector *c, const struct message *m, struct session *s)
 {
+	c->take.is_units_unknown = true;
 	if (!m->origin->is_again)
 		account(c, m, s);
 	else
