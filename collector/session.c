@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "collector/sflow_sources.h"
 
 #define TMPLS_FIRST 8
 
@@ -42,7 +43,8 @@ enum err session_new(const struct session_key *key, const struct addr *peer, str
 	s->exporter_number = SESSION_NUMBER_NONE;
 	s->gap = SESSION_GAP_UNKNOWN;
 	sequence_init(&s->sequence, key->version);
-	if (tmpl_new_fixed(key->version, &s->fixed) == ERR_NOMEM) {
+	if (tmpl_new_fixed(key->version, &s->fixed) == ERR_NOMEM ||
+	    (key->version == VERSION_SFLOW5 && sflow_sources_new(&s->sources) != ERR_OK)) {
 		free(s);
 		return ERR_NOMEM;
 	}

@@ -126,7 +126,7 @@ struct session {
 	struct session *ready_behind;
 	struct hold_session *held; /* hold.c's: data sets that wait for a template, or NULL */
 	struct sflow_sources
-		*sources; /* sflow_sources.c's: what each source of an agent counts, or NULL */
+		*sources; /* sflow_sources.c's: what each source of an sFlow agent counts */
 	struct sequence sequence;
 	int64_t gap; /* units missing before the message at hand, or SESSION_GAP_UNKNOWN */
 	int64_t skews_ms[SESSION_SKEWS]; /* a ring: export time less receive time */

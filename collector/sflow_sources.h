@@ -5,7 +5,7 @@
  * A table of a fixed number of places.  Two sources of one place begin anew in turns: nothing is told of them
  * then, and nothing wrong.
  *
- * Owner: the session.  Lifetime: its own, from the first flow sample.
+ * Owner: the session.  Lifetime: its own.
  */
 #ifndef COLLECTOR_SFLOW_SOURCES_H
 #define COLLECTOR_SFLOW_SOURCES_H

@@ -190,7 +190,7 @@ static void account_source(struct collector *c, const struct message *m, struct 
 	uint32_t missed;
 	uint32_t dropped;
 
-	if (m->origin->is_again || (s->sources == NULL && sflow_sources_new(&s->sources) != ERR_OK))
+	if (m->origin->is_again)
 		return;
 	sflow_sources_take(s->sources, flow, &missed, &dropped);
 	stat_add(c->stat, STAT_SAMPLES_MISSED, missed);

@@ -317,7 +317,7 @@ static void check_ledger(const struct stat_set *stat, const struct sink *k, uint
 static void check_memory(const struct stat_set *stat, const struct sink *k, uint64_t failures)
 {
 	uint64_t counted = stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) +
-			   stat_get(stat, STAT_SET_NOMEM) + k->views_failed + k->joins_failed +
+			   stat_get(stat, STAT_SET_NOMEM) + stat_get(stat, STAT_REC_SAMPLE_NOMEM) + k->views_failed + k->joins_failed +
 			   k->entries_failed;
 
 	must((counted > 0) == (failures > 0));

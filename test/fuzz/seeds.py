@@ -6,6 +6,7 @@ fuzz_parquet_flow, headers for fuzz_packet.
 """Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
 fuzz_parquet_flow.
+fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -527,8 +528,6 @@ PARQUET_FLOW = {
     "empty": encoded_flows(0, b""),
 }
 
-for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
 # Sampled headers: what the frame begins with, as fuzz_packet numbers it, where it is cut once more, and the frame.
 FIRSTS = {frames.ETHERNET: 0, frames.PPP: 1, frames.IPV4: 2, frames.IPV6: 3, frames.MPLS: 4}
 PACKET = {name: bytes([FIRSTS[first], 200]) + octets for name, (first, octets) in frames.FIXED.items()}
@@ -538,5 +537,73 @@ for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("
                       ("fuzz_packet", PACKET)):
 for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
+
+# sFlow: datagrams without their version word, each with its length before it.
+
+def flow_record(kind, body):
+    body += bytes(-len(body) % 4)
+    return struct.pack(">II", kind, len(body)) + body
+
+
+def opaque(octets):
+    return struct.pack(">I", len(octets)) + octets + bytes(-len(octets) % 4)
+
+
+def array(*numbers):
+    return struct.pack(f">{len(numbers) + 1}I", len(numbers), *numbers)
+
+
+def sampled(packet, protocol=1):
+    return flow_record(1, struct.pack(">III", protocol, len(packet) + 4, 4) + opaque(packet))
+
+
+def compact(*said):
+    return flow_record(1, struct.pack(">IIIIIIII", 1, 3, 100, 100, 0, 5, 6, len(said)) + b"".join(said))
+
+
+def expanded(*said):
+    return flow_record(3, struct.pack(">IIIIIIIIIII", 2, 0, 3, 100, 200, 1, 0, 0xFFFFFFFF, 1, 258, len(said)) + b"".join(said))
+
+
+def sflow(*said, agent=b"\x0a\0\0\1", count=None, number=1):
+    octets = (struct.pack(">I", 1 if len(agent) == 4 else 2) + agent +
+              struct.pack(">IIII", 0, number, 1000, len(said) if count is None else count) + b"".join(said))
+    return struct.pack(">H", len(octets)) + octets
+
+
+MACS = bytes.fromhex("02005e00000102005e000002")
+PACKET4 = struct.pack(">BBHHHBBHII", 0x45, 0, 48, 1, 0, 64, 17, 0, 0x0A000001, 0xC0000201) + struct.pack(">HHHH", 40000, 443, 28, 0) + bytes(20)
+PACKET6 = struct.pack(">IHBB", 6 << 28, 28, 0, 64) + bytes(15) + b"\1" + bytes(15) + b"\2" + b"\x11\0\1\4\0\0\0\0" + PACKET4[20:40]
+VXLAN = PACKET4[:20] + struct.pack(">HHHHII", 50000, 4789, 94, 0, 0x08000000, 77 << 8) + MACS + b"\x08\0" + PACKET4
+V4, V6 = struct.pack(">II", 1, 0x0A0000FE), struct.pack(">I", 2) + bytes(15) + b"\7"
+SFLOW = {
+    "headers": sflow(compact(sampled(MACS + b"\x08\0" + PACKET4)), compact(sampled(MACS + b"\x86\xdd" + PACKET6)),
+                     compact(sampled(MACS + b"\x88\xa8\0\x0a\x81\0\0\x14\x08\0" + VXLAN)), compact(sampled(PACKET4, 11)),
+                     compact(sampled(PACKET6, 12)), compact(sampled(b"\0\6\x41\x40" + PACKET4, 13))),
+    "records": sflow(*[compact(r) for r in (
+        flow_record(2, struct.pack(">I", 64) + MACS[:6] + b"\0\0" + MACS[6:] + b"\0\0" + struct.pack(">I", 0x0800)),
+        flow_record(3, struct.pack(">8I", 48, 17, 0x0A000001, 0xC0000201, 40000, 443, 0, 184)),
+        flow_record(4, struct.pack(">II", 48, 6) + bytes(32) + struct.pack(">4I", 40000, 443, 18, 0)),
+        flow_record(1001, struct.pack(">4I", 10, 0, 20, 7)), flow_record(1002, V4 + struct.pack(">II", 24, 16)),
+        flow_record(1003, V6 + struct.pack(">6I", 64496, 64497, 64498, 2, 2, 2) + struct.pack(">5I", 64512, 64513, 1, 1, 64514) +
+                    array(0xFBF00001, 0xFBF00002) + struct.pack(">I", 100)),
+        flow_record(1004, struct.pack(">I", 106) + opaque(b"alice") + struct.pack(">I", 106) + opaque(b"bob")),
+        flow_record(1005, struct.pack(">I", 1) + opaque(b"/a.html") + opaque(b"a.example")),
+        flow_record(1006, V4 + array(0x64140, 0xC81FF) + array(0x64140)), flow_record(1007, V4 + V6),
+        flow_record(1008, opaque(b"t1") + struct.pack(">II", 7, 1)), flow_record(1012, array(0x88A8000A, 0x81000014)),
+        flow_record(1037, struct.pack(">I", 101) + opaque(b"web") + struct.pack(">I", 1)))]),
+    "expanded": sflow(expanded(sampled(MACS + b"\x08\0" + PACKET4), flow_record(1001, struct.pack(">4I", 10, 0, 20, 7)),
+                               flow_record(0xABC001, b"1234"), flow_record(1020, struct.pack(">II", 40017, 443))),
+                      flow_record(2, struct.pack(">III", 1, 3, 0)), flow_record(4, struct.pack(">IIII", 1, 0, 3, 0)),
+                      flow_record(5, bytes(32)), flow_record(0xABC001, b"1234"), agent=bytes(15) + b"\1"),
+    "lies": sflow(compact(flow_record(1003, struct.pack(">IIIIII", 0, 1, 2, 3, 1 << 30, 2)), flow_record(1, struct.pack(">4I", 1, 64, 4, 1 << 31)))) +
+            sflow(compact(), count=0xFFFFFFFF) + sflow(struct.pack(">II", 1, 0xFFFFFFFC)) +
+            sflow(compact(flow_record(1005, struct.pack(">II", 1, 0xFFFFFFFF)), compact())),
+    "sequence": b"".join(sflow(compact(), number=n) for n in (1, 2, 2, 5, 4, 1)),
+}
+
+for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
+                      ("fuzz_sflow", SFLOW)):
     for name, octets in seeds.items():
         write(target, name, octets)
