@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: every flow sample of sFlow reads as tshark reads it, and as its exporter meant it.
+
+Method: captures are replayed with raw = "full". What tshark says of each sample, in order, must be what stands in its event, leaf
+by leaf; and of a capture whose traffic is known, a reader of its own here (traffic.py) says what each packet was.
+A capture without flow samples shows that its counter samples are counted.
+"""
+import collections
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import traffic
+from conftest import BUILD, ROOT, folder, prove  # noqa: F401
+from test_exporters import run_service
+
+CORPUS = os.path.join(ROOT, "test/corpus")
+TELEGRAF = os.path.join(ROOT, "../shared/corpus/telegraf__sflow_v5_example.pcap")
+NOTHING = 0x3FFFFFFF
+FCS = 4
+
+# tshark's leaf, how it is read, and what holds it: a field, an element of raw, or both.
+PLAIN, HEX, TEXT = int, lambda text: int(text, 16), str
+LEAVES = [
+    ("sflow.flow_sample.sequence_number", PLAIN, None, "sflow.sampleSequence"),
+    ("sflow.flow_sample.source_id_class", PLAIN, None, "sflow.sourceClass"),
+    ("sflow.flow_sample.index", PLAIN, None, "sflow.sourceIndex"),
+    ("sflow.flow_sample.sampling_rate", PLAIN, "sampling_rate", "samplingInterval"),
+    ("sflow.flow_sample.sample_pool", PLAIN, None, "sflow.samplePool"),
+    ("sflow.flow_sample.dropped_packets", PLAIN, None, "sflow.sampleDrops"),
+    ("sflow_245.header_protocol", PLAIN, None, "sflow.headerProtocol"),
+    ("sflow_245.header.frame_length", PLAIN, None, "sflow.frameLength"),
+    ("sflow_245.header.payload_stripped", PLAIN, None, "sflow.strippedOctets"),
+    ("sflow_245.vlan.in", PLAIN, None, "vlanId"),
+    ("sflow_245.vlan.out", PLAIN, None, "postVlanId"),
+    ("sflow_245.pri.in", PLAIN, None, "sflow.inputPriority"),
+    ("sflow_245.pri.out", PLAIN, None, "sflow.outputPriority"),
+    ("eth.src", TEXT, "src_mac", "sourceMacAddress"), ("eth.dst", TEXT, "dst_mac", "destinationMacAddress"),
+    ("ip.version", PLAIN, "ip_version", "ipVersion"), ("ipv6.version", PLAIN, "ip_version", "ipVersion"),
+    ("ip.src", TEXT, "src_ip", "sourceIPv4Address"), ("ip.dst", TEXT, "dst_ip", "destinationIPv4Address"),
+    ("ipv6.src", TEXT, "src_ip", "sourceIPv6Address"), ("ipv6.dst", TEXT, "dst_ip", "destinationIPv6Address"),
+    ("ip.proto", PLAIN, "protocol_number", "protocolIdentifier"),
+    ("ip.dsfield", HEX, "ip_tos", "ipClassOfService"), ("ipv6.tclass", HEX, "ip_tos", "ipClassOfService"),
+    ("ip.ttl", PLAIN, "ip_ttl_min", "ipTTL"), ("ipv6.hlim", PLAIN, "ip_ttl_min", "ipTTL"),
+    ("ip.len", PLAIN, None, "ipTotalLength"), ("ip.id", HEX, "ip_fragment_id", "fragmentIdentification"),
+    ("ip.frag_offset", PLAIN, "ip_fragment_offset", "fragmentOffset"), ("ipv6.flow", HEX, "ipv6_flow_label", "flowLabelIPv6"),
+    ("tcp.srcport", PLAIN, "src_port", "sourceTransportPort"), ("tcp.dstport", PLAIN, "dst_port", "destinationTransportPort"),
+    ("udp.srcport", PLAIN, "src_port", "sourceTransportPort"), ("udp.dstport", PLAIN, "dst_port", "destinationTransportPort"),
+    ("tcp.flags", HEX, "tcp_flags", "tcpControlBits"), ("tcp.seq_raw", PLAIN, None, "tcpSequenceNumber"),
+    ("icmp.type", PLAIN, "icmp_type", "icmpTypeIPv4"), ("icmp.code", PLAIN, "icmp_code", "icmpCodeIPv4"),
+    ("icmpv6.type", PLAIN, "icmp_type", "icmpTypeIPv6"), ("icmpv6.code", PLAIN, "icmp_code", "icmpCodeIPv6"),
+]
+
+
+def replay(path):
+    done = subprocess.run([os.path.join(BUILD, "sluiced"), "-o", 'sinks=({ name = "out"; type = "stdout"; })', "-o", "normalizer.raw=full",
+                           "-o", "state=/tmp/sluice-sflow-state", "-o", "normalizer.enrich=()", "--replay", path],
+                          capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.stderr.splitlines()[-1] == "balanced"
+    return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def agrees(theirs, name, kind, field, element, ours):
+    """Whether our field and our element say what tshark's leaf does."""
+    want = kind(theirs[name])
+    if name == "ip.frag_offset" and want % 8 == 0:
+        want //= 8  # tshark says octets, the header and IPFIX say units of 8
+    text, said = ours["raw"]["elements"].get(element), ours["normalized"].get(field)
+    return text == str(want) and (field is None or said == want)
+
+
+def test_as_tshark_reads():
+    """Fields that no leaf determines are those of the exporter, of times and of volume, which are looked at below."""
+    path = os.path.join(CORPUS, "pmacctd_sflow.pcap")
+    flows, _ = replay(path)
+    with open(path[:-5] + ".tshark.json", encoding="ascii") as f:
+        samples = json.load(f)
+    assert len(flows) == len(samples) > 600
+    seen, wrong = collections.Counter(), []
+    for number, (theirs, ours) in enumerate(zip(samples, flows)):
+        for name, kind, field, element in LEAVES:
+            if name not in theirs:
+                continue
+            seen[name] += 1
+            if not agrees(theirs, name, kind, field, element, ours):
+                wrong.append((number, name, theirs[name], ours["raw"]["elements"].get(element), ours["normalized"].get(field)))
+        n, raw = ours["normalized"], ours["raw"]["elements"]
+        assert n["bytes"] == int(theirs["sflow_245.header.frame_length"]) - int(theirs["sflow_245.header.payload_stripped"])
+        assert bytes.fromhex(theirs["sflow_245.header"].replace(":", "")).startswith(bytes.fromhex(raw["sflow.header"]))
+        assert (n["packets"], n.get("in_interface"), n.get("out_interface")) == (1, None, None)
+        assert int(raw["sflow.inputValue"]) == int(raw["sflow.outputValue"]) == NOTHING
+        assert (n["exporter_reported_ip"], n["source"], ours["raw"]["protocol_version"]) == ("192.0.2.1", "sflow5", 105)
+        assert n["flow_start_time"] == n["flow_end_time"] == n["event_time"] == n["ingest_time"]
+    assert not wrong, f"{len(wrong)} differences, the first: {wrong[:10]}"
+    missing = {name for name, *_ in LEAVES} - seen.keys()
+    assert not missing, f"nothing in the capture proves {sorted(missing)}"
+    prove({field for _, _, field, _ in LEAVES if field}, "pmacctd_sflow")
+
+
+def test_counter_samples():
+    if not os.path.exists(TELEGRAF):
+        pytest.skip("no such capture here")
+    flows, ledger = replay(TELEGRAF)
+    assert flows == [] and "records 1 = flows 0 + counter_samples 1" in ledger
+
+
+def test_pmacctd(folder):  # noqa: F811
+    """Each packet of the traffic is a sample, with what it was: frame for frame, in their order."""
+    if shutil.which("pmacctd", path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None:
+        pytest.skip("pmacctd is not installed")
+    path = os.path.join(folder, "own.pcap")
+    frames = traffic.make()
+    traffic.write_pcap(path, frames)
+
+    def export(port):
+        conf = os.path.join(folder, "pmacctd.conf")
+        with open(conf, "w", encoding="ascii") as f:
+            f.write("\n".join(["daemonize: false", f"pcap_savefile: {path}", "plugins: sfprobe[p]", f"sfprobe_receiver[p]: 127.0.0.1:{port}",
+                               "sfprobe_agentip: 10.9.0.1", "plugin_buffer_size: 1024000", "plugin_pipe_size: 102400000"]) + "\n")
+        subprocess.run(["pmacctd", "-f", conf], capture_output=True, timeout=40, check=False,
+                       env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin"))
+    flows, _ = run_service(folder, export)
+    flows.sort(key=lambda f: int(f["raw"]["elements"]["sflow.sampleSequence"]))
+    packets = [p for p in (traffic.read_frame(t, f) for t, f in traffic.read_pcap(path)) if p is not None]
+    assert len(flows) == len(packets)
+    assert sum(f["normalized"]["bytes"] for f in flows) == sum(p.frame_octets for p in packets)
+    for number, (f, p) in enumerate(zip(flows, packets)):
+        n = f["normalized"]
+        assert (n["src_ip"], n["dst_ip"], n["protocol_number"], n["ip_tos"]) == (p.src, p.dst, p.proto, p.tos), number
+        assert (n["src_mac"], n["dst_mac"], n["src_vlan"] or None) == (p.src_mac, p.dst_mac, p.vlan), number
+        assert (n["src_port"] or 0, n["dst_port"] or 0, n["tcp_flags"] or 0) == (p.src_port, p.dst_port, p.flags), number
+        assert (n["icmp_type"], n["icmp_code"]) == (p.icmp or (None, None)), number
+        assert (n["bytes"], int(f["raw"]["elements"]["sflow.frameLength"])) == (p.frame_octets, p.frame_octets + FCS), number
+        assert (n["exporter_reported_ip"], n["sampling_rate"]) == ("10.9.0.1", 1), number
