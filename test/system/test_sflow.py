@@ -8,7 +8,10 @@ A capture without flow samples shows that its counter samples are counted.
 import collections
 import json
 import os
+import re
 import shutil
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -136,3 +139,90 @@ def test_pmacctd(folder):  # noqa: F811
         assert (n["icmp_type"], n["icmp_code"]) == (p.icmp or (None, None)), number
         assert (n["bytes"], int(f["raw"]["elements"]["sflow.frameLength"])) == (p.frame_octets, p.frame_octets + FCS), number
         assert (n["exporter_reported_ip"], n["sampling_rate"]) == ("10.9.0.1", 1), number
+
+
+# --- the mapping ------------------------------------------------------------------------
+
+MACS = bytes.fromhex("02005e00000102005e000002")
+AGENT6 = bytes.fromhex("20010db8000000000000000000000007")
+
+
+def udp(src_port, dst_port, payload):
+    return struct.pack(">HHHH", src_port, dst_port, 8 + len(payload), 0) + payload
+
+
+def ip4(payload, src=b"\x0a\0\0\1", dst=b"\xc0\0\2\1"):
+    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, 17, 0) + src + dst + payload
+
+
+def ip6(payload):
+    return struct.pack(">IHBB", 6 << 28, len(payload), 17, 64) + bytes(15) + b"\7" + bytes(15) + b"\x08" + payload
+
+
+INNER4, INNER6 = ip4(udp(5000, 53, bytes(4)), b"\xac\x10\5\x09", b"\xcb\0\x71\x50"), ip6(udp(5001, 443, bytes(4)))
+VXLAN = ip4(udp(50000, 4789, struct.pack(">II", 8 << 24, 77 << 8) + MACS + b"\x08\0" + INNER4))
+GENEVE = ip4(udp(50000, 6081, struct.pack(">HHI", 0, 0x6558, 78 << 8) + MACS + b"\x86\xdd" + INNER6))
+INSIDE4 = {"inner_src_ip": "172.16.5.9", "inner_dst_ip": "203.0.113.80", "inner_protocol": 17, "inner_src_port": 5000,
+           "inner_dst_port": 53}
+INSIDE6 = {"inner_src_ip": "::7", "inner_dst_ip": "::8", "inner_protocol": 17, "inner_src_port": 5001, "inner_dst_port": 443}
+
+
+def opaque(octets):
+    return struct.pack(">I", len(octets)) + octets + bytes(-len(octets) % 4)
+
+
+def header(packet, protocol=1):
+    return 1, struct.pack(">III", protocol, len(packet), 0) + opaque(packet)
+
+
+TAGGED = header(MACS + b"\x81\0\0\x14\x08\0" + INNER4)
+# Flow records, output, and what the fields say; elements of the mapping that it proves.
+SAID = [
+    ([TAGGED], 2, {"src_vlan": 20, "dst_vlan": None}, ["dot1qVlanId"]),
+    ([TAGGED, (1001, struct.pack(">4I", 10, 0, 30, 0))], 2, {"src_vlan": 10, "dst_vlan": 30}, ["vlanId", "postVlanId"]),
+    ([TAGGED, (1001, bytes(16))], 2, {"src_vlan": 20, "dst_vlan": None}, []),
+    ([], 0x40000102, {"action_reason": "258", "action": "drop", "out_interface": None}, ["sflow.discardReason"]),
+    ([], 0, {"action_reason": None, "action": None, "out_interface": 0}, []),
+    ([header(MACS + b"\x08\0" + VXLAN)], 2, {"tunnel_id": 77, "src_ip": "10.0.0.1", **INSIDE4},
+     ["layer2SegmentId", "sflow.innerSourceIPv4Address", "sflow.innerDestinationIPv4Address", "sflow.innerProtocolIdentifier",
+      "sflow.innerSourceTransportPort", "sflow.innerDestinationTransportPort"]),
+    ([header(GENEVE, 11)], 2, {"tunnel_id": 78, "src_ip": "10.0.0.1", **INSIDE6},
+     ["sflow.geneveId", "sflow.innerSourceIPv6Address", "sflow.innerDestinationIPv6Address"]),
+    ([(1030, struct.pack(">I", 79))], 2, {"tunnel_id": 79}, ["sflow.vniIngress"]),
+    ([(1029, struct.pack(">I", 80))], 2, {"tunnel_id": 80}, ["sflow.vniEgress"]),
+    ([(1029, struct.pack(">I", 80)), (1030, struct.pack(">I", 79))], 2, {"tunnel_id": 79}, []),
+    ([(1037, struct.pack(">I", 101) + opaque(b"web-in") + struct.pack(">I", 1))], 2, {"action_acl": "web-in"}, ["sflow.aclName"]),
+    ([(1003, struct.pack(">I", 2) + AGENT6 + struct.pack(">7I", 64496, 64497, 64498, 1, 2, 2, 64512) + struct.pack(">III", 64513, 0, 100))], 2,
+     {"bgp_next_hop": "2001:db8::7", "src_as_number": 64497, "src_prev_as": 64498, "dst_next_as": 64512, "dst_as_number": 64513}, []),
+    ([(1004, struct.pack(">I", 106) + opaque(b"alice") + struct.pack(">I", 106) + opaque(b""))], 2, {"user_name": "alice"}, []),
+    ([(1005, struct.pack(">I", 1) + opaque(b"/a") + opaque(b"a.example"))], 2,
+     {"http_url": "/a", "http_host": "a.example", "event_type": "http"}, []),
+    ([(1006, struct.pack(">4s4sIII", b"\0\0\0\1", b"\x0a\0\0\xfe", 1, 100 << 12 | 1 << 8 | 64, 0))], 2, {"mpls_labels": [100]}, []),
+    ([(1007, struct.pack(">I4sI4s", 1, b"\xc6\x33\x64\7", 1, b"\xcb\0\x71\x50")), (1020, struct.pack(">II", 40017, 443))], 2,
+     {"nat_src_ip": "198.51.100.7", "nat_dst_ip": "203.0.113.80", "nat_src_port": 40017, "nat_dst_port": 443}, []),
+    ([(0xABC001, b"1234")], 2, {"exporter_reported_ip": "2001:db8::7", "packets": 1, "bytes": None}, []),
+]
+
+
+def datagram(number, records, out):
+    said = b"".join(struct.pack(">II", kind, len(body)) + body for kind, body in records)
+    sample = struct.pack(">8I", number, 3, 100, 100 * number, 0, 1, out, len(records)) + said
+    return struct.pack(">II", 5, 2) + AGENT6 + struct.pack(">6I", 9, number, 1000 * number, 1, 1, len(sample)) + sample
+
+
+def test_fields(folder):  # noqa: F811
+    """What each record of a sample becomes, and every line of sflow5.conf."""
+    def export(port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for number, (records, out, *_) in enumerate(SAID):
+                s.sendto(datagram(number, records, out), ("127.0.0.1", port))
+    flows, _ = run_service(folder, export)
+    flows.sort(key=lambda f: f["normalized"]["export_sequence"])
+    assert len(flows) == len(SAID)
+    for number, (flow, (_, _, want, _)) in enumerate(zip(flows, SAID)):
+        assert {k: flow["normalized"][k] for k in want} == want, number
+        assert flow["normalized"]["observation_domain_id"] == 9
+    assert flows[-1]["raw"]["elements"]["sflow.otherRecords"] == "00abc0010000000431323334"
+    with open(os.path.join(ROOT, "templates/mappings/sflow5.conf"), encoding="ascii") as f:
+        lines = set(re.findall(r'element = "([^"]+)"', f.read()))
+    assert lines == {element for *_, elements in SAID for element in elements}
