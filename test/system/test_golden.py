@@ -22,7 +22,7 @@ from conftest import BUILD, ROOT
 
 CAPTURES = sorted(p for d in (os.path.join(ROOT, "test/corpus"), os.path.join(ROOT, "../shared/corpus"))
                   for p in glob.glob(os.path.join(d, "*.pcap"))
-                  if os.path.exists(p[:-5] + ".tshark.json") and "sflow" not in p)
+                  if os.path.exists(p[:-5] + ".tshark.json") and "sflow" not in os.path.basename(p))
 
 
 def replay(path, decoder, raw="full"):

@@ -28,7 +28,7 @@ MODES = ("unpromoted", "full", "wire", "none")
 COMPLAINTS_MAX = 20
 
 CAPTURES = sorted(p for d in ("test/corpus", "../shared/corpus") for p in glob.glob(os.path.join(ROOT, d, "*.pcap"))
-                  if "sflow" not in p)
+                  if "sflow" not in os.path.basename(p))
 
 
 @pytest.fixture(scope="module")
