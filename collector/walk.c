@@ -14,6 +14,7 @@ static uint32_t walk_fixed(struct record *records, const struct message *m, uint
 
 	for (uint32_t i = 0; i < count; i++, at += bytes) {
 		records[i].octets = at;
+		records[i].values = NULL;
 		records[i].bytes = bytes;
 		records[i].offset = (uint32_t)(at - m->octets);
 	}
