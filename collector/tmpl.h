@@ -83,7 +83,7 @@ struct tmpl {
 	struct tmpl *gone_before; /* out of force, with this one, until their message is done */
 	uint64_t flow_keys;	  /* bit n: the exporter says that field n is a key of its flows */
 	void *plan;		  /* the normalizer's, freed through collector_ops.tmpl_gone */
-	struct fixbuf_tmpl *fixbuf; /* libfixbuf's view, made when first needed */
+	struct fixbuf_tmpl *fixbuf;	  /* libfixbuf's view, made when first needed */
 	uint64_t shape[TMPL_SHAPE_WORDS]; /* of sFlow: its elements, as bits by sflow.def */
 	/* bound.h's; no exporter: it is not counted. */
 	struct bound_exporter *exporter;

@@ -337,12 +337,8 @@ static enum err read_when_elements(struct reading *r, const config_setting_t *li
 static const struct format_name {
 	const char *name;
 	uint16_t version;
-} formats[] = { { "v1", VERSION_NF1 },
-		{ "v5", VERSION_NF5 },
-		{ "v7", VERSION_NF7 },
-		{ "v9", VERSION_NF9 },
-		{ "ipfix", VERSION_IPFIX },
-		{ "sflow5", VERSION_SFLOW5 } };
+} formats[] = { { "v1", VERSION_NF1 }, { "v5", VERSION_NF5 },	   { "v7", VERSION_NF7 },
+		{ "v9", VERSION_NF9 }, { "ipfix", VERSION_IPFIX }, { "sflow5", VERSION_SFLOW5 } };
 #define FORMATS (sizeof(formats) / sizeof(formats[0]))
 
 static const char *format_at(const void *words, size_t i)
