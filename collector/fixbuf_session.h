@@ -38,6 +38,12 @@
 struct fixbuf;
 struct fixbuf_tmpl;
 
+/* It reads records of what templates define, and no others. */
+static inline bool fixbuf_reads(const struct tmpl *t)
+{
+	return t->version == VERSION_NF9 || t->version == VERSION_IPFIX;
+}
+
 /* A model of its own from the element files in `dir`. */
 enum err fixbuf_new(const char *dir, struct why *why, struct fixbuf **out);
 void fixbuf_free(struct fixbuf *fb);

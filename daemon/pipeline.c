@@ -297,12 +297,6 @@ static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *pl
 		  (int)p->envelope.session->identity_bytes, p->envelope.session->identity, t->id);
 }
 
-/* It reads records of what templates define. */
-static bool is_for_fixbuf(const struct tmpl *t)
-{
-	return t->version == VERSION_NF9 || t->version == VERSION_IPFIX;
-}
-
 static bool is_check_due(struct pipeline *p)
 {
 	if (p->selfcheck == 0 || p->is_fixbuf || --p->selfcheck_in > 0)
@@ -316,7 +310,7 @@ static bool is_check_due(struct pipeline *p)
 static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan *plan,
 			  const struct record *records, size_t count)
 {
-	bool by_fixbuf = p->is_fixbuf && is_for_fixbuf(t);
+	bool by_fixbuf = p->is_fixbuf && fixbuf_reads(t);
 	bool is_complete = p->generation->encodes;
 	const struct record *of[PIPELINE_FLOWS];
 	size_t n = 0;
@@ -325,10 +319,8 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 		struct flow *f = &p->flows[n];
 
 		flow_clear(f);
-		if (records[i].values != NULL)
-			plan_run_values(plan, &p->envelope.env, records[i].values, f);
-		else if (!by_fixbuf)
-			plan_run(plan, &p->envelope.env, records[i].octets, f);
+		if (!by_fixbuf)
+			plan_run_record(plan, &p->envelope.env, &records[i], f);
 		else if (!decode_by_fixbuf(p, t, plan, &records[i], f))
 			continue;
 		if (is_complete)
@@ -338,7 +330,7 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 	if (is_complete)
 		enrich(p, p->flows, n);
 	for (size_t i = 0; i < n; i++) {
-		if (!is_for_fixbuf(t) || !is_check_due(p))
+		if (!fixbuf_reads(t) || !is_check_due(p))
 			continue;
 		if (!is_complete) {
 			complete(p, t, of[i], &p->flows[i]);

@@ -40,6 +40,16 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 void plan_run_values(const struct plan *p, const struct xform_env *env, const struct value *values,
 		     struct flow *f);
 
+/* One that comes with its values, or as octets. */
+static inline void plan_run_record(const struct plan *p, const struct xform_env *env,
+				   const struct record *r, struct flow *f)
+{
+	if (r->values != NULL)
+		plan_run_values(p, env, r->values, f);
+	else
+		plan_run(p, env, r->octets, f);
+}
+
 /* What every plan sets where no mapping says another; ended by a row without a text. */
 extern const struct static_value plan_defaults[];
 
