@@ -13,10 +13,8 @@ void plan_free(struct plan *p)
 {
 	if (p == NULL)
 		return;
-	for (uint16_t i = 0; p->keys != NULL && i < p->field_count; i++) {
-		free((char *)p->keys[i].name);
+	for (uint16_t i = 0; p->keys != NULL && i < p->field_count; i++)
 		free(p->keys[i].avro);
-	}
 	free(p->keys);
 	free(p->steps);
 	free(p->xforms);
@@ -66,13 +64,59 @@ static void add_target(struct draft *d, uint16_t index, const struct promote *li
 	d->per_field[line->field]++;
 }
 
-static bool has_element_once(const struct tmpl *t, struct element_id id)
+static int compare_elements(const void *a, const void *b, void *tmpl)
 {
-	unsigned count = 0;
+	uint16_t x = *(const uint16_t *)a;
+	uint16_t y = *(const uint16_t *)b;
+	const struct tmpl *t = tmpl;
+	const struct tmpl_field *f = &t->fields[x];
+	const struct tmpl_field *g = &t->fields[y];
+
+	if (f->pen != g->pen)
+		return f->pen < g->pen ? -1 : 1;
+	return f->id != g->id ? (int)f->id - (int)g->id : (int)x - (int)y;
+}
+
+static bool is_same_element(const struct tmpl *t, uint16_t x, uint16_t y)
+{
+	return t->fields[x].pen == t->fields[y].pen && t->fields[x].id == t->fields[y].id;
+}
+
+/* By sorting: a template of a thousand fields must not cost a million looks. */
+static void count_occurrences(struct draft *d)
+{
+	const struct tmpl *t = d->tmpl;
+	uint16_t *by = d->by_element;
 
 	for (uint16_t i = 0; i < t->field_count; i++)
-		count += t->fields[i].pen == id.pen && t->fields[i].id == id.id;
-	return count == 1;
+		by[i] = i;
+	qsort_r(by, t->field_count, sizeof(*by), compare_elements, (void *)t);
+	for (uint16_t i = 0; i < t->field_count; i++) {
+		bool is_again = i > 0 && is_same_element(t, by[i - 1], by[i]);
+
+		d->occurrence[by[i]] = is_again ? (uint16_t)(d->occurrence[by[i - 1]] + 1) : 1;
+	}
+}
+
+static bool has_element_once(const struct draft *d, struct element_id id)
+{
+	const struct tmpl *t = d->tmpl;
+	size_t low = 0;
+	size_t high = t->field_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct tmpl_field *f = &t->fields[d->by_element[mid]];
+
+		if (f->pen < id.pen || (f->pen == id.pen && f->id < id.id))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < t->field_count && t->fields[d->by_element[low]].pen == id.pen &&
+	       t->fields[d->by_element[low]].id == id.id &&
+	       (low + 1 == t->field_count ||
+		!is_same_element(t, d->by_element[low], d->by_element[low + 1]));
 }
 
 /* Also without `as`: a number into a list of numbers.  A stack of labels may be of any height. */
@@ -93,7 +137,7 @@ static bool is_list_whole(const struct draft *d, const struct mapping *m,
 		const struct promote *other = &m->promotes[i];
 
 		if (appends(d, other) && other->field == line->field &&
-		    !has_element_once(d->tmpl, other->element))
+		    !has_element_once(d, other->element))
 			return false;
 	}
 	return true;
@@ -128,24 +172,13 @@ static void find_targets(struct draft *d, uint16_t index)
 	}
 }
 
-/* Occurrence of the element among the fields up to `index`, from 1. */
-static unsigned occurrence(const struct tmpl *t, uint16_t index)
-{
-	unsigned n = 1;
-
-	for (uint16_t i = 0; i < index; i++)
-		n += t->fields[i].pen == t->fields[index].pen &&
-		     t->fields[i].id == t->fields[index].id;
-	return n;
-}
-
-/* Avro string: length as zigzag varint, then the octets. */
-static enum err key_avro(struct raw_key *key, size_t bytes)
+/* Avro string: length as zigzag varint, then the octets; and behind them a zero, for who wants the name. */
+static enum err key_avro(struct raw_key *key, const char *name, size_t bytes)
 {
 	uint64_t zigzag = (uint64_t)bytes << 1;
 	size_t n = 0;
 
-	key->avro = malloc(bytes + 10);
+	key->avro = malloc(bytes + 11);
 	if (key->avro == NULL)
 		return ERR_NOMEM;
 	while (zigzag >= 0x80) {
@@ -153,7 +186,9 @@ static enum err key_avro(struct raw_key *key, size_t bytes)
 		zigzag >>= 7;
 	}
 	key->avro[n++] = (uint8_t)zigzag;
-	memcpy(key->avro + n, key->name, bytes);
+	memcpy(key->avro + n, name, bytes);
+	key->avro[n + bytes] = '\0';
+	key->name = (const char *)key->avro + n;
 	key->avro_bytes = (uint32_t)(n + bytes);
 	return ERR_OK;
 }
@@ -163,7 +198,7 @@ static enum err make_key(struct draft *d, uint16_t index)
 	const struct tmpl_field *field = &d->tmpl->fields[index];
 	const struct element *element = element_find(d->catalog->elements, field->pen, field->id);
 	struct raw_key *key = &d->plan->keys[index];
-	unsigned n = occurrence(d->tmpl, index);
+	unsigned n = d->occurrence[index];
 	char text[KEY_BYTES];
 	size_t bytes;
 
@@ -172,8 +207,7 @@ static enum err make_key(struct draft *d, uint16_t index)
 	if (n > 1)
 		bytes += (size_t)snprintf(text + bytes, 16, "#%u", n);
 	key->form = element == NULL ? RAW_HEX : element_raw_form(element->type);
-	key->name = strdup(text);
-	return key->name == NULL ? ERR_NOMEM : key_avro(key, bytes);
+	return key_avro(key, text, bytes);
 }
 
 const struct static_value plan_defaults[] = {
@@ -237,6 +271,8 @@ static enum err allot(struct draft *d)
 	d->per_index = calloc(fields, sizeof(*d->per_index));
 	d->first_at = calloc(fields, sizeof(*d->first_at));
 	d->tracked_at = calloc(fields, sizeof(*d->tracked_at));
+	d->by_element = calloc(fields, sizeof(*d->by_element));
+	d->occurrence = calloc(fields, sizeof(*d->occurrence));
 	p->keys = calloc(fields, sizeof(*p->keys));
 	d->is_direct = calloc(fields, sizeof(*d->is_direct));
 	p->steps = calloc(targets, sizeof(*p->steps));
@@ -246,8 +282,8 @@ static enum err allot(struct draft *d)
 	p->candidates = calloc(targets, sizeof(*p->candidates));
 	if (d->targets == NULL || d->per_field == NULL || d->per_index == NULL ||
 	    d->first_at == NULL || d->tracked_at == NULL || d->is_direct == NULL ||
-	    p->keys == NULL || p->steps == NULL || p->xforms == NULL || p->tracked == NULL ||
-	    p->groups == NULL || p->candidates == NULL)
+	    d->by_element == NULL || d->occurrence == NULL || p->keys == NULL || p->steps == NULL ||
+	    p->xforms == NULL || p->tracked == NULL || p->groups == NULL || p->candidates == NULL)
 		return ERR_NOMEM;
 	return ERR_OK;
 }
@@ -275,6 +311,7 @@ static enum err compile(struct draft *d)
 	const struct tmpl *t = d->tmpl;
 
 	TRY(allot(d));
+	count_occurrences(d);
 	for (uint16_t i = 0; i < t->field_count; i++)
 		TRY(make_key(d, i));
 	for (uint16_t i = 0; i < t->field_count; i++) {
@@ -310,6 +347,8 @@ enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t pr
 	free(d.per_index);
 	free(d.first_at);
 	free(d.tracked_at);
+	free(d.by_element);
+	free(d.occurrence);
 	free(d.is_direct);
 	if (e != ERR_OK) {
 		plan_free(d.plan);

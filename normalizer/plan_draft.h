@@ -28,6 +28,8 @@ struct draft {
 	uint8_t *per_index;   /* targets of each template field */
 	uint32_t *first_at;   /* first target of each template field */
 	uint16_t *tracked_at; /* number in tracked of each template field */
+	uint16_t *by_element; /* template fields by element, then by place */
+	uint16_t *occurrence; /* of its element, from 1, of each template field */
 	bool *is_direct;      /* of each template field: each of its targets is a step of its own */
 	int32_t boot_index;   /* template field of systemInitTimeMilliseconds, or -1 */
 };
