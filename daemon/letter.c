@@ -66,12 +66,15 @@ bool letter_put_octets(struct dead *d, unsigned worker, const struct message *m,
 		       size_t bytes)
 {
 	struct dead_letter l = { .care = care_of(m, s) };
+	bool is_message = octets == m->octets;
 	struct texts t;
 
+	if (dead_refuses(d, worker, l.care, is_message ? DEAD_STAT_MESSAGES : DEAD_STAT_SETS))
+		return false;
 	set_origin(&l, m->origin, why, &t);
 	if (s != NULL)
 		set_message(&l, m, s);
-	if (octets == m->octets)
+	if (is_message)
 		dead_set_text(&l, DEAD_KIND, DEAD_KIND_MESSAGE);
 	else
 		set_set(&l, m, be16(octets), (size_t)(octets - m->octets));

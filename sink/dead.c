@@ -216,6 +216,20 @@ static bool is_within_rate(const struct dead *d, struct slot *s, enum dead_care 
 	return true;
 }
 
+bool dead_refuses(struct dead *d, unsigned worker, enum dead_care care, enum dead_stat kind)
+{
+	struct slot *s = &d->slots[worker];
+	uint32_t share = care == DEAD_JUNK ? 2 : 1;
+
+	must(worker < d->count - 1);
+	if (care == DEAD_KEEP || s->letters < d->rate / share ||
+	    clock_mono_ms() - s->second_ms >= SECOND_MS)
+		return false;
+	stat_inc(s->stat, kind);
+	stat_inc(s->stat, DEAD_STAT_RATE);
+	return true;
+}
+
 static uint32_t exporter_of(struct dead *d, const struct dead_letter *l)
 {
 	const struct dead_value *name = &l->values[DEAD_EXPORTER_NAME];

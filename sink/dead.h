@@ -68,6 +68,9 @@ enum err dead_start(struct dead *d, struct why *why);
 void dead_stop(struct dead *d);
 void dead_close(struct dead *d);
 
+/* Before a letter is made: true when this second has no room for one, which is counted then as one that was. */
+bool dead_refuses(struct dead *d, unsigned worker, enum dead_care care, enum dead_stat kind);
+
 /* Appends the letter; false when it could not be, and the counters say why. */
 bool dead_put(struct dead *d, unsigned worker, const struct dead_letter *l);
 /* Seals what the worker appended long enough ago. */
