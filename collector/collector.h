@@ -39,6 +39,9 @@ enum collector_stat {
 };
 extern const struct stat_desc collector_stat_descs[COLLECTOR_STAT_COUNT];
 
+/* Records, at most, between two looks at what their message has cost. */
+#define COLLECTOR_TURN 32u
+
 /* What the worker hands the collector to call forward; all may be called only inside
  * collector_receive(), collector_tick(), collector_turn(), collector_finish() and collector_free(). */
 struct collector_ops {
@@ -61,6 +64,9 @@ struct collector_ops {
 	/* Data records of an options template. */
 	void (*options)(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 			const struct record *records, size_t count);
+	/* May more records of the message be handed on, or did it cost its share already?  Asked each
+	 * COLLECTOR_TURN records; the others are undecodable.  May be NULL: everything may. */
+	bool (*may_go_on)(void *ctx, const struct message *m);
 	void (*message_end)(void *ctx, const struct message *m, struct session *s);
 };
 

@@ -302,29 +302,56 @@ static void take_sets(struct collector *c, const struct message *m, const struct
 	}
 }
 
+static void hand_on_options(struct collector *c, const struct message *m, struct session *s,
+			    struct tmpl *t, const struct record *records, size_t count)
+{
+	c->ops->options(c->ctx, m, s, t, records, count);
+	stat_add(c->stat, STAT_RECORDS_OPTIONS, count);
+	s->counts.options += count;
+}
+
+/* Why not all of them became flows, or COLLECTOR_STAT_COUNT. */
+static enum collector_stat hand_on_flows(struct collector *c, const struct message *m,
+					 struct session *s, struct tmpl *t,
+					 const struct record *records, size_t count)
+{
+	enum collector_stat reason = STAT_REC_PLAN;
+	size_t undecodable = c->ops->records(c->ctx, m, s, t, records, count, &reason);
+
+	stat_add(c->stat, reason, undecodable);
+	stat_add(c->stat, STAT_RECORDS_FLOW, count - undecodable);
+	s->counts.flows += count - undecodable;
+	return undecodable > 0 ? reason : COLLECTOR_STAT_COUNT;
+}
+
 void take_hand_on_run(struct collector *c, const struct message *m, struct session *s,
 		      const struct set_run *run)
 {
 	const struct record *records = &c->take.walk.records[run->first];
-	enum collector_stat reason = STAT_REC_PLAN;
-	size_t undecodable;
+	enum collector_stat refused = COLLECTOR_STAT_COUNT;
+	uint32_t some;
 
 	run->tmpl->record_count += run->count;
 	stat_inc(c->stat, c->take.rows->decoded);
 	stat_add(c->stat, STAT_RECORDS, run->count);
-	if (run->tmpl->is_options) {
-		c->ops->options(c->ctx, m, s, run->tmpl, records, run->count);
-		stat_add(c->stat, STAT_RECORDS_OPTIONS, run->count);
-		s->counts.options += run->count;
-		return;
+	for (uint32_t i = 0; i < run->count; i += some) {
+		enum collector_stat reason = COLLECTOR_STAT_COUNT;
+
+		some = run->count - i < COLLECTOR_TURN ? run->count - i : COLLECTOR_TURN;
+		if (c->ops->may_go_on != NULL && !c->ops->may_go_on(c->ctx, m)) {
+			some = run->count - i;
+			reason = STAT_REC_WORK;
+			stat_add(c->stat, reason, some);
+		} else if (run->tmpl->is_options) {
+			hand_on_options(c, m, s, run->tmpl, &records[i], some);
+		} else {
+			reason = hand_on_flows(c, m, s, run->tmpl, &records[i], some);
+		}
+		refused = reason != COLLECTOR_STAT_COUNT ? reason : refused;
 	}
-	undecodable = c->ops->records(c->ctx, m, s, run->tmpl, records, run->count, &reason);
-	stat_add(c->stat, reason, undecodable);
 	/* With those of its records that were decoded, if there were any. */
-	if (undecodable > 0)
-		tell_undecodable(c, m, s, reason, records[0].octets, run->end);
-	stat_add(c->stat, STAT_RECORDS_FLOW, run->count - undecodable);
-	s->counts.flows += run->count - undecodable;
+	if (refused != COLLECTOR_STAT_COUNT)
+		tell_undecodable(c, m, s, refused, run_body(c, run), run->end);
 }
 
 /* Options data first: it speaks of the flows beside it, too (softflowd's boot time stands behind them). */

@@ -344,6 +344,10 @@ static const struct conf_opt collector_table[] = {
 	  "Fields of one template." },
 	{ "repeats_max", CONF_U32, CONF_RESTART, AT(repeats_max), 1, 1024, "64",
 	  "Repeats of one element in a template." },
+	{ "message_work", CONF_U32, CONF_RESTART, AT(message_work), 0, UINT32_MAX, "3500",
+	  "Microseconds of CPU that the records of one message may cost, as sluiced counts them by records, fields and octets; "
+	  "records beyond it are undecodable, and a dead letter. 3500 is more than the largest datagram of "
+	  "the shortest flows costs; 0: no limit." },
 	{ "batch", CONF_U32, CONF_RESTART, AT(batch), 1, 1024, "64",
 	  "Datagrams taken from the kernel per call." },
 	{ "hold_s", CONF_U32, CONF_RESTART, AT(hold_s), 0, 3600, "30",

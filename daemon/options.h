@@ -75,6 +75,7 @@ struct collector_options {
 	uint32_t unknown_rate;
 	uint32_t unknown_domains_max;
 	uint32_t selfcheck;
+	uint32_t message_work;
 	uint32_t template_lifetime_s;
 	uint32_t session_idle_s;
 	uint32_t domains_max;

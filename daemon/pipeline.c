@@ -21,6 +21,18 @@
 #define TMPL_VALUES_MAX 1024
 #define REPORTS_MAX 10000 /* processes that report of themselves, of all sessions */
 
+/*
+ * What things cost, in nanoseconds of a core of 2025, from test/hostile.  They are counted and not
+ * measured: what becomes of a message must not depend on the machine, nor on who else uses it.
+ */
+#define WORK_RECORD 400
+#define WORK_FIELD 14
+#define WORK_WIDE 32 /* fields beyond so many compete with each other, most likely */
+#define WORK_WIDE_FIELD 80
+#define WORK_8_OCTETS 5 /* encoded */
+#define WORK_PLAN 3000
+#define WORK_PLAN_FIELD 1000
+
 struct pipeline {
 	const struct generation *generation;
 	struct collector *collector;
@@ -43,6 +55,8 @@ struct pipeline {
 	size_t join_count;	       /* entries of all sessions */
 	size_t report_count;	       /* processes of all sessions that report of themselves */
 	struct chain join_order;       /* of those that changed */
+	uint64_t work;		       /* of the message at hand */
+	uint64_t work_max;	       /* 0: no limit */
 	struct value values[TMPL_VALUES_MAX];
 	struct flow flows[PIPELINE_FLOWS];
 	struct flow check_flow;
@@ -56,6 +70,14 @@ const struct stat_desc pipeline_stat_descs[PIPE_STAT_COUNT] = {
 };
 #undef COUNTER
 #undef DROP
+
+static uint64_t work_of_record(const struct tmpl *t)
+{
+	uint32_t wide = t->field_count > WORK_WIDE ? t->field_count - WORK_WIDE : 0;
+
+	return WORK_RECORD + (uint64_t)(t->field_count - wide) * WORK_FIELD +
+	       (uint64_t)wide * WORK_WIDE_FIELD;
+}
 
 /* Settles which mappings hold for the session, from all templates it has. */
 static void settle_profile(struct pipeline *p, struct session *s)
@@ -117,6 +139,7 @@ struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t
 		return plan;
 	plan_free(plan);
 	t->plan = NULL;
+	p->work += WORK_PLAN + (uint64_t)t->field_count * WORK_PLAN_FIELD;
 	if (plan_compile(p->generation->catalog, t, s->profile, &plan) != ERR_OK)
 		return NULL;
 	t->plan = plan;
@@ -235,6 +258,7 @@ static void encode_flows(struct pipeline *p, size_t count)
 			continue;
 		}
 		stat_add(p->stat, PIPE_STAT_ENCODED_OCTETS, p->batch.bytes - before);
+		p->work += (p->batch.bytes - before) * WORK_8_OCTETS / 8;
 		if (p->flows[i].notes >> NOTE_SATURATED & 1)
 			stat_inc(p->stat, PIPE_STAT_SATURATED);
 		if (p->batch.bytes >= PIPELINE_SLICE_BYTES)
@@ -357,6 +381,7 @@ static size_t on_records(void *ctx, const struct message *m, struct session *s, 
 		return count;
 	}
 	*reason = STAT_REC_DECODER;
+	p->work += count * work_of_record(t);
 	for (size_t i = 0; i < count; i += most) {
 		size_t some = count - i < most ? count - i : most;
 
@@ -418,6 +443,7 @@ static void on_options(void *ctx, const struct message *m, struct session *s, st
 	bool is_report = report_is_of(t);
 	struct join_home home = { &p->join_order, s };
 
+	p->work += count * work_of_record(t);
 	for (size_t i = 0; i < count; i++) {
 		struct join_learned learned;
 		size_t own = join_count(s->join);
@@ -486,8 +512,17 @@ static void on_message_begin(void *ctx, const struct message *m, struct session 
 		s->exporter_number = SESSION_NUMBER_NONE;
 	envelope_begin(&p->envelope, m, s);
 	settle_joins(p, s);
+	p->work = 0;
 	p->batch.schema = p->generation->schema;
 	p->check_batch.schema = p->generation->schema;
+}
+
+/* What an operator sends through again may cost what it will. */
+static bool may_go_on(void *ctx, const struct message *m)
+{
+	const struct pipeline *p = ctx;
+
+	return p->work < p->work_max || p->work_max == 0 || m->origin->is_again;
 }
 
 static void on_message_end(void *ctx, const struct message *m, struct session *s)
@@ -507,6 +542,7 @@ static const struct collector_ops ops = {
 	.records = on_records,
 	.undecodable = on_undecodable,
 	.options = on_options,
+	.may_go_on = may_go_on,
 	.message_end = on_message_end,
 };
 
@@ -527,6 +563,7 @@ enum err pipeline_new(const struct pipeline_setup *setup, struct pipeline **out)
 	p->is_fixbuf = setup->is_fixbuf;
 	p->selfcheck = setup->selfcheck;
 	p->selfcheck_in = setup->selfcheck;
+	p->work_max = setup->message_work * UINT64_C(1000);
 	e = log_batch_init(&p->batch, BATCH_ROOM);
 	if (e == ERR_OK)
 		e = log_batch_init(&p->check_batch, 1u << 20);

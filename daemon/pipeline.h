@@ -50,6 +50,7 @@ struct pipeline_setup {
 	const char *elements_dir; /* for libfixbuf's model */
 	bool is_fixbuf;		  /* decoder = "fixbuf" */
 	uint32_t selfcheck;	  /* one record in so many; 0: none */
+	uint32_t message_work;	  /* microseconds that one message may cost; 0: any */
 };
 
 struct pipeline;

@@ -109,7 +109,8 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 				       .limits = &limits,
 				       .elements_dir = o->normalizer.elements,
 				       .is_fixbuf = o->collector.decoder == DECODER_FIXBUF,
-				       .selfcheck = o->collector.selfcheck };
+				       .selfcheck = o->collector.selfcheck,
+				       .message_work = o->collector.message_work };
 	enum err e;
 
 	TRY(listens_of(o, &listens, why));

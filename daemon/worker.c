@@ -117,6 +117,7 @@ static enum err open_worker(struct workers *ws, unsigned i, const struct workers
 		.elements_dir = setup->elements_dir,
 		.is_fixbuf = setup->is_fixbuf,
 		.selfcheck = setup->selfcheck,
+		.message_work = setup->message_work,
 	};
 
 	w->all = ws;

@@ -36,6 +36,7 @@ struct workers_setup {
 	const char *elements_dir;
 	bool is_fixbuf;
 	uint32_t selfcheck;
+	uint32_t message_work;
 };
 
 enum err workers_open(const struct workers_setup *setup, struct workers **out, struct why *why);

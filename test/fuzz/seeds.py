@@ -1,11 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
-recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
-fuzz_parquet_flow, headers for fuzz_packet.
-"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
-fuzz_parquet_flow.
 fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
@@ -86,19 +82,19 @@ def options(hold=2, borrow=True, closed=False, rate=0, strangers=0, sessions=0, 
     return struct.pack(">H", hold | borrow << 2 | closed << 3 | rate << 4 | strangers << 6 | sessions << 8 | templates << 10 | entries << 12)
 
 
-def kept(peer, version, domain, *tmpls, port=1):
+def earlier_tmpls(peer, version, domain, *tmpls, port=1):
     """An entry of an earlier life's templates: (whether it is of options, definition) of each."""
     out = struct.pack(">B16sHHIQQ", 4, struct.pack(">I", peer), port, version, domain, TIME * 1000 - 60000, TIME * 1000 - 10000)
     return out + b"".join(struct.pack(">QQQQBH", TIME * 1000 - 20000, 0, 0, TIME * 1000, is_options, len(d)) + d for is_options, d in tmpls)
 
 
-def kept_set(peer, message, offset, port=1):
+def earlier_set(peer, message, offset, port=1):
     """And of its sets that wait: the one at that place of the message."""
     version, = struct.unpack_from(">H", message)
     size, = struct.unpack_from(">H", message, offset + 2)
     header = 20 if version == 9 else 16
     domain, = struct.unpack_from(">I", message, header - 4)
-    out = struct.pack(">B16sHHI", 4, struct.pack(">I", peer), port, version, domain)
+    out = struct.pack(">QB16sHHI", 1, 4, struct.pack(">I", peer), port, version, domain)
     out += struct.pack(">HBQQQqIIII", 4739, 0, TIME * 1000 - 9000, TIME * 1000 - 9000, 5, -1, len(message), offset, 0, 1)
     return out + bytes([header]) + message[:header] + struct.pack(">I", size) + message[offset:offset + size]
 
@@ -201,10 +197,10 @@ CHOSEN = {
                                  (1, ipfix((2, template(256, *BASIC) + template(260, *VARIABLE)), sequence=4))),
     "restart_late": options() + units((1, ipfix((2, template(256, *BASIC)))), (2, WAITS), (1 | RESTART | WAIT | EXPIRE, b""), (1, ipfix((256, BASIC_RECORD))),
                                       (1 | RESTART | CLOCK, b""), (1 | IDLE | RESTART, b"")),
-    "kept": options(templates=2) + units((RESTART, kept(1, 10, 0, (0, template(256, *BASIC)), (1, ipfix_options(258, [(149, 4)], [(41, 8)])))),
-                                         (1, ipfix((256, BASIC_RECORD))), (RESTART, kept(1, 9, 0, (0, template(256, (1, 0))))), (RESTART, kept(1, 5, 0))),
-    "kept_held": options() + units((RESTART | OF_HELD, kept_set(1, WAITS, 16)), (RESTART | OF_HELD, kept_set(1, WAITS, 20 + len(BASIC_RECORD))),
-                                   (1, ipfix((2, template(256, *BASIC)))), (RESTART | OF_HELD, kept_set(1, WAITS, 16)), (RESTART | OF_HELD, kept_set(2, v5(1) + WAITS, 24))),
+    "kept": options(templates=2) + units((RESTART, earlier_tmpls(1, 10, 0, (0, template(256, *BASIC)), (1, ipfix_options(258, [(149, 4)], [(41, 8)])))),
+                                         (1, ipfix((256, BASIC_RECORD))), (RESTART, earlier_tmpls(1, 9, 0, (0, template(256, (1, 0))))), (RESTART, earlier_tmpls(1, 5, 0))),
+    "kept_held": options() + units((RESTART | OF_HELD, earlier_set(1, WAITS, 16)), (RESTART | OF_HELD, earlier_set(1, WAITS, 20 + len(BASIC_RECORD))),
+                                   (1, ipfix((2, template(256, *BASIC)))), (RESTART | OF_HELD, earlier_set(1, WAITS, 16)), (RESTART | OF_HELD, earlier_set(2, v5(1) + WAITS, 24))),
 }
 
 
@@ -532,12 +528,6 @@ PARQUET_FLOW = {
 FIRSTS = {frames.ETHERNET: 0, frames.PPP: 1, frames.IPV4: 2, frames.IPV6: 3, frames.MPLS: 4}
 PACKET = {name: bytes([FIRSTS[first], 200]) + octets for name, (first, octets) in frames.FIXED.items()}
 
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW),
-                      ("fuzz_packet", PACKET)):
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW)):
-
 # sFlow: datagrams without their version word, each with its length before it.
 
 def flow_record(kind, body):
@@ -603,7 +593,7 @@ SFLOW = {
 }
 
 for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
+                      ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
                       ("fuzz_sflow", SFLOW)):
     for name, octets in seeds.items():
         write(target, name, octets)

@@ -45,6 +45,9 @@ static const struct collector_limits road_limits = { .sessions_max = 100000,
 						.template_lifetime_s = 1800,
 						.session_idle_s = 3600 };
 
+/* Of the roads opened from then on: collector.message_work. */
+static uint32_t road_message_work;
+
 struct road {
 	struct generation generation;
 	struct log_hub *hub;
@@ -81,7 +84,8 @@ static inline void road_open(struct road *r, const char *enrich, uint32_t selfch
 				       .rate_bytes = 1u << 20 };
 	char *names[2] = { (char *)"network", (char *)enrich };
 	struct pipeline_setup setup = { .limits = &road_limits, .generation = &r->generation,
-					.elements_dir = "templates/elements", .selfcheck = selfcheck };
+					.elements_dir = "templates/elements", .selfcheck = selfcheck,
+					.message_work = road_message_work };
 	struct why why = { "" };
 
 	memset(r, 0, sizeof(*r));
