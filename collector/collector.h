@@ -111,6 +111,10 @@ void collector_set_policy(struct collector *c, const struct collector_policy *po
 /* The session of that key, or NULL. */
 struct session *collector_session(const struct collector *c, const struct session_key *key);
 
+/* From within ops->records only: the template of that id that was in force where the set stands in its message, for
+ * lists in its records; NULL when there was none.  It counts as used.  *cost grows by how many were looked at. */
+struct tmpl *collector_tmpl(struct collector *c, struct session *s, uint16_t id, uint32_t *cost);
+
 void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 		       const struct origin *origin);
 void collector_tick(struct collector *c, int64_t mono_ms);

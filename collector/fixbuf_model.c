@@ -34,7 +34,7 @@ _Static_assert((int)ELEMENT_TYPE_COUNT == (int)FB_BASIC_LIST, "lists come last")
 struct fixbuf_model {
 	fbInfoModel_t *info;
 	struct fixbuf_records records; /* of the files */
-	uint64_t *lists;	       /* pen << 16 | id of what was a list, sorted */
+	uint64_t *lists; /* of what was a list, sorted: pen, id (16 bits), enum element_list (2) */
 	size_t list_count;
 };
 
@@ -310,6 +310,15 @@ static int compare_u64(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static enum element_list list_of(unsigned type)
+{
+	if (type == FB_BASIC_LIST)
+		return ELEMENT_BASIC_LIST;
+	if (type == FB_SUB_TMPL_LIST)
+		return ELEMENT_SUB_TEMPLATE_LIST;
+	return type == FB_SUB_TMPL_MULTI_LIST ? ELEMENT_SUB_TEMPLATE_MULTI_LIST : ELEMENT_NO_LIST;
+}
+
 /* Makes octetArrays of lists, and of types that libfixbuf does not know. */
 static enum err retype_lists(struct fixbuf_model *m)
 {
@@ -323,12 +332,13 @@ static enum err retype_lists(struct fixbuf_model *m)
 	fbInfoModelIterInit(&iter, m->info);
 	while ((ie = fbInfoModelIterNext(&iter)) != NULL) {
 		if (ie->type >= FB_BASIC_LIST)
-			m->lists[m->list_count++] = (uint64_t)ie->ent << 16 | ie->num;
+			m->lists[m->list_count++] = (uint64_t)ie->ent << 18 |
+						    (uint64_t)ie->num << 2 | list_of(ie->type);
 	}
 	qsort(m->lists, m->list_count, sizeof(*m->lists), compare_u64);
 	for (size_t i = 0; i < m->list_count; i++) {
-		fbInfoElement_t octets = *fbInfoModelGetElementByID(m->info, (uint16_t)m->lists[i],
-								    (uint32_t)(m->lists[i] >> 16));
+		fbInfoElement_t octets = *fbInfoModelGetElementByID(
+			m->info, (uint16_t)(m->lists[i] >> 2), (uint32_t)(m->lists[i] >> 18));
 
 		octets.type = FB_OCTET_ARRAY;
 		octets.len = FB_IE_VARLEN;
@@ -382,12 +392,21 @@ void fixbuf_model_free(struct fixbuf_model *m)
 	free(m);
 }
 
-static bool was_list(const struct fixbuf_model *m, const fbInfoElement_t *ie)
+static int compare_list(const void *key, const void *list)
+{
+	uint64_t element = *(const uint64_t *)list >> 2;
+
+	return compare_u64(key, &element);
+}
+
+static enum element_list was_list(const struct fixbuf_model *m, const fbInfoElement_t *ie)
 {
 	uint64_t key = (uint64_t)ie->ent << 16 | ie->num;
+	const uint64_t *list = NULL;
 
-	return m->list_count > 0 &&
-	       bsearch(&key, m->lists, m->list_count, sizeof(key), compare_u64) != NULL;
+	if (m->list_count > 0)
+		list = bsearch(&key, m->lists, m->list_count, sizeof(key), compare_list);
+	return list == NULL ? ELEMENT_NO_LIST : (enum element_list)(*list & 3);
 }
 
 enum err fixbuf_model_each(const struct fixbuf_model *m, fixbuf_model_fn *fn, void *ctx)
@@ -405,7 +424,7 @@ enum err fixbuf_model_each(const struct fixbuf_model *m, fixbuf_model_fn *fn, vo
 			.pen = ie->ent,
 			.id = ie->num,
 			.type = (enum element_type)ie->type,
-			.is_list = was_list(m, ie),
+			.list = was_list(m, ie),
 			.name = ie->ref.name,
 			.units = units < COUNT(unit_names) ? unit_names[units] : "",
 			.semantics = semantics < COUNT(semantics_names) ? semantics_names[semantics]

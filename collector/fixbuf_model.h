@@ -52,6 +52,14 @@ enum element_type {
 	ELEMENT_TYPE_COUNT
 };
 
+/* Structured data (RFC 6313, 4.5). */
+enum element_list {
+	ELEMENT_NO_LIST,
+	ELEMENT_BASIC_LIST,
+	ELEMENT_SUB_TEMPLATE_LIST,
+	ELEMENT_SUB_TEMPLATE_MULTI_LIST
+};
+
 struct fixbuf_model;
 struct fbInfoModel_st;
 
@@ -61,7 +69,7 @@ struct fixbuf_element {
 	uint16_t id;		/* without the enterprise bit */
 	uint16_t natural_bytes; /* 0: variable */
 	enum element_type type;
-	bool is_list; /* basicList, subTemplateList, subTemplateMultiList */
+	enum element_list list; /* its type was one of RFC 6313; `type` is ELEMENT_OCTETS then */
 	const char *name;
 	const char *units;	 /* "" when none */
 	const char *semantics;	 /* "default" when none */

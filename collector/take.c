@@ -25,6 +25,8 @@ void take_retire(struct collector *c, struct session *s, struct tmpl *t)
 	if (t->is_lent)
 		borrow_end(c, s, t->id);
 	take_uncount_tmpl(c, t);
+	if (t->gone_at == 0)
+		t->gone_at = ++c->changes;
 	t->gone_before = c->gone;
 	c->gone = t;
 }
@@ -57,7 +59,9 @@ static void put_tmpl(struct collector *c, const struct message *m, struct sessio
 		tmpl_free(t);
 		return;
 	}
+	t->put_at = ++c->changes;
 	if (old != NULL) {
+		old->gone_at = c->changes;
 		note_change(c, s, t, old);
 		take_keep_before(c, s, t, old);
 		s->counts.templates_changed++;
@@ -255,6 +259,7 @@ void take_set(struct collector *c, const struct message *m, struct session *s, s
 		refuse_set(c, m, s, c->take.rows->is_short, body.at, body.end);
 	} else {
 		must(c->take.walk.run_count < WALK_SETS_MAX - 1);
+		c->take.walk.runs[c->take.walk.run_count].changes = c->changes;
 		c->take.walk.run_count++;
 	}
 }
@@ -332,6 +337,7 @@ void take_hand_on_run(struct collector *c, const struct message *m, struct sessi
 	uint32_t some;
 
 	run->tmpl->record_count += run->count;
+	c->take.changes = run->changes;
 	stat_inc(c->stat, c->take.rows->decoded);
 	stat_add(c->stat, STAT_RECORDS, run->count);
 	for (uint32_t i = 0; i < run->count; i += some) {
@@ -367,6 +373,30 @@ void take_hand_on(struct collector *c, const struct message *m, struct session *
 		}
 	}
 	c->ops->message_end(c->ctx, m, s);
+}
+
+/* Was it in force where the set stands whose records are handed on? */
+static bool was_in_force(const struct collector *c, const struct tmpl *t)
+{
+	return t->put_at <= c->take.changes && (t->gone_at == 0 || t->gone_at > c->take.changes);
+}
+
+struct tmpl *collector_tmpl(struct collector *c, struct session *s, uint16_t id, uint32_t *cost)
+{
+	struct tmpl *t = session_tmpl(s, id);
+
+	/* Replaced since: it is at hand for data that is late, or goes with the message. */
+	if (t != NULL && !was_in_force(c, t))
+		t = t->before != NULL && was_in_force(c, t->before) ? t->before : NULL;
+	for (struct tmpl *o = t == NULL ? c->gone : NULL; o != NULL && t == NULL;
+	     o = o->gone_before) {
+		++*cost;
+		if (o->id == id && !o->is_borrowed && was_in_force(c, o))
+			t = o;
+	}
+	if (t != NULL)
+		t->used_ms = s->idle_since_ms;
+	return t;
 }
 
 /* What an exporter defined before its reboot, it may define otherwise now (RFC 3954, 9). */

@@ -30,6 +30,7 @@ struct take {
 	bool is_overrun;
 	bool is_units_unknown;
 	uint32_t definition_count;
+	uint64_t changes; /* of templates, before the set whose records are handed on */
 };
 
 struct collector {
@@ -49,6 +50,7 @@ struct collector {
 	struct take take;
 	struct tmpl *gone; /* the last that this message put out of force; freed when it is done */
 	struct bound *bound;
+	uint64_t changes; /* of templates in force, so far */
 	struct hold *hold;	 /* NULL: nothing is held */
 	struct walk held_walk;	 /* for sets that were held, while a live message has its own */
 	uint8_t *retold;	 /* a message of a held set */

@@ -80,6 +80,8 @@ struct tmpl {
 	struct tmpl *orphan_behind;
 	struct tmpl *before; /* what it replaced, while data from then may come late; or NULL */
 	uint64_t record_count;
+	uint64_t put_at;  /* number of the change that brought it into force; 0: not by a message */
+	uint64_t gone_at; /* and of the one that put it out of force; 0: none did */
 	struct tmpl *gone_before; /* out of force, with this one, until their message is done */
 	uint64_t flow_keys;	  /* bit n: the exporter says that field n is a key of its flows */
 	void *plan;		  /* the normalizer's, freed through collector_ops.tmpl_gone */

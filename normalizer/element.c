@@ -97,7 +97,7 @@ static enum err take(void *ctx, const struct fixbuf_element *from)
 	e->id = from->pen == PEN_V9 ? (uint16_t)(from->id | V9_ENTERPRISE_BIT) : from->id;
 	e->natural_bytes = from->natural_bytes;
 	e->type = from->type;
-	e->is_list = from->is_list;
+	e->list = from->list;
 	e->units = from->units;
 	e->semantics = from->semantics;
 	e->min = from->min;

@@ -40,7 +40,7 @@ struct element {
 	uint16_t id;
 	uint16_t natural_bytes; /* 0: variable */
 	enum element_type type;
-	bool is_list; /* its octets are a list of RFC 6313 */
+	enum element_list list;
 	const char *name;
 	const char *units;	 /* "" when none */
 	const char *semantics;	 /* "default" when none */

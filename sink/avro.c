@@ -8,6 +8,7 @@
 #include "base/rd.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "normalizer/raw_text.h"
 #include "sink/avro_wire.h"
 
 #define SIX_MIN (UINT64_C(1) << 35)
@@ -278,83 +279,14 @@ static uint8_t *put_layer(const struct avro_encoder *enc, const struct flow *f, 
 	return put_zeros(p, end - next);
 }
 
-static uint8_t *put_raw_number(uint8_t *p, const struct raw_value *v, enum raw_form form)
-{
-	uint64_t u = be_uint(v->octets, v->bytes);
-	unsigned unused = (64 - 8 * v->bytes) & 63;
-
-	if (form == RAW_SIGNED)
-		return text_put_i64(p, (int64_t)(u << unused) >> unused);
-	return text_put_u64(p, u);
-}
-
-static uint8_t *put_raw_float(uint8_t *p, const struct raw_value *v)
-{
-	uint32_t bits32 = v->bytes == 4 ? be32(v->octets) : 0;
-	uint64_t bits64 = v->bytes == 8 ? be64(v->octets) : 0;
-	float f;
-	double d;
-
-	memcpy(&f, &bits32, sizeof(f));
-	memcpy(&d, &bits64, sizeof(d));
-	return v->bytes == 4 ? text_put_f32(p, f) : text_put_f64(p, d);
-}
-
-static uint8_t *put_raw_bool(uint8_t *p, const struct raw_value *v)
-{
-	if (v->octets[0] == 1)
-		return put_octets(p, (const uint8_t *)"true", 4);
-	if (v->octets[0] == 2)
-		return put_octets(p, (const uint8_t *)"false", 5);
-	return text_put_u64(p, v->octets[0]);
-}
-
 /* A value of at most SMALL_ELEMENT - 1 octets of text; its length is put in front at the end. */
 static uint8_t *put_raw_small(uint8_t *p, const struct raw_value *v, enum raw_form form)
 {
 	uint8_t *text = p + 1;
-	uint8_t *end;
+	uint8_t *end = raw_put_small(text, form, v->octets, v->bytes);
 
-	if (form == RAW_UNSIGNED || form == RAW_SIGNED)
-		end = put_raw_number(text, v, form);
-	else if (form == RAW_FLOAT)
-		end = put_raw_float(text, v);
-	else if (form == RAW_BOOL)
-		end = put_raw_bool(text, v);
-	else if (form == RAW_MAC)
-		end = text_put_mac(text, v->octets);
-	else if (form == RAW_IPV4)
-		end = text_put_ipv4(text, v->octets);
-	else
-		end = text_put_ipv6(text, v->octets);
 	*p = (uint8_t)((end - text) << 1);
 	return end;
-}
-
-/* Octets that each form takes; anything else goes out as hex. */
-static bool is_of_form(const struct raw_value *v)
-{
-	switch (v->form) {
-	case RAW_UNSIGNED:
-	case RAW_SIGNED:
-		return v->bytes >= 1 && v->bytes <= 8;
-	case RAW_FLOAT:
-		return v->bytes == 4 || v->bytes == 8;
-	case RAW_BOOL:
-		return v->bytes == 1;
-	case RAW_MAC:
-		return v->bytes == 6;
-	case RAW_IPV4:
-		return v->bytes == 4;
-	case RAW_IPV6:
-		return v->bytes == 16;
-	case RAW_STRING:
-	case RAW_HEX:
-		return true;
-	case RAW_FORM_COUNT:
-	default:
-		return false;
-	}
 }
 
 static uint8_t *put_raw_string(struct place *at, uint8_t *p, const struct raw_value *v)
@@ -378,7 +310,7 @@ static uint8_t *put_element(struct place *at, uint8_t *p, const struct raw_value
 	if (!has_room(at, p, key->avro_bytes + 2 * (size_t)v->bytes + SMALL_ELEMENT))
 		return p;
 	p = put_octets(p, key->avro, key->avro_bytes);
-	if (!is_of_form(v)) {
+	if (!raw_is_of_form(v->form, v->bytes)) {
 		at->notes |= UINT64_C(1) << NOTE_CONTRACT;
 		form = RAW_HEX;
 	}

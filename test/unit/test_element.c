@@ -123,28 +123,28 @@ static void test_properties(void **state)
 		uint16_t id;
 		enum element_type type;
 		uint16_t natural_bytes;
-		bool is_list;
+		enum element_list list;
 		const char *units;
 		const char *semantics;
 		enum raw_form form;
 	} cases[] = {
-		{ 0, 1, ELEMENT_UNSIGNED64, 8, false, "octets", "deltaCounter", RAW_UNSIGNED },
-		{ 0, 8, ELEMENT_IPV4, 4, false, "", "default", RAW_IPV4 },
-		{ 0, 27, ELEMENT_IPV6, 16, false, "", "default", RAW_IPV6 },
-		{ 0, 56, ELEMENT_MAC, 6, false, "", "default", RAW_MAC },
+		{ 0, 1, ELEMENT_UNSIGNED64, 8, ELEMENT_NO_LIST, "octets", "deltaCounter", RAW_UNSIGNED },
+		{ 0, 8, ELEMENT_IPV4, 4, ELEMENT_NO_LIST, "", "default", RAW_IPV4 },
+		{ 0, 27, ELEMENT_IPV6, 16, ELEMENT_NO_LIST, "", "default", RAW_IPV6 },
+		{ 0, 56, ELEMENT_MAC, 6, ELEMENT_NO_LIST, "", "default", RAW_MAC },
 		/* libfixbuf's own is unsigned8. */
-		{ 0, 89, ELEMENT_UNSIGNED32, 4, false, "", "identifier", RAW_UNSIGNED },
-		{ 29305, 89, ELEMENT_UNSIGNED32, 4, false, "", "identifier", RAW_UNSIGNED },
-		{ 0, 82, ELEMENT_STRING, 0, false, "", "default", RAW_STRING },
-		{ 0, 150, ELEMENT_SECONDS, 4, false, "seconds", "default", RAW_UNSIGNED },
-		{ 0, 152, ELEMENT_MILLISECONDS, 8, false, "milliseconds", "default", RAW_UNSIGNED },
-		{ 0, 154, ELEMENT_MICROSECONDS, 8, false, "microseconds", "default", RAW_HEX },
-		{ 0, 156, ELEMENT_NANOSECONDS, 8, false, "nanoseconds", "default", RAW_HEX },
-		{ 0, 210, ELEMENT_OCTETS, 0, false, "", "default", RAW_HEX },
-		{ 0, 276, ELEMENT_BOOLEAN, 1, false, "", "default", RAW_BOOL },
-		{ 0, 291, ELEMENT_OCTETS, 0, true, "", "list", RAW_HEX },
-		{ 0, 293, ELEMENT_OCTETS, 0, true, "", "list", RAW_HEX },
-		{ 0, 311, ELEMENT_FLOAT64, 8, false, "", "quantity", RAW_FLOAT },
+		{ 0, 89, ELEMENT_UNSIGNED32, 4, ELEMENT_NO_LIST, "", "identifier", RAW_UNSIGNED },
+		{ 29305, 89, ELEMENT_UNSIGNED32, 4, ELEMENT_NO_LIST, "", "identifier", RAW_UNSIGNED },
+		{ 0, 82, ELEMENT_STRING, 0, ELEMENT_NO_LIST, "", "default", RAW_STRING },
+		{ 0, 150, ELEMENT_SECONDS, 4, ELEMENT_NO_LIST, "seconds", "default", RAW_UNSIGNED },
+		{ 0, 152, ELEMENT_MILLISECONDS, 8, ELEMENT_NO_LIST, "milliseconds", "default", RAW_UNSIGNED },
+		{ 0, 154, ELEMENT_MICROSECONDS, 8, ELEMENT_NO_LIST, "microseconds", "default", RAW_HEX },
+		{ 0, 156, ELEMENT_NANOSECONDS, 8, ELEMENT_NO_LIST, "nanoseconds", "default", RAW_HEX },
+		{ 0, 210, ELEMENT_OCTETS, 0, ELEMENT_NO_LIST, "", "default", RAW_HEX },
+		{ 0, 276, ELEMENT_BOOLEAN, 1, ELEMENT_NO_LIST, "", "default", RAW_BOOL },
+		{ 0, 291, ELEMENT_OCTETS, 0, ELEMENT_BASIC_LIST, "", "list", RAW_HEX },
+		{ 0, 293, ELEMENT_OCTETS, 0, ELEMENT_SUB_TEMPLATE_MULTI_LIST, "", "list", RAW_HEX },
+		{ 0, 311, ELEMENT_FLOAT64, 8, ELEMENT_NO_LIST, "", "quantity", RAW_FLOAT },
 	};
 	struct element_registry *reg = load(ELEMENTS);
 
@@ -154,7 +154,7 @@ static void test_properties(void **state)
 
 		assert_non_null(e);
 		if (e->type != cases[i].type || e->natural_bytes != cases[i].natural_bytes ||
-		    e->is_list != cases[i].is_list || strcmp(e->units, cases[i].units) != 0 ||
+		    e->list != cases[i].list || strcmp(e->units, cases[i].units) != 0 ||
 		    strcmp(e->semantics, cases[i].semantics) != 0 ||
 		    element_raw_form(e->type) != cases[i].form)
 			fail_msg("%s: %s, %u octets, units '%s', semantics '%s'", e->name,
@@ -350,7 +350,7 @@ static void test_later_file_wins(void **state)
 	assert_int_equal(element_find(reg, 0, 1)->type, ELEMENT_UNSIGNED32);
 	assert_string_equal(element_find(reg, 0, 1)->name, "octets");
 	assert_int_equal(element_find_name(reg, "octetDeltaCount", &pen, &id), ERR_ABSENT);
-	assert_true(element_find(reg, 0, 1001)->is_list);
+	assert_int_not_equal(element_find(reg, 0, 1001)->list, ELEMENT_NO_LIST);
 	assert_int_equal(element_find(reg, 0, 1001)->type, ELEMENT_OCTETS);
 	e = element_find(reg, 0x1234, 7);
 	assert_non_null(e);
