@@ -78,6 +78,9 @@ struct raw_key {
 	uint8_t *avro;
 	uint32_t avro_bytes;
 	enum raw_form form;
+	uint32_t pen; /* whose name it is */
+	uint16_t id;
+	uint8_t list; /* enum element_list */
 };
 
 /* Notes: what was odd with this record.  Bit numbers; texts in notes.def. */
@@ -98,6 +101,7 @@ struct flow {
 	uint32_t long_count;
 	uint32_t text_count;
 	uint32_t scratch_used;
+	uint32_t list_bytes; /* text of lists in raw, which is the reader's */
 	uint8_t record_id[FLOW_RECORD_ID_BYTES];
 	uint16_t protocol_version;
 	uint16_t template_id;
@@ -122,6 +126,7 @@ static inline void flow_clear(struct flow *f)
 	f->long_count = 0;
 	f->text_count = 0;
 	f->scratch_used = 0;
+	f->list_bytes = 0;
 	f->slots[F_app_id].tag = APP_ID_OTHER;
 }
 

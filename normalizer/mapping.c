@@ -12,6 +12,7 @@ static void free_mapping(struct mapping *m)
 		free((char *)m->statics[i].text.octets);
 	free(m->statics);
 	free(m->promotes);
+	free(m->insides);
 	free(m->by_element);
 	free(m->when.exporter);
 	free(m->name);

@@ -50,6 +50,13 @@ struct promote {
 	unsigned line;
 };
 
+/* An element inside lists. */
+struct inside_line {
+	struct promote promote;
+	bool has_list;
+	struct element_id list; /* the outermost, in the record itself */
+};
+
 struct static_value {
 	uint16_t field;
 	int32_t if_present; /* field number, or -1: always */
@@ -80,6 +87,8 @@ struct mapping {
 	uint32_t *by_element; /* indices into promotes, by element then file order */
 	struct static_value *statics;
 	size_t static_count;
+	struct inside_line *insides; /* in file order */
+	size_t inside_count;
 };
 
 #define EVENT_TYPES_MAX 256

@@ -212,15 +212,14 @@ static enum err check_fit(const struct reading *r, const config_setting_t *group
 	return ERR_CONF;
 }
 
-static enum err read_promote(struct reading *r, const config_setting_t *group, struct promote *p)
+/* All of a line but which keys it may have. */
+static enum err read_line(struct reading *r, const config_setting_t *group, struct promote *p)
 {
-	static const char *const keys[] = { "element", "field", "as", "scale", "also" };
 	const char *element;
 	const char *field;
 	int number;
 	int also = 0;
 
-	TRY(check_keys(r, group, keys, sizeof(keys) / sizeof(keys[0])));
 	TRY(get_text(r, group, "element", true, &element));
 	TRY(get_element(r, group, element, &p->element));
 	TRY(get_text(r, group, "field", true, &field));
@@ -234,6 +233,33 @@ static enum err read_promote(struct reading *r, const config_setting_t *group, s
 	p->field = (uint16_t)number;
 	p->line = config_setting_source_line(group);
 	return check_fit(r, group, p);
+}
+
+static enum err read_promote(struct reading *r, const config_setting_t *group, struct promote *p)
+{
+	static const char *const keys[] = { "element", "field", "as", "scale", "also" };
+
+	TRY(check_keys(r, group, keys, sizeof(keys) / sizeof(keys[0])));
+	return read_line(r, group, p);
+}
+
+static enum err read_inside(struct reading *r, const config_setting_t *group,
+			    struct inside_line *in)
+{
+	static const char *const keys[] = { "list", "element", "field", "as", "scale", "also" };
+	const struct element *element;
+	const char *list;
+
+	TRY(check_keys(r, group, keys, sizeof(keys) / sizeof(keys[0])));
+	TRY(get_text(r, group, "list", false, &list));
+	if (list != NULL) {
+		TRY(get_element(r, group, list, &in->list));
+		element = element_find(r->src->elements, in->list.pen, in->list.id);
+		if (element == NULL || element->list == ELEMENT_NO_LIST)
+			return wrong(r, group, "no list is the element", list);
+		in->has_list = true;
+	}
+	return read_line(r, group, &in->promote);
 }
 
 /* Number of the event type among those of the set, added when new. */
@@ -425,19 +451,26 @@ static enum err read_lines(struct reading *r, const config_setting_t *group)
 {
 	struct mapping *m = r->mapping;
 	const config_setting_t *promotes;
+	const config_setting_t *insides;
 	const config_setting_t *statics;
 	size_t promote_count;
+	size_t inside_count;
 	size_t static_count;
 
 	TRY(get_list(r, group, "promote", &promotes, &promote_count));
+	TRY(get_list(r, group, "inside", &insides, &inside_count));
 	TRY(get_list(r, group, "static", &statics, &static_count));
 	m->promotes = calloc(promote_count + 1, sizeof(*m->promotes));
 	m->statics = calloc(static_count + 1, sizeof(*m->statics));
-	if (m->promotes == NULL || m->statics == NULL)
+	m->insides = calloc(inside_count + 1, sizeof(*m->insides));
+	if (m->promotes == NULL || m->insides == NULL || m->statics == NULL)
 		return why_set(r->why, ERR_NOMEM, "no memory for %s", r->file);
 	for (; m->promote_count < promote_count; m->promote_count++)
 		TRY(read_promote(r, config_setting_get_elem(promotes, (unsigned)m->promote_count),
 				 &m->promotes[m->promote_count]));
+	for (; m->inside_count < inside_count; m->inside_count++)
+		TRY(read_inside(r, config_setting_get_elem(insides, (unsigned)m->inside_count),
+				&m->insides[m->inside_count]));
 	/* Counted first: one that is half read has a text to free. */
 	for (size_t i = 0; i < static_count; i++) {
 		m->static_count++;
@@ -449,7 +482,7 @@ static enum err read_lines(struct reading *r, const config_setting_t *group)
 static enum err read_mapping(struct reading *r, const config_t *config)
 {
 	static const char *const top[] = { "mapping" };
-	static const char *const keys[] = { "name", "when", "promote", "static" };
+	static const char *const keys[] = { "name", "when", "promote", "inside", "static" };
 	const config_setting_t *root = config_root_setting(config);
 	const config_setting_t *group = config_setting_get_member(root, "mapping");
 	const char *name;

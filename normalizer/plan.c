@@ -22,12 +22,26 @@ void plan_free(struct plan *p)
 	free(p->groups);
 	free(p->candidates);
 	free(p->statics);
+	free(p->insides);
 	free(p);
+}
+
+/* Looking for repeats takes each pair of fields, twice. */
+uint32_t plan_cost(const struct tmpl *t)
+{
+	uint32_t fields = t->field_count;
+
+	return 8 * fields + fields * fields / 32;
 }
 
 bool plan_is_current(const struct plan *p, uint64_t generation, uint64_t profile)
 {
 	return p->generation == generation && p->profile == profile;
+}
+
+bool plan_has_lists(const struct plan *p)
+{
+	return p->has_lists;
 }
 
 static struct element_id id_of(const struct tmpl_field *f)
@@ -207,7 +221,98 @@ static enum err make_key(struct draft *d, uint16_t index)
 	if (n > 1)
 		bytes += (size_t)snprintf(text + bytes, 16, "#%u", n);
 	key->form = element == NULL ? RAW_HEX : element_raw_form(element->type);
+	key->pen = field->pen;
+	key->id = field->id;
+	key->list = (uint8_t)(element == NULL ? ELEMENT_NO_LIST : element->list);
+	d->plan->has_lists = d->plan->has_lists || key->list != ELEMENT_NO_LIST;
 	return key_avro(key, text, bytes);
+}
+
+static bool same_id(struct element_id a, struct element_id b)
+{
+	return a.pen == b.pen && a.id == b.id;
+}
+
+/* Is the element, inside such lists, claimed by a mapping that is more specific? */
+static bool is_inside_claimed(const struct draft *d, size_t m, const struct inside_line *line)
+{
+	const struct mapping_set *set = d->catalog->mappings;
+
+	for (size_t k = 0; k < m; k++) {
+		const struct mapping *other = &set->mappings[k];
+
+		if ((d->plan->profile >> k & 1) == 0)
+			continue;
+		for (size_t i = 0; i < other->inside_count; i++) {
+			const struct inside_line *o = &other->insides[i];
+			bool same_list =
+				!o->has_list || !line->has_list || same_id(o->list, line->list);
+
+			if (same_list && !o->promote.also &&
+			    same_id(o->promote.element, line->promote.element))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void add_inside(struct draft *d, const struct inside_line *line)
+{
+	const struct promote *promote = &line->promote;
+	struct plan *p = d->plan;
+	struct inside *in = &p->insides[p->inside_count];
+	struct xform_how how = {
+		.as = promote->as,
+		.scale = promote->scale,
+		.table = promote->table,
+		.field = &d->catalog->fields.fields[promote->field],
+		.field_number = promote->field,
+		.element = element_find(d->catalog->elements, promote->element.pen,
+					promote->element.id),
+		.bytes = TMPL_VARIABLE,
+	};
+
+	if (p->inside_count == PLAN_INSIDES_MAX || xform_compile(&how, &in->xform, NULL) != ERR_OK)
+		return;
+	in->element = promote->element;
+	in->list = line->list;
+	in->has_list = line->has_list;
+	in->is_many = in->xform.op == XFORM_APPEND || in->xform.op == XFORM_MPLS_LABEL;
+	p->inside_bits |= UINT64_C(1) << plan_inside_bit(in->element);
+	p->inside_count++;
+}
+
+/* Lines of the mappings that hold, for what stands inside lists. */
+static enum err make_insides(struct draft *d)
+{
+	const struct mapping_set *set = d->catalog->mappings;
+	struct plan *p = d->plan;
+
+	if (!p->has_lists)
+		return ERR_OK;
+	p->insides = calloc(PLAN_INSIDES_MAX + 1, sizeof(*p->insides));
+	if (p->insides == NULL)
+		return ERR_NOMEM;
+	for (size_t m = 0; m < set->count; m++) {
+		const struct mapping *mapping = &set->mappings[m];
+
+		for (size_t i = 0; (p->profile >> m & 1) != 0 && i < mapping->inside_count; i++) {
+			if (!is_inside_claimed(d, m, &mapping->insides[i]))
+				add_inside(d, &mapping->insides[i]);
+		}
+	}
+	p->drops_raw = d->catalog->raw == RAW_MODE_NONE;
+	p->has_lists = !p->drops_raw || p->inside_count > 0;
+	return ERR_OK;
+}
+
+static bool has_inside(const struct plan *p, int32_t field)
+{
+	for (uint16_t i = 0; i < p->inside_count; i++) {
+		if (p->insides[i].xform.field == field)
+			return true;
+	}
+	return false;
 }
 
 const struct static_value plan_defaults[] = {
@@ -221,7 +326,8 @@ const struct static_value plan_defaults[] = {
 static bool may_apply(const struct draft *d, const struct static_value *s)
 {
 	const struct plan *p = d->plan;
-	bool can_hold = s->if_present < 0 || d->per_field[s->if_present] > 0;
+	bool can_hold = s->if_present < 0 || d->per_field[s->if_present] > 0 ||
+			has_inside(p, s->if_present);
 
 	for (uint32_t i = 0; i < p->static_count; i++) {
 		if (p->statics[i].field == s->field &&
@@ -303,6 +409,8 @@ static void shrink_plan(struct plan *p)
 	p->tracked = shrink(p->tracked, p->tracked_count, sizeof(*p->tracked));
 	p->groups = shrink(p->groups, p->group_count, sizeof(*p->groups));
 	p->candidates = shrink(p->candidates, p->candidate_count, sizeof(*p->candidates));
+	if (p->insides != NULL)
+		p->insides = shrink(p->insides, p->inside_count, sizeof(*p->insides));
 	p->statics = shrink(p->statics, p->static_count, sizeof(*p->statics));
 }
 
@@ -314,6 +422,7 @@ static enum err compile(struct draft *d)
 	count_occurrences(d);
 	for (uint16_t i = 0; i < t->field_count; i++)
 		TRY(make_key(d, i));
+	TRY(make_insides(d));
 	for (uint16_t i = 0; i < t->field_count; i++) {
 		if (t->fields[i].pen == PEN_IANA && t->fields[i].id == ELEMENT_BOOT &&
 		    d->boot_index < 0)

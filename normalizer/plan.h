@@ -30,8 +30,13 @@ struct plan;
 enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t profile,
 		      struct plan **out);
 void plan_free(struct plan *p);
+/* What compiling one costs, in steps of lists (list.h). */
+uint32_t plan_cost(const struct tmpl *t);
 /* Was it built from this generation and profile? */
 bool plan_is_current(const struct plan *p, uint64_t generation, uint64_t profile);
+
+/* Does a record have lists that are to be opened? */
+bool plan_has_lists(const struct plan *p);
 
 /* Moves one whole record into a cleared flow; the flow points into the record. */
 void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,

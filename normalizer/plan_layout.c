@@ -148,7 +148,8 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 	else
 		step->bytes = field->bytes;
 	step->form = (uint8_t)d->plan->keys[index].form;
-	if (d->catalog->raw != RAW_MODE_NONE)
+	if (d->catalog->raw != RAW_MODE_NONE ||
+	    (d->plan->has_lists && d->plan->keys[index].list != ELEMENT_NO_LIST))
 		step->key = &d->plan->keys[index];
 	if (!is_padding && d->catalog->raw == RAW_MODE_FULL)
 		step->flags |= STEP_KEEPS;

@@ -2,6 +2,7 @@
 /* plan_run.c - the hot loop, and nothing else. */
 #include "base/rd.h"
 #include "base/utf8.h"
+#include "normalizer/list.h"
 #include "normalizer/plan_steps.h"
 
 /* Lengths that a raw form can render, as bits; others are shown as hex. */
@@ -343,6 +344,8 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 		run_step(p, step, env, v, f);
 	}
 	run_groups(p, env, f);
+	if (p->has_lists && env->lists != NULL)
+		lists_run(env->lists, p, env, f);
 	run_statics(p, f);
 }
 
@@ -356,5 +359,7 @@ void plan_run_values(const struct plan *p, const struct xform_env *env, const st
 		run_step(p, step, env, values[step->index], f);
 	}
 	run_groups(p, env, f);
+	if (p->has_lists && env->lists != NULL)
+		lists_run(env->lists, p, env, f);
 	run_statics(p, f);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plan_steps.h - what plan.c and plan_layout.c compile and plan_run.c runs; nobody else includes it.
+ * plan_steps.h - what plan.c and plan_layout.c compile and plan_run.c runs, with list.c for lists; nobody else includes
+ * it.
  *
  *	record | srcIPv4 | octets | port | port | name (variable) | octets |
  *	runs	 U16: port port   U64: octets   V4: srcIPv4		 each at its offset
@@ -12,6 +13,7 @@
 #ifndef NORMALIZER_PLAN_STEPS_H
 #define NORMALIZER_PLAN_STEPS_H
 
+#include "normalizer/mapping.h"
 #include "normalizer/plan.h"
 
 enum step_op {
@@ -77,6 +79,23 @@ struct candidate {
 	struct xform xform;
 };
 
+#define PLAN_INSIDES_MAX 128
+
+/* A field that takes what stands inside a list: the first value that is there, or all of them. */
+struct inside {
+	struct element_id element;
+	struct element_id list; /* the outermost, when has_list; else any */
+	bool has_list;
+	bool is_many;
+	struct xform xform;
+};
+
+/* Most elements in lists are wanted by nobody. */
+static inline unsigned plan_inside_bit(struct element_id id)
+{
+	return (id.id ^ id.pen) & 63;
+}
+
 struct plan {
 	uint64_t generation;
 	uint64_t profile;
@@ -91,7 +110,12 @@ struct plan {
 	uint32_t candidate_count;
 	uint32_t static_count;
 	uint64_t always[FIELD_WORDS]; /* fields of the steps that cannot fail */
-	int32_t boot_at;	      /* tracked systemInitTimeMilliseconds, or -1 */
+	bool has_lists;
+	bool drops_raw; /* raw = "none": lists stand there only until they were read */
+	uint16_t inside_count;
+	uint64_t inside_bits;
+	struct inside *insides; /* who wins, first */
+	int32_t boot_at;	/* tracked systemInitTimeMilliseconds, or -1 */
 	struct step *steps;
 	struct run runs[STEP_OPS];
 	struct xform *xforms;
