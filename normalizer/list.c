@@ -55,7 +55,8 @@ struct lists {
 	struct flow *flow;
 	bool is_found[PLAN_INSIDES_MAX];
 	struct value found[PLAN_INSIDES_MAX];
-	uint32_t taken_count; /* past FLOW_LONGS_MAX when they were more */
+	bool is_filled[PLAN_INSIDES_MAX]; /* its field, by it */
+	uint32_t taken_count;		  /* past FLOW_LONGS_MAX when they were more */
 	struct taken taken[FLOW_LONGS_MAX];
 	uint8_t text[LIST_TEXT_BYTES];
 };
@@ -252,11 +253,12 @@ static void want(struct lists *l, struct element_id id, struct value v)
 	}
 }
 
-/* All of them, or none: positions mean something. */
+/* All of them, or none: positions mean something.  Nothing is noted then, since all stand in raw. */
 static void fill_many(struct lists *l, const struct xform_env *env, uint16_t index)
 {
 	const struct xform *x = &l->plan->insides[index].xform;
 	uint32_t longs_before = l->flow->long_count;
+	uint64_t notes_before = l->flow->notes;
 
 	for (uint32_t i = 0; i < l->taken_count && i < FLOW_LONGS_MAX; i++) {
 		struct value v = l->taken[i].value;
@@ -266,11 +268,37 @@ static void fill_many(struct lists *l, const struct xform_env *env, uint16_t ind
 		if (l->taken_count <= FLOW_LONGS_MAX &&
 		    xform_run(x, env, v.octets, v.bytes, l->flow) == XFORM_TAKEN)
 			continue;
-		flow_note(l->flow, NOTE_TRUNCATED);
+		l->flow->notes = notes_before;
 		l->flow->long_count = longs_before;
 		flow_unmark(l->flow, x->field);
 		return;
 	}
+}
+
+/* Bits are added to those that lines before this one gave the field. */
+static bool is_added(const struct lists *l, uint16_t index)
+{
+	const struct inside *insides = l->plan->insides;
+
+	for (uint16_t i = 0; insides[index].xform.op == XFORM_OR && i < index; i++) {
+		if (insides[i].xform.op == XFORM_OR && l->is_filled[i] &&
+		    insides[i].xform.field == insides[index].xform.field)
+			return true;
+	}
+	return false;
+}
+
+static bool fill_one(struct lists *l, const struct xform_env *env, uint16_t index)
+{
+	const struct xform *x = &l->plan->insides[index].xform;
+	struct value v = l->found[index];
+	uint64_t notes_before = l->flow->notes;
+
+	if (xform_run(x, env, v.octets, v.bytes, l->flow) == XFORM_TAKEN)
+		return true;
+	if (!flow_has(l->flow, x->field))
+		l->flow->notes = notes_before;
+	return false;
 }
 
 /* The lists stand in raw whole, whatever goes into fields. */
@@ -279,13 +307,13 @@ static void fill(struct lists *l, const struct xform_env *env)
 	for (uint16_t i = 0; i < l->plan->inside_count; i++) {
 		const struct inside *in = &l->plan->insides[i];
 
-		if (flow_has(l->flow, in->xform.field))
+		l->is_filled[i] = false;
+		if (flow_has(l->flow, in->xform.field) && !is_added(l, i))
 			continue;
 		if (in->is_many)
 			fill_many(l, env, i);
 		else if (l->is_found[i])
-			(void)xform_run(&in->xform, env, l->found[i].octets, l->found[i].bytes,
-					l->flow);
+			l->is_filled[i] = fill_one(l, env, i);
 	}
 }
 

@@ -12,9 +12,10 @@ VARIABLE = 65535
 BOOT = (0, 160)  # systemInitTimeMilliseconds
 
 # One flow record: what the exporter said.  fields: [((enterprise, number), octets)], in order of the wire.
+# templates: those of the session, number -> fields, for lists in the record.
 # session tells exporters apart; context is (export_ms, uptime_ms or None) of the header, and what options said of the
 # exporter's start.  seen are the templates of its session.
-Record = namedtuple("Record", "version template_id fields octets session context seen")
+Record = namedtuple("Record", "version template_id fields octets session context seen templates", defaults=({},))
 
 # Cisco's layout of v5 as IANA's elements: (number, octets); 210 is padding.
 V5 = ((8, 4), (12, 4), (15, 4), (10, 2), (14, 2), (2, 4), (1, 4), (22, 4), (21, 4), (7, 2), (11, 2), (210, 1), (6, 1), (4, 1), (5, 1),
@@ -47,6 +48,7 @@ class Cutter:
     def __init__(self):
         self.templates = {}
         self.seen = {}
+        self.fields = {}
         self.boot_ms = {}
 
     def message(self, octets, peer="", port=0):
@@ -74,6 +76,7 @@ class Cutter:
 
     def learn(self, session, version, template):
         self.templates[session, template.number] = template
+        self.fields[session] = {**self.fields.get(session, {}), template.number: template.fields}
         # A new object each time: records keep what was seen before them.
         self.seen[session] = self.seen.get(session, frozenset()) | {(version, frozenset(i for i, _ in template.fields))}
 
@@ -129,7 +132,7 @@ class Cutter:
                 return [None]
             if not template.is_options:
                 records.append(Record(version, template.number, fields, content[at:end], session,
-                                      (*context, self.boot_ms.get(session, 0)), self.seen[session]))
+                                      (*context, self.boot_ms.get(session, 0)), self.seen[session], self.fields[session]))
             else:
                 boot = dict(fields).get(BOOT, b"")
                 self.boot_ms[session] = int.from_bytes(boot, "big") or self.boot_ms.get(session, 0)

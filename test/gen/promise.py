@@ -16,6 +16,7 @@ import re
 import struct
 from collections import namedtuple
 
+from lists import judge, walk
 from registry import NATURAL, Registry, mappings, table
 
 LONG_MAX, INT_MAX = (1 << 63) - 1, (1 << 31) - 1
@@ -388,6 +389,7 @@ class Oracle:
         normalized = next(f for f in schema["fields"] if f["name"] == "normalized")["type"]
         self.field_kinds = {f["name"]: kind_of(f["type"]) for f in normalized["fields"]}
         self.mapped = {line["field"] for m in self.mappings for _, line in m.lines}
+        self.mapped |= {line["field"] for m in self.mappings for _, _, line in m.inside}
         self.tables = {}
         self.known = {}  # per template and profile: targets and names
 
@@ -427,7 +429,7 @@ class Oracle:
                     targets.setdefault(line["field"], []).append((order, at, line))
             for candidates in targets.values():
                 candidates.sort(key=lambda t: t[:2])
-            self.known[identities, held] = (self.names(identities), targets)
+            self.known[identities, held] = (self.names(identities), targets, held)
         return self.known[identities, held]
 
     def clock(self, record):
@@ -448,24 +450,68 @@ class Oracle:
 
     def check(self, record, flow, raw):
         """Complaints; `raw` is the mode: unpromoted, full, wire or none."""
-        names, targets = self.understand(record)
+        names, targets, held = self.understand(record)
         told = [set() for _ in names]  # parts of each element's value that fields give back
         silent = [not octets for _, octets in record.fields]
         complaints = []
         clock = self.clock(record)
-        for field in targets:
-            candidates = self.candidates(record, field, targets[field], clock)
-            settle = self.settle_list if self.field_kinds[field] == "list" else self.settle
-            want = settle(candidates, flow["normalized"], told, silent)
+        inside = self.inside(record, held, clock)
+        for field in {**targets, **inside}:
+            want = None
+            if field in targets:
+                candidates = self.candidates(record, field, targets[field], clock)
+                settle = self.settle_list if self.field_kinds[field] == "list" else self.settle
+                want = settle(candidates, flow["normalized"], told, silent)
+            want = inside.get(field) if want is None else want
             got = flow["normalized"][field]
             if want is None and field in ENVELOPE:
                 continue
             if not same(want, got):
                 complaints.append(f"{field} is {got!r}, not {want!r}")
         for field, got in flow["normalized"].items():
-            if got is not None and field not in targets and field not in STATIC and field in self.mapped and field not in ENVELOPE:
+            if got is not None and field not in targets and field not in inside and field not in STATIC and field in self.mapped and field not in ENVELOPE:
                 complaints.append(f"{field} is {got!r}, and no element says so")
         return complaints + self.check_raw(record, flow, raw, names, told, silent)
+
+    def inside(self, record, held, clock):
+        """What lists of the record say to fields that nothing else fills; they tell no element."""
+        found, wants, claimed = [], {}, {}
+        for identity, octets in record.fields:
+            kind = self.registry.list_kind(*identity)
+            if kind and octets:
+                found += [(identity, *member) for member in walk(kind, octets, record.templates, self.registry)]
+        for m in held if found else ():
+            for element, list_, line in self.mappings[m].inside:
+                if claimed.setdefault(element, m) != m:
+                    continue
+                values = [octets for outer, identity, octets in found if identity == element and list_ in (None, outer)]
+                gathers = line.get("as") == "or" and wants.get(line["field"], (None, ""))[1] == "or"
+                if line["field"] in wants and not gathers:
+                    continue
+                if line.get("as", "").startswith("table:"):
+                    line = {**line, "table": self.table(line["as"][6:])}
+                c = Candidate((m, 0), 0, {**line, "clock": clock}, self.field_kinds[line["field"]], self.registry.type(*element), b"", True)
+                want = self.inside_list(values) if c.field == "list" else self.inside_first(values, c)
+                if want is not None:
+                    wants[line["field"]] = (want | (wants[line["field"]][0] if gathers else 0) if line.get("as") == "or" else want,
+                                            line.get("as"))
+        return {field: want for field, (want, _) in wants.items()}
+
+    @staticmethod
+    def inside_list(values):
+        return [unsigned(v) >> 4 for v in values] if values and all(len(v) == 3 for v in values) and len(values) <= 64 else None
+
+    @staticmethod
+    def inside_first(values, c):
+        for octets in values:
+            try:
+                if octets:
+                    return conversion(c).to(octets, c)
+            except Absent:
+                continue
+            except Failed as failed:
+                return failed.value
+        return None
 
     def settle(self, candidates, normalized, told, silent):
         """The first candidate that says something the field can hold; when it says `or`, with the bits of all that say so."""
@@ -523,7 +569,12 @@ class Oracle:
             name, kind = names[at], self.registry.type(*identity)
             is_padding = identity == PADDING and not any(octets)
             if name in elements:
-                if not is_text_of(kind, octets, elements[name]):
+                if self.registry.list_kind(*identity) and octets:
+                    j = judge(elements[name], self.registry.list_kind(*identity), octets, record.templates, self.registry, is_text_of,
+                              note_of)
+                    complaints += [f"raw {name}: {c}" for c in j.wrong]
+                    complaints += [f"raw {name}: no note {n}" for n in sorted(j.notes) if n not in flow["raw"]["notes"]]
+                elif not is_text_of(kind, octets, elements[name]):
                     complaints.append(f"raw {name} ({kind}) {octets.hex()} is {elements[name]!r}")
                 elif note_of(kind, octets) not in flow["raw"]["notes"] + [""]:
                     complaints.append(f"raw {name} ({kind}) {octets.hex()} is there without a note")

@@ -34,17 +34,20 @@ class Registry:
 
     def __init__(self):
         self.elements = {}  # (enterprise, number): (name, type)
+        self.lists = {}  # (enterprise, number): which list of RFC 6313
         for number, name, kind in rows(os.path.join(os.path.dirname(os.path.abspath(__file__)), "iana.tsv")):
             self.add(IANA, int(number), name, kind)
         for path in sorted(glob.glob(os.path.join(TEMPLATES, "elements", "*.xml"))):
             self.read(path)
         for (pen, number), (name, kind) in list(self.elements.items()):
             if pen == IANA:  # RFC 5103, 6.1
-                self.add(REVERSE, number, "reverse" + name[0].upper() + name[1:], kind)
+                self.add(REVERSE, number, "reverse" + name[0].upper() + name[1:], self.lists.get((pen, number), kind))
         self.by_name = {name: key for key, (name, _) in self.elements.items()}
 
     def add(self, pen, number, name, kind):
         self.elements[pen, number] = (name, "octetArray" if kind in LISTS else kind)
+        if kind in LISTS[:3]:
+            self.lists[pen, number] = kind
 
     def read(self, path):
         for record in ElementTree.parse(path).iter(XML + "record"):
@@ -59,6 +62,9 @@ class Registry:
 
     def type(self, pen, number):
         return self.elements.get((pen, number), ("", "octetArray"))[1]
+
+    def list_kind(self, pen, number):
+        return self.lists.get((pen, number))
 
     def find(self, name):
         """(enterprise, number) of a name as mapping files write it."""
@@ -128,6 +134,9 @@ class Mapping:
         self.rank = next((i for i, key in enumerate(self.RANKS) if key in self.when), len(self.RANKS))
         assert set(self.when) <= {"pen", "format"}, f"{path}: a condition that this reader does not know"
         self.lines = [(registry.find(line["element"]), line) for line in settings["promote"]]
+        # What stands inside lists: (element, list or None, line).
+        self.inside = [(registry.find(line["element"]), registry.find(line["list"]) if "list" in line else None, line)
+                       for line in settings.get("inside", ())]
 
     def holds(self, version, identities):
         if "format" in self.when and self.when["format"] != {5: "v5", 9: "v9", 10: "ipfix"}[version]:
