@@ -12,7 +12,7 @@
 #include "collector/frame.h"
 #include "daemon/envelope.h"
 #include "daemon/letter.h"
-#include "normalizer/list.h"
+#include "daemon/list_room.h"
 #include "normalizer/plan.h"
 #include "normalizer/report.h"
 
@@ -33,7 +33,6 @@
 #define WORK_8_OCTETS 5 /* encoded */
 #define WORK_PLAN 3000
 #define WORK_PLAN_FIELD 1000
-#define LOOKS_PER_STEP 8
 
 struct pipeline {
 	const struct generation *generation;
@@ -54,10 +53,7 @@ struct pipeline {
 	uint32_t selfcheck_in; /* records until the next one */
 	struct envelope envelope;
 	struct enrich_context context; /* of the message at hand */
-	struct lists *lists;
-	struct lists *check_lists;    /* NULL without self-checks */
-	struct session *list_session; /* of the message at hand */
-	bool is_list_cut;	      /* in the message at hand */
+	struct list_room lists;
 	size_t join_count;	       /* entries of all sessions */
 	size_t report_count;	       /* processes of all sessions that report of themselves */
 	struct chain join_order;       /* of those that changed */
@@ -299,22 +295,6 @@ static void enrich(struct pipeline *p, struct flow *flows, size_t count)
 	enrich_run(p->generation->enrich, &p->context, flows, count);
 }
 
-/* What became of lists since the last call; was one of them cut? */
-static bool count_lists(struct pipeline *p)
-{
-	static const enum pipeline_stat rows[LIST_COUNTS] = {
-		[LIST_OPENED] = PIPE_STAT_LISTS,	   [LIST_BROKEN] = PIPE_STAT_LIST_BROKEN,
-		[LIST_TEMPLATE] = PIPE_STAT_LIST_TEMPLATE, [LIST_DEEP] = PIPE_STAT_LIST_DEEP,
-		[LIST_STEPS] = PIPE_STAT_LIST_STEPS,	   [LIST_ROOM] = PIPE_STAT_LIST_ROOM,
-	};
-	uint64_t counts[LIST_COUNTS];
-
-	lists_take_counts(p->lists, counts);
-	for (unsigned i = 0; i < LIST_COUNTS; i++)
-		stat_add(p->stat, rows[i], counts[i]);
-	return counts[LIST_STEPS] + counts[LIST_ROOM] > 0;
-}
-
 /* Both readings, encoded: they must be the same octets. */
 static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *plan,
 		       const struct record *r, const struct flow *by_plan)
@@ -328,10 +308,8 @@ static void self_check(struct pipeline *p, struct tmpl *t, const struct plan *pl
 
 	stat_inc(p->stat, PIPE_STAT_SELFCHECKS);
 	flow_clear(f);
-	lists_begin(p->check_lists);
-	lists_clear(p->check_lists);
-	p->envelope.env.lists = p->check_lists;
-	is_read = !p->is_list_cut && decode_by_fixbuf(p, t, plan, r, f);
+	p->envelope.env.lists = list_room_check(&p->lists);
+	is_read = !p->lists.is_cut && decode_by_fixbuf(p, t, plan, r, f);
 	p->envelope.env.lists = own;
 	if (!is_read) {
 		stat_inc(p->stat, PIPE_STAT_SELFCHECK_SKIPPED);
@@ -370,7 +348,7 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 	const struct record *of[PIPELINE_FLOWS];
 	size_t n = 0;
 
-	lists_clear(p->lists);
+	lists_clear(p->lists.lists);
 	for (size_t i = 0; i < count; i++) {
 		struct flow *f = &p->flows[n];
 
@@ -384,7 +362,7 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 		of[n++] = &records[i];
 	}
 	if (plan_has_lists(plan))
-		p->is_list_cut = count_lists(p) || p->is_list_cut;
+		list_room_count(&p->lists, p->stat);
 	if (is_complete)
 		enrich(p, p->flows, n);
 	for (size_t i = 0; i < n; i++) {
@@ -545,10 +523,7 @@ static void on_message_begin(void *ctx, const struct message *m, struct session 
 			 &s->exporter_number) != ERR_OK)
 		s->exporter_number = SESSION_NUMBER_NONE;
 	envelope_begin(&p->envelope, m, s);
-	p->envelope.env.lists = p->lists;
-	lists_begin(p->lists);
-	p->is_list_cut = false;
-	p->list_session = s;
+	p->envelope.env.lists = list_room_begin(&p->lists, s);
 	settle_joins(p, s);
 	p->work = 0;
 	p->batch.schema = p->generation->schema;
@@ -570,35 +545,6 @@ static void on_message_end(void *ctx, const struct message *m, struct session *s
 	(void)m;
 	(void)s;
 	append_batch(p);
-}
-
-/* Of a list in a record at hand. */
-static const struct plan *plan_of(void *ctx, uint16_t id, const struct tmpl **t, uint32_t *cost)
-{
-	struct pipeline *p = ctx;
-	struct session *s = p->list_session;
-	const struct plan *before;
-	const struct plan *plan;
-	uint32_t looked_at = 0;
-	struct tmpl *found = collector_tmpl(p->collector, s, id, &looked_at);
-
-	*cost += 1 + looked_at / LOOKS_PER_STEP;
-	*t = found;
-	if (found == NULL)
-		return NULL;
-	before = found->plan;
-	plan = pipeline_plan(p, s, found);
-	if (plan != before)
-		*cost += plan_cost(found);
-	return plan;
-}
-
-static enum err make_lists(struct pipeline *p)
-{
-	const struct list_source source = { p, plan_of };
-
-	TRY(lists_new(&source, &p->lists));
-	return p->selfcheck == 0 ? ERR_OK : lists_new(&source, &p->check_lists);
 }
 
 static const struct collector_ops ops = {
@@ -635,7 +581,7 @@ enum err pipeline_new(const struct pipeline_setup *setup, struct pipeline **out)
 	if (e == ERR_OK)
 		e = log_batch_init(&p->check_batch, 1u << 20);
 	if (e == ERR_OK)
-		e = make_lists(p);
+		e = list_room_open(&p->lists, p, p->selfcheck != 0);
 	if (e == ERR_OK)
 		e = collector_new(setup->limits, &ops, p, setup->collector_stat, &p->collector);
 	if (e != ERR_OK) {
@@ -655,8 +601,7 @@ void pipeline_free(struct pipeline *p)
 	fixbuf_free(p->fixbuf);
 	log_batch_fini(&p->batch);
 	log_batch_fini(&p->check_batch);
-	lists_free(p->lists);
-	lists_free(p->check_lists);
+	list_room_close(&p->lists);
 	free(p);
 }
 
@@ -737,9 +682,7 @@ void pipeline_use(struct pipeline *p, const struct generation *g)
 	/* Templates that only sets which wait have are in no session. */
 	collector_catch_up(p->collector);
 	p->generation = g;
-	lists_use(p->lists, g->catalog->elements);
-	if (p->check_lists != NULL)
-		lists_use(p->check_lists, g->catalog->elements);
+	list_room_use(&p->lists, g->catalog->elements);
 	/* libfixbuf's model cannot drop or retype an element: a new one is made when needed. */
 	collector_each_session(p->collector, drop_fixbuf_view, p);
 	fixbuf_free(p->fixbuf);

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "normalizer/list.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/must.h"
 #include "base/rd.h"
 #include "base/utf8.h"
 #include "base/wr.h"
+#include "normalizer/list_text.h"
 #include "normalizer/plan_steps.h"
-#include "normalizer/raw_text.h"
 
 #define ELEMENT_PADDING 210
 #define ENTERPRISE_BIT 0x8000u
 #define BLOCK_HEADER_BYTES 4u
 #define LEVELS_MAX (2 * LIST_DEPTH_MAX) /* a block is a level of its own */
-#define ESCAPE_BYTES 6			/* \u001f */
 
 enum level_kind { LEVEL_VALUES, LEVEL_RECORDS, LEVEL_BLOCKS };
 
@@ -105,127 +103,6 @@ void lists_take_counts(struct lists *l, uint64_t counts[LIST_COUNTS])
 static void spend(struct lists *l, uint32_t steps)
 {
 	l->steps_left = steps < l->steps_left ? l->steps_left - steps : 0;
-}
-
-/* ---- text ---- */
-
-static void put(struct lists *l, const char *text)
-{
-	wr_bytes(&l->out, text, strlen(text));
-}
-
-static void put_u64(struct lists *l, uint64_t v)
-{
-	uint8_t text[TEXT_MAX];
-
-	wr_bytes(&l->out, text, (size_t)(text_put_u64(text, v) - text));
-}
-
-static void put_hex(struct lists *l, struct value v)
-{
-	uint8_t *out = wr_take(&l->out, 2 * (size_t)v.bytes);
-
-	if (out != NULL)
-		(void)text_put_hex(out, v.octets, v.bytes);
-}
-
-/* What cannot be read stands as it came. */
-static void put_hex_object(struct lists *l, struct value v)
-{
-	put(l, "{\"hex\":\"");
-	put_hex(l, v);
-	put(l, "\"}");
-}
-
-/* UTF-8, with what JSON wants escaped. */
-static void put_text(struct lists *l, const uint8_t *octets, uint32_t bytes)
-{
-	uint32_t from = 0;
-
-	for (uint32_t i = 0; i < bytes; i++) {
-		char escape[ESCAPE_BYTES + 1];
-
-		if (octets[i] >= 0x20 && octets[i] != '"' && octets[i] != '\\')
-			continue;
-		wr_bytes(&l->out, octets + from, i - from);
-		from = i + 1;
-		if (octets[i] >= 0x20)
-			(void)snprintf(escape, sizeof(escape), "\\%c", octets[i]);
-		else
-			(void)snprintf(escape, sizeof(escape), "\\u%04x", octets[i]);
-		put(l, escape);
-	}
-	wr_bytes(&l->out, octets + from, bytes - from);
-}
-
-static void put_name(struct lists *l, const struct raw_key *key)
-{
-	uint8_t *out;
-
-	/* Its length is a varint of one octet up to 63. */
-	uint32_t bytes = key->avro_bytes - (key->avro_bytes <= 64 ? 1 : 2);
-
-	out = wr_take(&l->out, bytes + 3);
-	if (out == NULL)
-		return;
-	*out++ = '"';
-	memcpy(out, key->name, bytes);
-	memcpy(out + bytes, "\":", 2);
-}
-
-static void put_string(struct lists *l, struct value v)
-{
-	bool is_ascii;
-	uint32_t bytes = utf8_trim(v.octets, v.bytes, &is_ascii);
-
-	if (!is_ascii && !utf8_is_valid(v.octets, bytes)) {
-		flow_note(l->flow, NOTE_BAD_UTF8);
-		put_hex_object(l, v);
-		return;
-	}
-	wr_u8(&l->out, '"');
-	put_text(l, v.octets, bytes);
-	wr_u8(&l->out, '"');
-}
-
-static void put_scalar(struct lists *l, enum raw_form form, struct value v)
-{
-	uint8_t text[TEXT_MAX + 2];
-	uint8_t *end;
-
-	if (form == RAW_STRING) {
-		put_string(l, v);
-	} else if (form == RAW_HEX || v.bytes == 0) {
-		wr_u8(&l->out, '"');
-		put_hex(l, v);
-		wr_u8(&l->out, '"');
-	} else if (!raw_is_of_form(form, v.bytes)) {
-		flow_note(l->flow, NOTE_CONTRACT);
-		put_hex_object(l, v);
-	} else {
-		text[0] = '"';
-		end = raw_put_small(text + 1, form, v.octets, v.bytes);
-		*end++ = '"';
-		wr_bytes(&l->out, text, (size_t)(end - text));
-	}
-}
-
-/* RFC 6313, 4.4; a number that has no name stands as it is. */
-static void put_semantic(struct lists *l, uint8_t semantic)
-{
-	static const char *const names[] = { "noneOf", "exactlyOneOf", "oneOrMoreOf", "allOf",
-					     "ordered" };
-
-	put(l, "{\"semantic\":");
-	if (semantic == 0xFF) {
-		put(l, "\"undefined\"");
-	} else if (semantic < sizeof(names) / sizeof(names[0])) {
-		wr_u8(&l->out, '"');
-		put(l, names[semantic]);
-		wr_u8(&l->out, '"');
-	} else {
-		put_u64(l, semantic);
-	}
 }
 
 /* ---- what a mapping wants ---- */
@@ -409,10 +286,10 @@ static bool open_basic(struct lists *l, uint8_t depth, struct rd r)
 	v->item_bytes = bytes;
 	v->form = (uint8_t)(e == NULL ? RAW_HEX : element_raw_form(e->type));
 	v->list = (uint8_t)(e == NULL ? ELEMENT_NO_LIST : e->list);
-	put_semantic(l, semantic);
-	put(l, ",\"element\":\"");
-	put(l, element_name(l->elements, pen, id, name, sizeof(name)));
-	put(l, "\",\"values\":[");
+	list_put_semantic(&l->out, semantic);
+	list_put(&l->out, ",\"element\":\"");
+	list_put(&l->out, element_name(l->elements, pen, id, name, sizeof(name)));
+	list_put(&l->out, "\",\"values\":[");
 	return true;
 }
 
@@ -424,22 +301,22 @@ static void open_records(struct lists *l, uint8_t depth, uint16_t id, struct rd 
 	uint32_t cost = 0;
 	struct level *v;
 
-	put(l, "\"template\":");
-	put_u64(l, id);
+	list_put(&l->out, "\"template\":");
+	list_put_u64(&l->out, id);
 	if (rd_left(&body) == 0) {
-		put(l, ",\"records\":[]}");
+		list_put(&l->out, ",\"records\":[]}");
 		return;
 	}
 	p = l->source.plan_of(l->source.ctx, id, &t, &cost);
 	spend(l, cost);
 	if (p == NULL || !are_records_even(body, t)) {
 		(void)refuse(l, p == NULL ? LIST_TEMPLATE : LIST_BROKEN);
-		put(l, ",\"hex\":\"");
-		put_hex(l, rest_of(&body));
-		put(l, "\"}");
+		list_put(&l->out, ",\"hex\":\"");
+		list_put_hex(&l->out, rest_of(&body));
+		list_put(&l->out, "\"}");
 		return;
 	}
-	put(l, ",\"records\":[");
+	list_put(&l->out, ",\"records\":[");
 	v = push(l, LEVEL_RECORDS, depth, body);
 	v->tmpl = t;
 	v->keys = p->keys;
@@ -452,7 +329,7 @@ static bool open_sub(struct lists *l, uint8_t depth, struct rd r)
 
 	if (r.is_short)
 		return refuse(l, LIST_BROKEN);
-	put_semantic(l, semantic);
+	list_put_semantic(&l->out, semantic);
 	wr_u8(&l->out, ',');
 	open_records(l, depth, id, r);
 	return true;
@@ -464,8 +341,8 @@ static bool open_multi(struct lists *l, uint8_t depth, struct rd r)
 
 	if (r.is_short || !are_blocks_even(r))
 		return refuse(l, LIST_BROKEN);
-	put_semantic(l, semantic);
-	put(l, ",\"blocks\":[");
+	list_put_semantic(&l->out, semantic);
+	list_put(&l->out, ",\"blocks\":[");
 	(void)push(l, LEVEL_BLOCKS, depth, r);
 	return true;
 }
@@ -485,9 +362,9 @@ static bool open_list(struct lists *l, enum element_list list, uint8_t depth, st
 static void put_value(struct lists *l, uint8_t form, uint8_t list, uint8_t depth, struct value v)
 {
 	if (list == ELEMENT_NO_LIST || v.bytes == 0)
-		put_scalar(l, (enum raw_form)form, v);
+		list_put_scalar(&l->out, (enum raw_form)form, v, &l->flow->notes);
 	else if (!open_list(l, (enum element_list)list, (uint8_t)(depth + 1), v))
-		put_hex_object(l, v);
+		list_put_hex_object(&l->out, v);
 }
 
 /* One that is all zero says nothing, as outside of lists. */
@@ -502,7 +379,7 @@ static bool is_padding(const struct tmpl_field *field, struct value v)
 static void close_level(struct lists *l)
 {
 	l->level_count--;
-	put(l, "]}");
+	list_put(&l->out, "]}");
 }
 
 static void comma(struct lists *l, struct level *v)
@@ -561,7 +438,7 @@ static void step_records(struct lists *l, struct level *v)
 		if (is_padding(field, item))
 			return;
 		comma(l, v);
-		put_name(l, &v->keys[at]);
+		list_put_name(&l->out, &v->keys[at]);
 		want(l, (struct element_id){ field->pen, field->id }, item);
 		put_value(l, (uint8_t)v->keys[at].form, v->keys[at].list, v->depth, item);
 	}

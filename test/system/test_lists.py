@@ -10,11 +10,9 @@ SLUICE_LISTS_SEED chooses another seed, SLUICE_LISTS_COUNT how many messages.
 import collections
 import json
 import os
-import re
 import struct
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -25,7 +23,7 @@ sys.path.insert(0, os.path.join(ROOT, "test", "rfc"))
 from cutter import Cutter  # noqa: E402
 from exporter import TIME, Exporter  # noqa: E402
 from lists import judge  # noqa: E402
-from promise import is_text_of, note_of  # noqa: E402
+from promise import Oracle, is_text_of, note_of  # noqa: E402
 from registry import Registry, mappings  # noqa: E402
 from wire import VARIABLE, data, define, ipfix, template, templates, variable  # noqa: E402
 
@@ -34,6 +32,7 @@ COUNT = int(os.environ.get("SLUICE_LISTS_COUNT", "500"))
 BASIC, SUB, MULTI = (0, 291), (0, 292), (0, 293)
 KINDS = {"basicList": BASIC, "subTemplateList": SUB, "subTemplateMultiList": MULTI}
 DEPTH_MAX = 6  # two more than are opened
+CPU_MS = float(os.environ.get("SLUICE_LISTS_CPU_MS", "5"))
 
 
 class Nested(Exporter):
@@ -179,3 +178,178 @@ def test_round_trip(folder):
     assert not wrong, f"{len(wrong)} differences\n" + "\n".join(wrong[:20])
     # Enough of everything was there.
     assert counts["values"] > 10 * COUNT and counts["not opened"] > COUNT / 10 and all(counts[k] > COUNT / 2 for k in KINDS), counts
+
+
+# What mappings want of lists.
+
+def flow_with(kind, octets, sub=()):
+    """A message with a flow of YAF's that has the list."""
+    fields = [((0, 8), 4), ((0, 12), 4), ((6871, 40), 2), (kind, VARIABLE), ((0, 1), 4)]
+    sets = [templates(*(template(n, [(i, length, pen) if pen else (i, length) for (pen, i), length in f]) for n, f in sub),
+                      template(256, [(i, length, pen) if pen else (i, length) for (pen, i), length in fields]))]
+    record = b"\x0a\0\0\1\x0a\0\0\2\0\0" + variable(octets) + struct.pack(">I", 1)
+    return ipfix(*sets, data(256, record), at=TIME)
+
+
+def flow_without_addresses(kind, octets):
+    """IANA's only, and no destination."""
+    return ipfix(define(256, [(8, 4), (kind[1], VARIABLE), (1, 4)]), data(256, b"\x0a\0\0\1" + variable(octets) + struct.pack(">I", 1)), at=TIME)
+
+
+def one_flow(folder, message):
+    path = os.path.join(folder, "one.pcap")
+    capture(path, [message])
+    flow, = replay(folder, path, "collector.selfcheck=1")[0]
+    return flow
+
+
+def shipped_lines():
+    registry = Registry()
+    return [pytest.param(m.name, element, list_, line, id=f"{m.name}-{line['element']}-{line['field']}")
+            for m in mappings(registry) for element, list_, line in m.inside]
+
+
+def value_of(registry, element, line):
+    kind = registry.type(*element)
+    if line.get("as") == "number":
+        return b"404 Not Found"
+    return {"string": b"www.example.com", "octetArray": bytes(range(1, 17)), "unsigned8": b"\x03", "unsigned16": b"\x03\x03",
+            "unsigned32": b"\0\0\x13\x01", "macAddress": b"\2\0\0\0\0\7", "ipv4Address": b"\x0a\0\0\x63",
+            "ipv6Address": bytes(15) + b"\1"}[kind] if line.get("as") != "mpls_label" else b"\x05\xdc\x11"
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    printed = subprocess.run([f"{BUILD}/sluiced", "--print-schema"], capture_output=True, check=True, cwd=ROOT)
+    return Oracle(json.loads(printed.stdout))
+
+
+@pytest.mark.parametrize("mapping,element,list_,line", shipped_lines())
+def test_shipped_line(folder, oracle, mapping, element, list_, line):
+    """A value two lists down fills the field, and stands in raw all the same."""
+    registry = oracle.registry
+    octets = value_of(registry, element, line)
+    pen, number = element
+    basic = b"\xff" + struct.pack(">HH", number | (0x8000 if pen else 0), VARIABLE) + (struct.pack(">I", pen) if pen else b"") + variable(octets)
+    if mapping == "iana":
+        message = flow_without_addresses(list_ or BASIC, basic)
+    else:
+        block = variable(basic)
+        message = flow_with(MULTI, b"\3" + struct.pack(">HH", 300, 4 + len(block)) + block, sub=[(300, [(BASIC, VARIABLE)])])
+    flow = one_flow(folder, message)
+    record, = Cutter().message(message)
+    assert not oracle.check(record, flow, "unpromoted")
+    assert flow["normalized"].get(line["field"]) is not None
+    assert len([v for k, v in flow["raw"]["elements"].items() if k.endswith("List")]) == 1 and "list" not in flow["raw"]["notes"]
+
+
+def test_yaf_dns(folder):
+    """Name queries as YAF 2 tells them: a list of resource records inside a block, the question first."""
+    rr = [((0, 292), VARIABLE), ((6871, 199), 4), ((6871, 175), 2), ((6871, 174), 1), ((6871, 176), 1), ((6871, 177), 1), ((6871, 178), 1),
+          ((6871, 226), 2), ((6871, 179), VARIABLE)]
+    answer = [((6871, 302), 4)]
+
+    def record(inner, ttl, number, is_answer, name):
+        return variable(inner) + struct.pack(">IHBBBBH", ttl, number, is_answer, 0, 0, is_answer, 0x1234) + variable(name)
+
+    records = b"\3" + struct.pack(">H", 0xCF00) + record(b"", 0, 1, 0, b"www.example.com") + \
+        record(b"\3" + struct.pack(">H", 0xCE01) + b"\xc0\0\2\7", 300, 1, 1, b"other.example.com")
+    dns = variable(records)
+    message = flow_with(MULTI, b"\3" + struct.pack(">HH", 0xCE00, 4 + len(dns)) + dns,
+                        sub=[(0xCF00, rr), (0xCE01, answer), (0xCE00, [((0, 292), VARIABLE)])])
+    flow = one_flow(folder, message)
+    said = flow["normalized"]
+    assert (said["dns_query"], said["dns_query_type"], said["dns_query_id"], said["dns_answers"], said["event_type"]) == (
+        "www.example.com", 1, 0x1234, "192.0.2.7", "dns")
+    text = json.loads(flow["raw"]["elements"]["subTemplateMultiList"])
+    second = text["blocks"][0]["records"][0]["subTemplateList"]["records"][1]
+    assert second["cert.dnsName"] == "other.example.com" and second["subTemplateList"]["records"] == [{"cert.dnsA": "192.0.2.7"}]
+
+
+def test_label_stack(folder):
+    """All entries of a stack, in their order; 65 are more than a flow has room for: then they stand in raw alone."""
+    def stack(count):
+        return b"\4" + struct.pack(">HH", 70, 3) + b"".join((n << 4 | (n == count)).to_bytes(3, "big") for n in range(1, count + 1))
+    assert one_flow(folder, flow_without_addresses(BASIC, stack(3)))["normalized"]["mpls_labels"] == [1, 2, 3]
+    flow = one_flow(folder, flow_without_addresses(BASIC, stack(65)))
+    assert flow["normalized"].get("mpls_labels") is None and len(json.loads(flow["raw"]["elements"]["basicList"])["values"]) == 65
+
+
+def test_own_field_wins(folder):
+    """What the record itself says is not overwritten by what a list says."""
+    octets = b"\3" + struct.pack(">HH", 12, 4) + b"\xc0\0\2\x09"
+    assert one_flow(folder, flow_with(BASIC, octets))["normalized"]["dst_ip"] == "10.0.0.2"
+    assert one_flow(folder, flow_without_addresses(BASIC, octets))["normalized"]["dst_ip"] == "192.0.2.9"
+
+
+def test_raw_none(folder):
+    """Without a raw layer, lists still fill fields."""
+    path = os.path.join(folder, "none.pcap")
+    capture(path, [flow_without_addresses(BASIC, b"\3" + struct.pack(">HH", 12, 4) + b"\xc0\0\2\x09")])
+    flow, = replay(folder, path, "normalizer.raw=none")[0]
+    assert flow["normalized"]["dst_ip"] == "192.0.2.9" and flow["raw"]["elements"] == {}
+
+
+# What it must survive.
+
+def filled(head, unit, room=60000):
+    return head + unit * ((room - len(head)) // len(unit))
+
+
+def deep(levels):
+    """basicLists of basicLists."""
+    octets = b""
+    for _ in range(levels):
+        octets = b"\xff" + struct.pack(">HH", 291, VARIABLE) + (variable(octets) if octets else b"")
+    return octets
+
+
+WIDE = [(n, 0) for n in range(30000, 31000)] + [(4, 1)]
+COSTLY = {
+    "octets": ([], BASIC, filled(b"\xff" + struct.pack(">HH", 4, 1), b"\6")),
+    "texts to escape": ([], BASIC, filled(b"\xff" + struct.pack(">HH", 371, VARIABLE), variable(b'"\\\1' * 80))),
+    "no octets": ([], BASIC, b"\xff" + struct.pack(">HH", 4, 0) + bytes(60000)),
+    "fields of no octets": ([template(300, WIDE)], SUB, filled(b"\xff\1\x2c", b"\6", 50000)),
+    "unknown blocks": ([], MULTI, filled(b"\xff", struct.pack(">HHB", 999, 5, 1))),
+    "known blocks": ([template(300, [(4, 1)])], MULTI, filled(b"\xff", struct.pack(">HHB", 300, 5, 1))),
+    "itself": ([template(300, [(292, VARIABLE)])], SUB, filled(b"\xff\1\x2c", variable(b"\xff\1\x2c" * 20))),
+    "deep": ([], BASIC, deep(5000)),
+    "names asked for": ([template(300, [(179, VARIABLE, 6871)])], SUB, filled(b"\xff\1\x2c", variable(b"a"))),
+}
+
+
+def cpu_of(folder, path):
+    """Receiving, decoding and encoding; nothing is written."""
+    before = os.times()
+    done = subprocess.run([f"{BUILD}/sluiced", "-o", 'sinks=({ name = "out"; type = "null"; })', "-o", f"state={folder}/state",
+                           "-o", "log.sync=off", "-o", "workers=1", "--replay", path], capture_output=True, cwd=ROOT, timeout=120, check=False)
+    after = os.times()
+    assert done.returncode == 0
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_costly(folder, name):
+    """A message of lists as costly as they get: bounded, whole in raw, and not above 5 ms."""
+    subs, kind, octets = COSTLY[name]
+    message = ipfix(templates(*subs, template(256, [(8, 4), (kind[1], VARIABLE), (1, 4)])),
+                    data(256, b"\x0a\0\0\1" + variable(octets) + struct.pack(">I", 7)), at=TIME)
+    path = os.path.join(folder, "costly.pcap")
+    capture(path, [message])
+    flows, _ = replay(folder, path)
+    assert [f["normalized"]["bytes"] for f in flows] == [7]
+    cost = []
+    for count in (1, 101):
+        capture(path, [message] * count)
+        cost.append(cpu_of(folder, path))
+    registry = Registry()
+    record, = Cutter().message(message)
+    element, = [v for k, v in flows[0]["raw"]["elements"].items() if k.endswith("List")]
+    if element != octets.hex():
+        assert not judge(element, registry.list_kind(*kind), octets, record.templates, registry, is_text_of, note_of).wrong
+    else:
+        assert "list" in flows[0]["raw"]["notes"]
+    each_ms = (cost[1] - cost[0]) / 100 * 1000
+    print(f"{name}: {each_ms:.1f} ms of CPU a message, {len(element)} octets of text")
+    assert each_ms < CPU_MS
+
