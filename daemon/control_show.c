@@ -460,6 +460,7 @@ void show_mappings(struct service *s, struct json *out)
 		json_str(out, "name", set->mappings[i].name);
 		json_str(out, "when", ranks[set->mappings[i].rank]);
 		json_u64(out, "lines", set->mappings[i].promote_count);
+		json_u64(out, "inside", set->mappings[i].inside_count);
 		json_u64(out, "static", set->mappings[i].static_count);
 		json_str(out, "file", set->mappings[i].file);
 		json_end(out);

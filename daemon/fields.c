@@ -117,6 +117,29 @@ static const char *line_text(const struct promote *line, char text[TEXT_BYTES])
 	return text[0] == '\0' ? NULL : text;
 }
 
+static void say_inside(const struct fields_view *v, const struct mapping *m,
+		       const struct inside_line *in, source_fn *fn, void *ctx)
+{
+	const struct promote *line = &in->promote;
+	char list[ELEMENT_NAME_BYTES] = "lists";
+	char name[ELEMENT_NAME_BYTES];
+	char how[TEXT_BYTES];
+	char text[TEXT_BYTES + ELEMENT_NAME_BYTES];
+	const struct source s = { .by = m->name,
+				  .name = element_name(v->catalog->elements, line->element.pen,
+						       line->element.id, name, sizeof(name)),
+				  .text = text,
+				  .line = line };
+	const char *as = line_text(line, how);
+
+	if (in->has_list)
+		(void)element_name(v->catalog->elements, in->list.pen, in->list.id, list,
+				   sizeof(list));
+	(void)snprintf(text, sizeof(text), "in %s%s%s", list, as == NULL ? "" : ", ",
+		       as == NULL ? "" : as);
+	fn(ctx, &s);
+}
+
 static void say_line(const struct fields_view *v, const struct mapping *m,
 		     const struct promote *line, source_fn *fn, void *ctx)
 {
@@ -159,6 +182,10 @@ static void each_mapping(const struct fields_view *v, unsigned field, source_fn 
 		for (size_t k = 0; k < m->promote_count; k++) {
 			if (m->promotes[k].field == field)
 				say_line(v, m, &m->promotes[k], fn, ctx);
+		}
+		for (size_t k = 0; k < m->inside_count; k++) {
+			if (m->insides[k].promote.field == field)
+				say_inside(v, m, &m->insides[k], fn, ctx);
 		}
 		for (size_t k = 0; k < m->static_count; k++) {
 			if (m->statics[k].field == field)

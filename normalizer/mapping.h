@@ -9,6 +9,9 @@
  * default), then by file name.  An element that one claims is invisible to those behind it, unless the
  * line says `also`.  Then by field: the first present in this order wins.
  *
+ * Lines of `inside` are of elements inside lists (RFC 6313), at any depth of any list, or of those whose outermost is the
+ * element `list`.  They fill a field that is still empty, with the first value that is there; an array takes all values.
+ *
  * Owner: the catalog.  Lifetime: generation; read-only.
  */
 #ifndef NORMALIZER_MAPPING_H
