@@ -11,6 +11,8 @@
 #include "normalizer/plan_steps.h"
 
 #define ELEMENT_PADDING 210
+#define STEPS_LIST 4 /* more than a value: its element or template is looked up, and its lengths */
+#define STEPS_WANTED 1 /* to see which line wants a value */
 #define ENTERPRISE_BIT 0x8000u
 #define BLOCK_HEADER_BYTES 4u
 #define LEVELS_MAX (2 * LIST_DEPTH_MAX) /* a block is a level of its own */
@@ -113,6 +115,7 @@ static void want(struct lists *l, struct element_id id, struct value v)
 
 	if ((p->inside_bits >> plan_inside_bit(id) & 1) == 0)
 		return;
+	spend(l, STEPS_WANTED);
 	for (uint16_t i = 0; i < p->inside_count; i++) {
 		const struct inside *in = &p->insides[i];
 
@@ -288,7 +291,8 @@ static bool open_basic(struct lists *l, uint8_t depth, struct rd r)
 	v->list = (uint8_t)(e == NULL ? ELEMENT_NO_LIST : e->list);
 	list_put_semantic(&l->out, semantic);
 	list_put(&l->out, ",\"element\":\"");
-	list_put(&l->out, element_name(l->elements, pen, id, name, sizeof(name)));
+	list_put(&l->out,
+		 e != NULL ? e->name : element_name(l->elements, pen, id, name, sizeof(name)));
 	list_put(&l->out, "\",\"values\":[");
 	return true;
 }
@@ -354,6 +358,7 @@ static bool open_list(struct lists *l, enum element_list list, uint8_t depth, st
 
 	if (depth > LIST_DEPTH_MAX)
 		return refuse(l, LIST_DEEP);
+	spend(l, STEPS_LIST);
 	if (list == ELEMENT_BASIC_LIST)
 		return open_basic(l, depth, r);
 	return list == ELEMENT_SUB_TEMPLATE_LIST ? open_sub(l, depth, r) : open_multi(l, depth, r);

@@ -3,6 +3,9 @@
 """Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
 fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow.
+"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
+recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
+fuzz_parquet_flow, templates and a list for fuzz_lists.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -595,5 +598,37 @@ SFLOW = {
 for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
                       ("fuzz_sflow", SFLOW)):
+# Lists: kind, templates of fields (number in fuzz_lists' table, length), the list.
+def list_of(kind, subs, octets):
+    return bytes([kind]) + b"".join(bytes([len(fields) - 1 or 32]) + bytes(v for f in fields for v in f) for fields in subs) + b"\0" + octets
+
+
+def varied(octets):
+    return bytes([len(octets)]) + octets if len(octets) < 255 else b"\xff" + struct.pack(">H", len(octets)) + octets
+
+
+BASIC_PORTS = b"\4" + struct.pack(">HH", 7, 2) + b"\0\x50\1\xbb"
+BASIC_NAMES = b"\xff" + struct.pack(">HHI", 0x8000 | 179, 65535, 6871) + varied(b"www.example.com") + varied(b'"\\\1\xc3') + varied(b"")
+NESTED = BASIC_PORTS
+for _ in range(6):
+    NESTED = b"\3" + struct.pack(">HH", 291, 65535) + varied(NESTED)
+LISTS = {
+    "basic": list_of(0, [], BASIC_PORTS),
+    "names": list_of(0, [], BASIC_NAMES),
+    "empty": list_of(0, [], b"\xff" + struct.pack(">HH", 7, 2)),
+    "no_octets": list_of(0, [], b"\xff" + struct.pack(">HH", 7, 0) + bytes(4)),
+    "nested": list_of(0, [], NESTED),
+    "sub": list_of(1, [[(3, 4), (8, 255)]], b"\3" + struct.pack(">H", 300) + b"\x0a\0\0\1" + varied(b"eth0") + b"\x0a\0\0\2" + varied(b"")),
+    "sub_itself": list_of(1, [[(1, 255), (5, 1)]], b"\3" + struct.pack(">H", 300) + varied(b"\3" + struct.pack(">H", 300) + b"\0\6") + b"\x11"),
+    "sub_unknown": list_of(1, [], b"\xff" + struct.pack(">H", 999) + b"\1\2"),
+    "multi": list_of(2, [[(3, 4), (3, 4)], [(16, 255), (9, 2)]], b"\xff" + struct.pack(">HH", 300, 12) + b"\x0a\0\0\1\x0a\0\0\2" +
+                     struct.pack(">HH", 301, 10) + varied(b"a.b") + bytes(2) + struct.pack(">HH", 999, 5) + b"\1"),
+    "multi_short": list_of(2, [], b"\xff" + struct.pack(">HH", 300, 3)),
+    "stack": list_of(0, [], b"\4" + struct.pack(">HH", 70, 3) + b"\0\1\1\0\2\1"),
+    "zero_fields": list_of(1, [[(6, 0)] * 30 + [(5, 1)]], b"\xff" + struct.pack(">H", 300) + b"\6" * 40),
+}
+
+for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_lists", LISTS)):
     for name, octets in seeds.items():
         write(target, name, octets)

@@ -314,6 +314,9 @@ COSTLY = {
     "known blocks": ([template(300, [(4, 1)])], MULTI, filled(b"\xff", struct.pack(">HHB", 300, 5, 1))),
     "itself": ([template(300, [(292, VARIABLE)])], SUB, filled(b"\xff\1\x2c", variable(b"\xff\1\x2c" * 20))),
     "deep": ([], BASIC, deep(5000)),
+    "small lists": ([], BASIC, filled(b"\xff" + struct.pack(">HH", 291, VARIABLE), variable(b"\xff" + struct.pack(">HH", 4, 1)))),
+    "small lists of nobody's": ([], BASIC, filled(b"\xff" + struct.pack(">HH", 291, VARIABLE), variable(b"\xff" + struct.pack(">HHI", 0x8001, 1, 32473)))),
+    "wanted": ([template(300, [(12, 0)] * 20 + [(4, 1)])], SUB, filled(b"\xff\1\x2c", b"\6")),
     "names asked for": ([template(300, [(179, VARIABLE, 6871)])], SUB, filled(b"\xff\1\x2c", variable(b"a"))),
 }
 
