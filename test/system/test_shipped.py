@@ -189,6 +189,9 @@ def raw_key(pen, number):
     return {0: e.name, NTOP: "ntop." + e.name}.get(pen)  # the others go by names of our own
 
 
+SEMANTICS = {255: '"undefined"', 0: '"noneOf"', 1: '"exactlyOneOf"', 2: '"oneOrMoreOf"', 3: '"allOf"', 4: '"ordered"'}
+
+
 def raw_text(kind, octets):
     """How raw.elements says a value."""
     if kind in ("dateTimeSeconds", "dateTimeMilliseconds"):
@@ -199,6 +202,9 @@ def raw_text(kind, octets):
         return str(struct.unpack(">i", octets)[0])
     if kind in ("float32", "float64"):
         return repr(struct.unpack(">f" if kind == "float32" else ">d", octets)[0])
+    if kind == "subTemplateList":  # of no template that fits; octets of another list are none
+        semantic = SEMANTICS.get(octets[0], str(octets[0]))
+        return f'{{"semantic":{semantic},"template":{int.from_bytes(octets[1:3], "big")},"hex":"{octets[3:].hex()}"}}'
     return str(plain(kind, octets))
 
 
