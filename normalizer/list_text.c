@@ -65,7 +65,8 @@ void list_put_name(struct wr *out, const struct raw_key *key)
 		return;
 	*at++ = '"';
 	memcpy(at, key->name, bytes);
-	memcpy(at + bytes, "\":", 2);
+	at[bytes] = '"';
+	at[bytes + 1] = ':';
 }
 
 static void list_put_string(struct wr *out, struct value v, uint64_t *notes)

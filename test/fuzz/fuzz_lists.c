@@ -25,9 +25,9 @@
 #define LIST_BYTES_MAX 65000
 
 static const struct element_id known[] = {
-	{ 0, 291 },  { 0, 292 },    { 0, 293 },	   { 0, 8 },	  { 0, 27 },	   { 0, 4 },
-	{ 0, 1 },    { 0, 56 },	    { 0, 82 },	   { 0, 210 },	  { 0, 276 },	   { 0, 311 },
-	{ 0, 70 },   { 0, 12 },	    { 0, 154 },	   { 0, 434 },	  { 6871, 179 },   { 6871, 117 },
+	{ 0, 291 },   { 0, 292 },    { 0, 293 },    { 0, 8 },	   { 0, 27 },	   { 0, 4 },
+	{ 0, 1 },     { 0, 56 },     { 0, 82 },	    { 0, 210 },	   { 0, 276 },	   { 0, 311 },
+	{ 0, 70 },    { 0, 12 },     { 0, 154 },    { 0, 434 },	   { 6871, 179 },  { 6871, 117 },
 	{ 6871, 14 }, { 6871, 432 }, { 6871, 302 }, { 32473, 77 }, { 35632, 188 }, { 29305, 291 },
 };
 #define KNOWN (sizeof(known) / sizeof(known[0]))
@@ -121,8 +121,10 @@ static void check_raw(const struct flow *f, const uint8_t *list, size_t bytes)
 		must(bytes == 0 || (f->notes >> NOTE_LIST & 1) != 0);
 		return;
 	}
-	must(raw->form == RAW_STRING && raw->bytes == f->list_bytes && raw->bytes <= LIST_TEXT_BYTES);
-	said = json_loadb((const char *)raw->octets, raw->bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	must(raw->form == RAW_STRING && raw->bytes == f->list_bytes &&
+	     raw->bytes <= LIST_TEXT_BYTES);
+	said = json_loadb((const char *)raw->octets, raw->bytes,
+			  JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	must(said != NULL && json_is_object(said));
 	json_decref(said);
 }
