@@ -31,6 +31,11 @@ static void set_conf(struct parquet *p, const struct parquet_conf *conf)
 		c->group_bytes = GROUP_BYTES;
 }
 
+static size_t lanes_bytes(const struct parquet *p)
+{
+	return p->schema->leaf_count * LANE_STRIDE * sizeof(*p->lanes);
+}
+
 enum err parquet_new(const struct parquet_schema *schema, const struct parquet_conf *conf,
 		     struct parquet **out)
 {
@@ -45,6 +50,10 @@ enum err parquet_new(const struct parquet_schema *schema, const struct parquet_c
 	if (p->columns == NULL)
 		goto fail;
 	memset(p->columns, 0, schema->leaf_count * sizeof(*p->columns));
+	p->staged = calloc(schema->leaf_count, sizeof(*p->staged));
+	p->lanes = aligned_alloc(COLUMN_ALIGN, lanes_bytes(p));
+	if (p->staged == NULL || p->lanes == NULL)
+		goto fail;
 	for (size_t i = 0; i < schema->leaf_count; i++) {
 		p->columns[i].type = (uint8_t)schema->leaves[i].type;
 		p->columns[i].max_def = schema->leaves[i].max_def;
@@ -73,6 +82,8 @@ void parquet_free(struct parquet *p)
 	if (p->owns_bench)
 		parquet_bench_free(p->bench);
 	free(p->columns);
+	free(p->staged);
+	free(p->lanes);
 	free(p);
 }
 
@@ -81,6 +92,7 @@ static void restart_group(struct parquet *p)
 	p->row = 0;
 	p->until_check = CHECK_ROWS;
 	batch_forget(p);
+	memset(p->staged, 0, p->schema->leaf_count * sizeof(*p->staged));
 	for (unsigned i = 0; i < p->schema->leaf_count; i++)
 		column_restart(p, i);
 }
@@ -198,8 +210,9 @@ uint64_t parquet_rows(const struct parquet *p)
 
 size_t parquet_memory(const struct parquet *p)
 {
-	return sizeof(*p) + p->schema->leaf_count * sizeof(*p->columns) + p->account.bytes +
-	       (p->owns_bench ? parquet_bench_memory(p->bench) : 0);
+	return sizeof(*p) + lanes_bytes(p) +
+	       p->schema->leaf_count * (sizeof(*p->columns) + sizeof(*p->staged)) +
+	       p->account.bytes + (p->owns_bench ? parquet_bench_memory(p->bench) : 0);
 }
 
 enum err parquet_flush(struct parquet *p)

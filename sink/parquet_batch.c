@@ -84,8 +84,8 @@ static void add_levels(struct parquet *p, struct parquet_column *c, uint64_t fir
 }
 
 /* What is in `rows`, without what is between; a whole batch needs no copy. */
-static const union parquet_lane *gather(const struct parquet_body *b, uint64_t rows, size_t *count,
-					union parquet_lane room[BATCH_ROWS])
+static const union parquet_lane *gather(const union parquet_lane *lanes, uint64_t rows,
+					size_t *count, union parquet_lane room[BATCH_ROWS])
 {
 	unsigned first = (unsigned)__builtin_ctzll(rows);
 	size_t n = 0;
@@ -93,10 +93,10 @@ static const union parquet_lane *gather(const struct parquet_body *b, uint64_t r
 	if ((rows >> first & ((rows >> first) + 1)) == 0) {
 		*count = rows >> first == UINT64_MAX ? BATCH_ROWS
 						     : (size_t)__builtin_ctzll(~(rows >> first));
-		return b->lane + first;
+		return lanes + first;
 	}
 	for (; rows != 0; rows &= rows - 1)
-		room[n++] = b->lane[__builtin_ctzll(rows)];
+		room[n++] = lanes[__builtin_ctzll(rows)];
 	*count = n;
 	return room;
 }
@@ -125,7 +125,7 @@ static uint64_t drain_some(struct parquet *p, unsigned leaf, uint64_t first, uin
 	left = at + p->conf.page_rows - (c->row - c->body->page_row);
 	if (left < BATCH_ROWS)
 		rows &= (UINT64_C(1) << left) - 1;
-	lanes = gather(c->body, rows, &count, room);
+	lanes = gather(p->lanes + (size_t)leaf * LANE_STRIDE, rows, &count, room);
 	if (c->type == PARQUET_BYTES) {
 		size_t taken = column_put_octets(p, leaf, p->octets.at, &lanes->text, count);
 
@@ -140,10 +140,11 @@ static uint64_t drain_some(struct parquet *p, unsigned leaf, uint64_t first, uin
 
 void column_drain(struct parquet *p, unsigned leaf)
 {
-	struct parquet_column *c = &p->columns[leaf];
-	uint64_t rows = c->staged;
+	uint64_t rows = p->staged[leaf];
 
-	c->staged = 0;
+	p->staged[leaf] = 0;
+	if (rows == 0 || column_body(p, leaf) == NULL)
+		return;
 	while (rows != 0 && p->account.error == ERR_OK)
 		rows &= ~drain_some(p, leaf, p->row - p->batch_row, rows);
 }
@@ -159,13 +160,13 @@ void batch_undo_row(struct parquet *p)
 	uint64_t others = ~(UINT64_C(1) << p->batch_row);
 
 	for (unsigned i = 0; i < p->schema->leaf_count; i++)
-		p->columns[i].staged &= others;
+		p->staged[i] &= others;
 }
 
 void batch_drain(struct parquet *p)
 {
 	for (unsigned i = 0; i < p->schema->leaf_count; i++) {
-		if (p->columns[i].staged != 0)
+		if (p->staged[i] != 0)
 			column_drain(p, i);
 	}
 	batch_forget(p);

@@ -133,7 +133,6 @@ void column_restart(struct parquet *p, unsigned leaf)
 	struct parquet_column *c = &p->columns[leaf];
 	struct parquet_body *b = c->body;
 
-	c->staged = 0;
 	c->row = 0;
 	c->run = 0;
 	if (b == NULL)

@@ -11,9 +11,11 @@
 
 #define NODES_MAX (3 * FIELD_SLOTS + 32) /* a list is two groups and a column */
 
+#define ABOVE_32 (UINT64_MAX << 32)
+
 struct column {
 	enum step_kind step;
-	uint32_t high; /* as in struct step */
+	uint64_t high; /* as in struct step */
 	enum parquet_type type;
 	enum parquet_logical logical; /* of the elements, where it is a list */
 };
@@ -22,12 +24,12 @@ static const struct column columns[] = {
 	[FIELD_ADDR] = { STEP_TEXT, 0, PARQUET_BYTES, PARQUET_STRING },
 	[FIELD_MAC] = { STEP_TEXT, 0, PARQUET_BYTES, PARQUET_STRING },
 	[FIELD_STR] = { STEP_TEXT, 0, PARQUET_BYTES, PARQUET_STRING },
-	[FIELD_I32] = { STEP_NUMBER, UINT32_MAX, PARQUET_INT32, PARQUET_NONE },
+	[FIELD_I32] = { STEP_NUMBER, ABOVE_32, PARQUET_INT32, PARQUET_NONE },
 	[FIELD_I64] = { STEP_NUMBER, 0, PARQUET_INT64, PARQUET_NONE },
 	[FIELD_F64] = { STEP_DOUBLE, 0, PARQUET_DOUBLE, PARQUET_NONE },
 	[FIELD_BOOL] = { STEP_BOOL, 0, PARQUET_BOOLEAN, PARQUET_NONE },
 	[FIELD_MS] = { STEP_NUMBER, 0, PARQUET_INT64, PARQUET_MS },
-	[FIELD_DATE] = { STEP_NUMBER, UINT32_MAX, PARQUET_INT32, PARQUET_DATE },
+	[FIELD_DATE] = { STEP_NUMBER, ABOVE_32, PARQUET_INT32, PARQUET_DATE },
 	[FIELD_LONGS] = { STEP_LONGS, 0, PARQUET_INT64, PARQUET_NONE },
 	[FIELD_STRS] = { STEP_TEXTS, 0, PARQUET_BYTES, PARQUET_STRING },
 };
@@ -66,13 +68,18 @@ static void add_leaf(struct draft *d, const char *name, enum parquet_repeat repe
 	d->leaf_count++;
 }
 
-static void add_step(struct draft *d, enum step_kind kind, uint32_t high, bool is_required)
+static void add_step(struct draft *d, enum step_kind kind, uint64_t high, bool is_required)
 {
 	struct parquet_flow *f = d->flow;
 
 	must(f->step_count < STEPS_MAX);
+	if (is_required && kind == STEP_NUMBER)
+		kind = STEP_NUMBER_ALWAYS;
+	if (is_required && kind == STEP_TEXT)
+		kind = STEP_TEXT_ALWAYS;
 	/* How many are to follow that may be null is known at the end. */
 	f->steps[f->step_count++] = (struct step){ .high = high,
+						   .lane = d->leaf_count * (uint32_t)LANE_BYTES,
 						   .leaf = d->leaf_count,
 						   .nulls = !is_required,
 						   .kind = (uint8_t)kind,
@@ -177,6 +184,8 @@ static void count_nulls(struct parquet_flow *f)
 {
 	uint16_t run = 0;
 
+	/* No empty list: that has no depth. */
+	f->steps[f->step_count] = (struct step){ .kind = STEP_END, .depth = 1 };
 	for (size_t i = f->step_count; i > 0; i--) {
 		run = f->steps[i - 1].nulls > 0 ? (uint16_t)(run + 1) : 0;
 		f->steps[i - 1].nulls = run;

@@ -9,26 +9,31 @@
 #include <stdint.h>
 
 #include "sink/parquet_flow.h"
+#include "sink/parquet_parts.h"
 
 #define FIXED_STEPS 6 /* record_id and the members of raw */
 #define STEPS_MAX (FIELD_SLOTS + FIXED_STEPS)
 #define PADDING 32 /* zeros behind a record: what a step may read there before it is noticed */
 
-/* How a value stands in the record. */
+/* How a value stands in the record.  The two that most fields have, if they may be null, come first. */
 enum step_kind {
 	STEP_NUMBER,
 	STEP_TEXT,
+	STEP_NUMBER_ALWAYS,
+	STEP_TEXT_ALWAYS,
 	STEP_OCTETS,
 	STEP_DOUBLE,
 	STEP_BOOL,
 	STEP_LONGS,
 	STEP_TEXTS,
-	STEP_MAP /* of texts */
+	STEP_MAP, /* of texts */
+	STEP_END  /* nothing is to follow */
 };
 
 /* One value of the record, in its order. */
 struct step {
-	uint32_t high;	/* of a number: bits above the 32nd that it must not have */
+	uint64_t high;	/* of a number: bits that it must not have */
+	uint32_t lane;	/* from the first column's to its own, in octets */
 	uint16_t leaf;	/* of a map that of its keys; its values are the next */
 	uint16_t nulls; /* steps from here on, one after the other, that may be null; 0: required */
 	uint8_t kind;
@@ -53,7 +58,7 @@ struct cell {
 
 struct parquet_flow {
 	struct parquet_schema *schema;
-	struct step steps[STEPS_MAX];
+	struct step steps[STEPS_MAX + 1]; /* with STEP_END */
 	size_t step_count;
 	uint8_t *cells; /* struct cell */
 	size_t cells_room;

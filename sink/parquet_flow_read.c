@@ -8,7 +8,9 @@
 #include "base/utf8.h"
 #include "sink/avro_wire.h"
 #include "sink/parquet_flow_parts.h"
-#include "sink/parquet_parts.h"
+
+/* What is rare, or long, is kept out of the loop over the steps, which has registers for little more. */
+#define APART __attribute__((noinline))
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
@@ -101,45 +103,75 @@ static bool read_items(struct parquet_flow *f, const struct step *s, struct rd *
 	return true;
 }
 
-/* Milliseconds since 1970 take six octets from 1971 to 2039. */
-static inline __attribute__((always_inline)) const uint8_t *take_number(const uint8_t *p,
-									uint64_t *v)
+/* What was read is no record: the place is past its end, where nothing is looked at. */
+static inline const uint8_t *broken(const uint8_t *end)
+{
+	return end + 1;
+}
+
+/* In two registers: a number whose address is taken would be in memory, everywhere. */
+struct taken {
+	const uint8_t *next;
+	uint64_t v;
+};
+
+static APART struct taken take_wide(const uint8_t *p, const uint8_t *end)
+{
+	struct taken t;
+
+	t.next = avro_take_varint(p, &t.v);
+	if (t.next == NULL)
+		t.next = broken(end);
+	return t;
+}
+
+static inline const uint8_t *take_long(const uint8_t *p, const uint8_t *end, uint64_t *v)
+{
+	struct taken t = take_wide(p, end);
+
+	*v = t.v;
+	return t.next;
+}
+
+/* Milliseconds since 1970 take six octets from 1971 to 2039, and most other numbers few. */
+static inline __attribute__((always_inline)) const uint8_t *
+take_number(const uint8_t *p, const uint8_t *end, uint64_t *v)
 {
 	uint64_t w = load(p);
 
+	if ((w & 0x80) == 0) {
+		*v = w & 0x7f;
+		return p + 1;
+	}
+	if ((w & 0x8000) == 0) {
+		*v = (w & 0x7f) | (w & 0x7f00) >> 1;
+		return p + 2;
+	}
+	if ((w & 0x800000) == 0) {
+		*v = (w & 0x7f) | (w & 0x7f00) >> 1 | (w & 0x7f0000) >> 2;
+		return p + 3;
+	}
 	if ((w & 0x808080808080) != 0x008080808080)
-		return avro_take_varint(p, v);
+		return take_long(p, end, v);
 	w = (w & 0x007f007f007f) | (w & 0x7f007f007f00) >> 1;
 	*v = (w & 0x3fff) | (w & 0x3fff0000) >> 2 | (w & 0x3fff00000000) >> 4;
 	return p + 6;
 }
 
-/* Octets after their length, as they stand in the batch, which begins at `base`; NULL when there are not that
- * many. */
+/* Octets after their length; none when there are not that many. */
 static inline __attribute__((always_inline)) const uint8_t *
-take_octets(const uint8_t *p, const uint8_t *end, const uint8_t *base, struct parquet_text *text)
+take_octets(const uint8_t *p, const uint8_t *end, uint32_t *bytes)
 {
-	uint64_t v;
+	uint64_t v = *p++;
 
-	p = avro_take_varint(p, &v);
-	if (p == NULL || (v & 1) != 0 || (int64_t)(v >> 1) > end - p)
-		return NULL;
-	*text = (struct parquet_text){ (uint32_t)(p - base), (uint32_t)(v >> 1) };
-	return p + text->bytes;
-}
-
-/* A value of a kind that is rare. */
-static const uint8_t *take_rare(const struct step *s, const uint8_t *p, const uint8_t *end,
-				const uint8_t *base, union parquet_lane *lane)
-{
-	if (s->kind == STEP_OCTETS)
-		return take_octets(p, end, base, &lane->text);
-	if (s->kind == STEP_DOUBLE) {
-		memcpy(&lane->i64, p, sizeof(lane->i64));
-		return p + sizeof(lane->i64);
+	if (__builtin_expect(v >= 0x80, 0))
+		p = take_long(p - 1, end, &v);
+	if (__builtin_expect((v & 1) != 0 || (int64_t)(v >> 1) > end - p, 0)) {
+		*bytes = 0;
+		return broken(end);
 	}
-	lane->i64 = p[0]; /* STEP_BOOL */
-	return p[0] <= 1 ? p + 1 : NULL;
+	*bytes = (uint32_t)(v >> 1);
+	return p + *bytes;
 }
 
 /* How many of the steps from here on, up to `most`, are absent; the first is. */
@@ -159,14 +191,14 @@ static inline size_t count_nulls_at(const uint8_t *p, const uint8_t *end, size_t
 	return n < most ? n : most;
 }
 
-/* The branch of a union, 1 or 0, that is not written as our own encoder does; NULL when it is neither. */
-static const uint8_t *take_index(const uint8_t *p, bool *is_there)
+/* The branch of a union, 1 or 0, that is not written as our own encoder does. */
+static inline const uint8_t *take_index(const uint8_t *p, const uint8_t *end, bool *is_there)
 {
 	uint64_t v;
 
-	p = avro_take_varint(p, &v);
+	p = take_long(p, end, &v);
 	*is_there = v == 2;
-	return v == 2 || v == 0 ? p : NULL;
+	return v == 2 || v == 0 ? p : broken(end);
 }
 
 /* Where a record is being read, in the batch. */
@@ -179,7 +211,7 @@ struct place {
 };
 
 /* `bits` are those of all texts: looked at one by one only where one is not ASCII. */
-static bool has_texts(const struct parquet_flow *f, const struct place *in)
+static APART bool has_texts(const struct parquet_flow *f, const struct place *in)
 {
 	const struct cell *cells = (const struct cell *)(const void *)f->cells;
 	unsigned row = in->parquet->batch_row;
@@ -187,12 +219,13 @@ static bool has_texts(const struct parquet_flow *f, const struct place *in)
 	if ((in->bits & HIGH_BITS) == 0)
 		return true;
 	for (size_t i = 0; i < f->step_count; i++) {
-		const struct parquet_column *c = &in->parquet->columns[f->steps[i].leaf];
+		const struct step *s = &f->steps[i];
 		const struct parquet_text *text;
 
-		if (f->steps[i].kind != STEP_TEXT || (c->staged >> row & 1) == 0)
+		if ((s->kind != STEP_TEXT && s->kind != STEP_TEXT_ALWAYS) ||
+		    (in->parquet->staged[s->leaf] >> row & 1) == 0)
 			continue;
-		text = &c->body->lane[row].text;
+		text = &batch_lane(in->parquet, s->leaf)->text;
 		if (!utf8_is_valid(in->base + text->at, text->bytes))
 			return false;
 	}
@@ -203,11 +236,11 @@ static bool has_texts(const struct parquet_flow *f, const struct place *in)
 	return true;
 }
 
-static enum err read_list(struct parquet_flow *f, const struct step *s, struct place *in)
+static APART enum err read_list(struct parquet_flow *f, const struct step *s, struct place *in)
 {
 	struct rd rd;
 
-	if (in->at > in->end)
+	if (s->kind == STEP_END || in->at >= in->end)
 		return ERR_FORMAT;
 	rd = rd_of(in->at, (size_t)(in->end - in->at));
 	if (!read_items(f, s, &rd, &in->bits))
@@ -216,76 +249,103 @@ static enum err read_list(struct parquet_flow *f, const struct step *s, struct p
 	return rd.is_short ? ERR_FORMAT : ERR_OK;
 }
 
-/* The steps from *s on that are absent here: *s is then the first that is not, and what stands after its
- * index is returned.  NULL: this is no record. */
-static inline __attribute__((always_inline)) const uint8_t *
-skip_nulls(const struct step **s, const uint8_t *p, const uint8_t *end, bool *is_there)
+/* A value that is there, of a kind that is neither of the two, nor of lists. */
+static APART const uint8_t *take_rare(const struct step *s, const uint8_t *p, struct place *in,
+				      union parquet_lane *lane)
 {
-	*is_there = true;
-	if (__builtin_expect(p[0] == 2, 1))
-		return p + 1;
-	*is_there = false;
-	if (__builtin_expect(p[0] == 0, 1)) {
-		size_t run = count_nulls_at(p, end, (*s)->nulls);
+	uint32_t bytes;
+	uint64_t v;
 
+	switch (s->kind) {
+	case STEP_DOUBLE:
+		memcpy(&lane->i64, p, sizeof(lane->i64));
+		return p + sizeof(lane->i64);
+	case STEP_BOOL:
+		lane->i64 = p[0];
+		return p[0] <= 1 ? p + 1 : broken(in->end);
+	case STEP_NUMBER_ALWAYS:
+		p = take_number(p, in->end, &v);
+		lane->i64 = avro_unzigzag(v);
+		return (v & s->high) == 0 ? p : broken(in->end);
+	default: /* STEP_OCTETS, STEP_TEXT_ALWAYS */
+		p = take_octets(p, in->end, &bytes);
+		lane->text = (struct parquet_text){ (uint32_t)(p - bytes - in->base), bytes };
+		if (s->kind == STEP_TEXT_ALWAYS)
+			in->bits |= text_bits(p - bytes, bytes);
+		return p;
+	}
+}
+
+/* The steps from *s on that are absent here: *s is then the first that is not, and what stands behind their
+ * indices is returned.  When the first is there after all, it is the last octet of its index. */
+static inline __attribute__((always_inline)) const uint8_t *
+skip_nulls(const struct step **s, const uint8_t *p, const uint8_t *end)
+{
+	bool is_there;
+	size_t run;
+
+	if (__builtin_expect(p[0] == 0, 1)) {
+		run = count_nulls_at(p, end, (*s)->nulls);
 		*s += run;
 		return p + run;
 	}
-	p = take_index(p, is_there);
-	*s += !*is_there;
-	return p;
+	p = take_index(p, end, &is_there);
+	*s += !is_there;
+	return p - is_there;
 }
 
 /* All of the record, into the batch and, what is of lists, as cells.  No step reads more than PADDING past the
  * end, which is looked at before the next one. */
-static enum err read_record(struct parquet_flow *f, struct place *in)
+static APART enum err read_record(struct parquet_flow *f, struct place *in)
 {
 	const struct step *s = f->steps;
-	const struct step *stop = s + f->step_count;
-	struct parquet_column *columns = in->parquet->columns;
-	const uint8_t *base = in->base;
+	const uint64_t bit = UINT64_C(1) << in->parquet->batch_row;
+	uint8_t *lanes = (uint8_t *)batch_lane(in->parquet, 0);
+	uint64_t *staged = in->parquet->staged;
 	const uint8_t *end = in->end;
 	const uint8_t *p = in->at;
-	unsigned row = in->parquet->batch_row;
 	uint64_t bits = 0;
 	uint64_t high = 0;
 
-	while (s < stop && p != NULL) {
-		union parquet_lane *lane;
-		bool is_there = true;
+	while (p < end) {
+		union parquet_lane *lane = (union parquet_lane *)(void *)(lanes + s->lane);
 		uint64_t v;
 
-		if (__builtin_expect(p >= end, 0))
-			return ERR_FORMAT;
-		if (s->nulls > 0)
-			p = skip_nulls(&s, p, end, &is_there);
-		if (!is_there || p == NULL)
-			continue;
-		if (__builtin_expect(s->kind >= STEP_LONGS, 0)) {
-			in->at = p;
-			TRY(read_list(f, s++, in));
-			p = in->at;
-			continue;
+		if (p[0] != 2 && s->nulls > 0) {
+			const struct step *before = s;
+
+			p = skip_nulls(&s, p, end);
+			if (s != before)
+				continue;
 		}
-		if (__builtin_expect(columns[s->leaf].body == NULL, 0) &&
-		    column_body(in->parquet, s->leaf) == NULL)
-			return ERR_NOMEM;
-		lane = batch_lane(&columns[s->leaf], row);
+		/* There is an octet of index before the value. */
 		if (s->kind == STEP_NUMBER) {
-			p = take_number(p, &v);
+			p = take_number(p + 1, end, &v);
 			lane->i64 = avro_unzigzag(v);
-			high |= v >> 32 & s->high;
+			high |= v & s->high;
+			staged[s->leaf] |= bit;
 		} else if (s->kind == STEP_TEXT) {
-			p = take_octets(p, end, base, &lane->text);
-			if (p != NULL)
-				bits |= text_bits(base + lane->text.at, lane->text.bytes);
+			uint32_t bytes;
+
+			p = take_octets(p + 1, end, &bytes);
+			lane->text =
+				(struct parquet_text){ (uint32_t)(p - bytes - in->base), bytes };
+			bits |= text_bits(p - bytes, bytes);
+			staged[s->leaf] |= bit;
+		} else if (s->kind < STEP_LONGS) {
+			p = take_rare(s, p + (s->nulls > 0), in, lane);
+			staged[s->leaf] |= bit;
+		} else if (p[0] == 0 && s->nulls + s->depth == 0) {
+			p++; /* a list that is empty and required */
 		} else {
-			p = take_rare(s, p, end, base, lane);
+			in->at = p + (s->nulls > 0);
+			TRY(read_list(f, s, in));
+			p = in->at;
 		}
 		s++;
 	}
 	in->bits |= bits;
-	if (p != end || high != 0)
+	if (p != end || s->kind != STEP_END || high != 0)
 		return ERR_FORMAT;
 	return has_texts(f, in) ? ERR_OK : ERR_FORMAT;
 }

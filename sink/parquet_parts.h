@@ -10,12 +10,12 @@
  *	parquet_page.c		a page from what its column holds; the bench
  *	parquet_chunk.c		the pages of a column and a group into the file; the footer
  *
- * A column is two things: what is looked at for each value, which is one cache line, and the body, which is not
- * there before the column gets its first value.
+ * A column is two things: what is looked at for each of its values, which is one cache line, and the body, which
+ * is not there before the column has its first value.
  *
- * Values wait in the body until BATCH_ROWS rows are there, each at its row's place, and octets in p->octets: a row
- * has some hundred columns, and going from one to the next costs more than what is to be done there for a value.
- * Columns with lists have no batch.
+ * Values wait in p->lanes until BATCH_ROWS rows are there, each at the place of its column and row, and octets in
+ * p->octets: a row has some hundred columns, and going from one to the next costs more than what is to be done
+ * there for a value.  A bit of p->staged says that there is one.  Columns with lists have no batch.
  */
 #ifndef SINK_PARQUET_PARTS_H
 #define SINK_PARQUET_PARTS_H
@@ -37,8 +37,11 @@ enum encoding {
 	ENCODING_COUNT
 };
 
-#define COLUMN_ALIGN 64		/* a cache line */
-#define BATCH_ROWS 64		/* a bit each in one word */
+#define COLUMN_ALIGN 64 /* a cache line */
+#define BATCH_ROWS 64	/* a bit each in one word */
+/* Lanes from one column to the next: an odd number of cache lines, so that a row's do not all compete for the same
+ * few places of the cache. */
+#define LANE_STRIDE (BATCH_ROWS + 8)
 #define BATCH_BYTES (64u << 10) /* of octets */
 #define BIG_BYTES                                                                                  \
 	65536 /* a value that has no place in a batch, and after which the group's memory is looked at */
@@ -50,11 +53,10 @@ enum column_mode {
 };
 
 struct parquet_column {
-	_Alignas(COLUMN_ALIGN) uint64_t staged; /* the batch's rows that have a value */
-	int64_t last;		    /* the value of the run at hand; of a double, its bits */
-	const uint8_t *last_octets; /* in the dictionary */
-	uint64_t row;		    /* rows of the group that have their levels */
-	struct parquet_body *body;  /* NULL: nothing yet */
+	_Alignas(COLUMN_ALIGN) int64_t last; /* of the run at hand; of a double, its bits */
+	const uint8_t *last_octets;	     /* in the dictionary */
+	uint64_t row;			     /* rows of the group that have their levels */
+	struct parquet_body *body;	     /* NULL: nothing yet */
 	uint32_t last_bytes;
 	uint32_t run;	/* equal values, the last ones, that are in no run yet */
 	uint16_t index; /* of the value of the run */
@@ -82,9 +84,10 @@ _Static_assert(sizeof(union parquet_lane) == sizeof(int64_t) &&
 		       sizeof(union parquet_lane) == sizeof(struct parquet_text),
 	       "lanes have no gaps");
 
+#define LANE_BYTES (LANE_STRIDE * sizeof(union parquet_lane))
+
 /* In the order in which values come by. */
 struct parquet_body {
-	union parquet_lane lane[BATCH_ROWS];
 	/* The page at hand. */
 	struct parquet_buffer runs; /* of indices, or of booleans */
 	uint64_t values_count;	    /* without those of column.run */
@@ -123,6 +126,8 @@ struct parquet_bench {
 struct parquet {
 	uint64_t row; /* of the row group */
 	struct parquet_column *columns;
+	uint64_t *staged;	      /* for each column, the batch's rows that have a value */
+	union parquet_lane *lanes;    /* LANE_STRIDE for each column */
 	unsigned batch_row;	      /* rows of the batch, the last of those */
 	struct parquet_buffer octets; /* of the batch */
 	const struct parquet_schema *schema;
@@ -185,11 +190,10 @@ void column_restart(struct parquet *p, unsigned leaf);
 void column_free(struct parquet *p, unsigned leaf);
 size_t column_used(const struct parquet_column *c);
 
-/* Where the value of this row goes; the caller has seen to the column's body, and that it has none yet. */
-static inline union parquet_lane *batch_lane(struct parquet_column *c, unsigned row)
+/* Where the value of the row at hand goes. */
+static inline union parquet_lane *batch_lane(const struct parquet *p, unsigned leaf)
 {
-	c->staged |= UINT64_C(1) << row;
-	return &c->body->lane[row];
+	return p->lanes + (size_t)leaf * LANE_STRIDE + p->batch_row;
 }
 
 #define SPREAD_RATIO 16 /* what indices stand for may be larger than a page by that much */

@@ -3,26 +3,16 @@
 
 #include "base/must.h"
 
-/* What only some values need is kept out of the functions that all go through: they save fewer registers. */
-#define SLOW __attribute__((noinline))
-
 /* ---- values that wait in the batch ---- */
 
-static SLOW bool is_first(struct parquet *p, unsigned leaf)
+/* Where the value of this row goes. */
+static inline union parquet_lane *lane_of(const struct parquet *p, unsigned leaf)
 {
-	return column_body(p, leaf) != NULL;
-}
-
-/* Where the value of this row goes; NULL: there was no memory. */
-static inline union parquet_lane *lane_of(struct parquet *p, unsigned leaf)
-{
-	struct parquet_column *c = &p->columns[leaf];
 	uint64_t bit = UINT64_C(1) << p->batch_row;
 
-	must((c->staged & bit) == 0); /* else it is the second value of this row */
-	if (__builtin_expect(c->body == NULL, 0) && !is_first(p, leaf))
-		return NULL;
-	return batch_lane(c, p->batch_row);
+	must((p->staged[leaf] & bit) == 0); /* else it is the second value of this row */
+	p->staged[leaf] |= bit;
+	return batch_lane(p, leaf);
 }
 
 static inline int64_t fit(const struct parquet_column *c, int64_t v)
@@ -32,10 +22,7 @@ static inline int64_t fit(const struct parquet_column *c, int64_t v)
 
 void parquet_put_i64(struct parquet *p, unsigned leaf, int64_t v)
 {
-	union parquet_lane *lane = lane_of(p, leaf);
-
-	if (lane != NULL)
-		lane->i64 = fit(&p->columns[leaf], v);
+	lane_of(p, leaf)->i64 = fit(&p->columns[leaf], v);
 }
 
 void parquet_put_f64(struct parquet *p, unsigned leaf, double v)
@@ -48,18 +35,14 @@ void parquet_put_f64(struct parquet *p, unsigned leaf, double v)
 
 void parquet_put_octets(struct parquet *p, unsigned leaf, const void *octets, size_t bytes)
 {
-	union parquet_lane *lane;
-
 	if (bytes >= BIG_BYTES) {
 		parquet_put_octets_at(p, leaf, 0, p->columns[leaf].max_def, octets, bytes);
 		return;
 	}
 	if (!parquet_reserve(&p->account, &p->octets, bytes))
 		return;
-	lane = lane_of(p, leaf);
-	if (lane == NULL)
-		return;
-	lane->text = (struct parquet_text){ (uint32_t)p->octets.bytes, (uint32_t)bytes };
+	lane_of(p, leaf)->text =
+		(struct parquet_text){ (uint32_t)p->octets.bytes, (uint32_t)bytes };
 	if (bytes > 0)
 		memcpy(parquet_end(&p->octets), octets, bytes);
 	p->octets.bytes += bytes;

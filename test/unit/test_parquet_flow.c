@@ -135,7 +135,7 @@ void __wrap_parquet_put_null_at(struct parquet *p, unsigned leaf, unsigned rep, 
 /* Octets are copied: the batch may be written, and forgotten, when the row ends. */
 static struct entry lane_entry(const struct parquet *p, unsigned leaf)
 {
-	const union parquet_lane *lane = &p->columns[leaf].body->lane[p->batch_row];
+	const union parquet_lane *lane = batch_lane(p, leaf);
 	struct entry e = { leaf, 0, MAX_LEVEL, NUMBER };
 
 	if (p->columns[leaf].type == PARQUET_BYTES) {
@@ -155,7 +155,7 @@ static void add_row_at_hand(const struct parquet *p)
 {
 	row_pool_bytes = 0;
 	for (unsigned leaf = 0; leaf < p->schema->leaf_count; leaf++) {
-		if ((p->columns[leaf].staged >> p->batch_row & 1) != 0)
+		if ((p->staged[leaf] >> p->batch_row & 1) != 0)
 			add(&put, lane_entry(p, leaf));
 	}
 }
