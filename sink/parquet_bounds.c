@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "sink/parquet_wide.h"
+
 void bounds_f64(struct parquet_bounds *b, double v)
 {
 	if (isnan(v)) {
@@ -23,13 +25,14 @@ void bounds_f64(struct parquet_bounds *b, double v)
 
 void bounds_i64_all(struct parquet_bounds *b, const int64_t *v, size_t count)
 {
-	int64_t least = v[0];
-	int64_t most = v[0];
+	int64_t least;
+	int64_t most;
 
-	for (size_t i = 1; i < count; i++) {
-		least = v[i] < least ? v[i] : least;
-		most = v[i] > most ? v[i] : most;
+	if (count == 1) {
+		bounds_i64(b, v[0]);
+		return;
 	}
+	wide_bounds(v, count, &least, &most);
 	bounds_i64(b, least);
 	bounds_i64(b, most);
 }

@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sink/parquet_delta.h"
 
-#define BLOCK 128
+#include "sink/parquet_wide.h"
+
+#define BLOCK WIDE_BLOCK
+#define HELD_BYTES ((BLOCK + 1) * sizeof(int64_t))
 #define MINIBLOCKS 4
 #define MINIBLOCK (BLOCK / MINIBLOCKS)
 #define MINIBLOCK_OCTETS_MAX (MINIBLOCK * sizeof(uint64_t))
 
-/* 32 values of `width` bits, the first in the lowest: width * 4 octets, in stores of eight. */
-static uint8_t *pack(uint8_t *at, const uint64_t *values, unsigned width)
+/* 32 values of `width` bits, the first in the lowest: width * 4 octets, in stores of eight.  Neighbours are put
+ * together first, as long as there is room in 64 bits. */
+static uint8_t *pack(uint8_t *at, uint64_t *values, unsigned width)
 {
+	unsigned count = MINIBLOCK;
 	uint64_t bits = 0;
 	unsigned fill = 0;
 
-	for (unsigned i = 0; i < MINIBLOCK; i++) {
+	for (; width <= 32 && count > 4; width *= 2) {
+		count /= 2;
+		for (unsigned i = 0; i < count; i++)
+			values[i] = values[2 * i] | values[2 * i + 1] << width;
+	}
+	for (unsigned i = 0; i < count; i++) {
 		uint64_t v = values[i];
 
 		bits |= v << fill;
@@ -29,24 +39,40 @@ static uint8_t *pack(uint8_t *at, const uint64_t *values, unsigned width)
 	return at + fill / 8;
 }
 
+static int64_t *held_of(const struct parquet_delta *d)
+{
+	return (int64_t *)(void *)d->held.at;
+}
+
+/* The block goes on with its first difference, which cannot be less than the least. */
+static void fill_up(int64_t *v, size_t count)
+{
+	uint64_t difference = (uint64_t)v[1] - (uint64_t)v[0];
+
+	for (size_t i = count; i < BLOCK; i++)
+		v[i + 1] = (int64_t)((uint64_t)v[i] + difference);
+}
+
 /* The rest of a block that is not full is zeros here, which is what padding is to be; miniblocks without any
  * difference have width 0. */
 static void write_block(struct parquet_account *a, struct parquet_delta *d)
 {
 	size_t count = d->held.bytes / sizeof(int64_t);
-	const int64_t *deltas = (const int64_t *)(const void *)d->held.at;
-	uint64_t values[BLOCK] = { 0 };
-	uint64_t mask = d->is_narrow ? UINT32_MAX : UINT64_MAX;
-	int64_t least = deltas[0];
+	int64_t *v = held_of(d);
+	int64_t last = v[count];
+	uint64_t values[BLOCK];
+	int64_t least;
 	uint8_t *widths;
 	uint8_t *at;
 
-	for (size_t i = 1; i < count; i++)
-		least = deltas[i] < least ? deltas[i] : least;
-	for (size_t i = 0; i < count; i++)
-		values[i] = ((uint64_t)deltas[i] - (uint64_t)least) & mask;
-	parquet_append_varint(a, &d->blocks, parquet_zigzag(least));
+	if (count < BLOCK)
+		fill_up(v, count);
+	wide_differences(v, d->is_narrow, values, &least);
+	if (count < BLOCK)
+		memset(values + count, 0, (BLOCK - count) * sizeof(values[0]));
+	v[0] = last;
 	d->held.bytes = 0;
+	parquet_append_varint(a, &d->blocks, parquet_zigzag(least));
 	if (!parquet_reserve(a, &d->blocks,
 			     MINIBLOCKS + MINIBLOCKS * MINIBLOCK_OCTETS_MAX + sizeof(uint32_t)))
 		return;
@@ -64,30 +90,17 @@ static void write_block(struct parquet_account *a, struct parquet_delta *d)
 	d->blocks.bytes = (size_t)(at - d->blocks.at);
 }
 
-/* Differences of so many values, for which there is room. */
-static void hold(struct parquet_delta *d, const int64_t *restrict v, size_t count)
-{
-	int64_t *restrict at = (int64_t *)(void *)parquet_end(&d->held);
-	uint64_t last = (uint64_t)d->last;
-
-	if (d->is_narrow) {
-		for (size_t k = 0; k < count; k++) {
-			at[k] = (int32_t)((uint32_t)v[k] - (uint32_t)last);
-			last = (uint64_t)v[k];
-		}
-	} else {
-		for (size_t k = 0; k < count; k++) {
-			at[k] = (int64_t)((uint64_t)v[k] - last);
-			last = (uint64_t)v[k];
-		}
-	}
-	d->last = (int64_t)last;
-	d->held.bytes += count * sizeof(*at);
-}
-
 void delta_add(struct parquet_account *a, struct parquet_delta *d, int64_t v)
 {
-	delta_add_all(a, d, &v, 1);
+	size_t held = d->held.bytes / sizeof(v);
+
+	if (d->count == 0 || held + 1 == BLOCK) {
+		delta_add_all(a, d, &v, 1);
+		return;
+	}
+	held_of(d)[held + 1] = v;
+	d->held.bytes += sizeof(v);
+	d->count++;
 }
 
 void delta_add_all(struct parquet_account *a, struct parquet_delta *d, const int64_t *v,
@@ -95,22 +108,22 @@ void delta_add_all(struct parquet_account *a, struct parquet_delta *d, const int
 {
 	size_t i = 0;
 
+	if (d->held.room < HELD_BYTES && !parquet_reserve(a, &d->held, HELD_BYTES - d->held.bytes))
+		return;
 	if (d->count == 0 && count > 0) {
 		d->first = v[0];
-		d->last = v[0];
+		held_of(d)[0] = v[0];
 		i = 1;
 	}
 	d->count += count;
-	if (d->held.room < BLOCK * sizeof(int64_t) &&
-	    !parquet_reserve(a, &d->held, BLOCK * sizeof(int64_t) - d->held.bytes))
-		return;
 	while (i < count) {
-		size_t room = BLOCK - d->held.bytes / sizeof(int64_t);
-		size_t some = count - i < room ? count - i : room;
+		size_t held = d->held.bytes / sizeof(*v);
+		size_t some = count - i < BLOCK - held ? count - i : BLOCK - held;
 
-		hold(d, v + i, some);
+		memcpy(held_of(d) + 1 + held, v + i, some * sizeof(*v));
+		d->held.bytes += some * sizeof(*v);
 		i += some;
-		if (some == room)
+		if (held + some == BLOCK)
 			write_block(a, d);
 	}
 }
@@ -121,7 +134,6 @@ void delta_clear(struct parquet_delta *d)
 	d->held.bytes = 0;
 	d->count = 0;
 	d->first = 0;
-	d->last = 0;
 }
 
 void delta_finish(struct parquet_account *a, struct parquet_delta *d, struct parquet_buffer *out)

@@ -19,9 +19,8 @@
 
 struct parquet_delta {
 	struct parquet_buffer blocks;
-	struct parquet_buffer held; /* differences that are no whole block yet */
+	struct parquet_buffer held; /* the value before, and those that are no whole block yet */
 	int64_t first;
-	int64_t last;
 	uint64_t count;
 	bool is_narrow; /* INT32 */
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sink/parquet_parts.h"
+#include "sink/parquet_wide.h"
 
 /* The run at hand is over; there is room for it. */
 static inline void begin_run(struct parquet *p, struct parquet_column *c, uint32_t index)
@@ -42,15 +43,6 @@ static void bound_all(struct parquet_column *c, const int64_t *v, size_t count)
 	}
 }
 
-static bool is_all_same(const int64_t *v, size_t count, int64_t last)
-{
-	uint64_t differs = 0;
-
-	for (size_t i = 0; i < count; i++)
-		differs |= (uint64_t)v[i] ^ (uint64_t)last;
-	return differs == 0;
-}
-
 /* Values as indices; returns how many, until the dictionary was full. */
 static size_t put_indices(struct parquet *p, struct parquet_column *c, const int64_t *v,
 			  size_t count)
@@ -87,7 +79,7 @@ void column_put_i64(struct parquet *p, unsigned leaf, const int64_t *v, size_t c
 	struct parquet_column *c = &p->columns[leaf];
 	size_t done;
 
-	if (c->run > 0 && is_all_same(v, count, c->last)) {
+	if (c->run > 0 && wide_is_all(v, count, c->last)) {
 		c->run += (uint32_t)count;
 		return;
 	}
@@ -107,18 +99,69 @@ void column_put_i64(struct parquet *p, unsigned leaf, const int64_t *v, size_t c
 
 /* ---- octets ---- */
 
+/* How many of them go into the page, one at least; and the octets of those. */
+static size_t count_fitting(const struct parquet *p, const struct parquet_column *c,
+			    const struct parquet_text *v, size_t count, size_t *bytes)
+{
+	size_t page = c->body->values.bytes + delta_bytes(&c->body->delta);
+	size_t i = 0;
+
+	*bytes = 0;
+	do {
+		*bytes += v[i].bytes;
+		page += v[i].bytes + sizeof(uint32_t);
+		i++;
+	} while (i < count && page < p->conf.page_bytes);
+	return i;
+}
+
+static inline void copy(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+	if (bytes >= 16 && bytes <= 32) { /* as most are */
+		memcpy(to, from, 16);
+		memcpy(to + bytes - 16, from + bytes - 16, 16);
+	} else {
+		memcpy(to, from, bytes);
+	}
+}
+
+/* Lengths to the differences, octets one after the other. */
+static void put_lengths_and_octets(struct parquet *p, struct parquet_body *b, const uint8_t *base,
+				   const struct parquet_text *v, size_t count, size_t bytes)
+{
+	uint8_t *to;
+
+	for (size_t i = 0; i < count; i++)
+		delta_add(&p->account, &b->delta, v[i].bytes);
+	if (!parquet_reserve(&p->account, &b->values, bytes))
+		return;
+	to = parquet_end(&b->values);
+	for (size_t i = 0; i < count; i++) {
+		copy(to, base + v[i].at, v[i].bytes);
+		to += v[i].bytes;
+	}
+	b->values.bytes += bytes;
+}
+
 static size_t put_direct_octets(struct parquet *p, struct parquet_column *c, const uint8_t *base,
 				const struct parquet_text *v, size_t count)
 {
-	size_t i = 0;
+	struct parquet_body *b = c->body;
+	size_t bytes;
+	size_t done = count_fitting(p, c, v, count, &bytes);
 
-	do {
-		bounds_octets(&c->body->bounds, base + v[i].at, v[i].bytes);
-		column_store_octets(p, c, base + v[i].at, v[i].bytes);
-		c->body->values_count++;
-		i++;
-	} while (i < count && !column_is_full(p, c));
-	return i;
+	if (!b->bounds.is_lost) {
+		for (size_t i = 0; i < done; i++)
+			bounds_octets(&b->bounds, base + v[i].at, v[i].bytes);
+	}
+	if (p->conf.fallback == PARQUET_DELTA && b->values.bytes + bytes <= PARQUET_PAGE_MAX) {
+		put_lengths_and_octets(p, b, base, v, done, bytes);
+	} else {
+		for (size_t i = 0; i < done; i++)
+			column_store_octets(p, c, base + v[i].at, v[i].bytes);
+	}
+	b->values_count += done;
+	return done;
 }
 
 /* As put_indices(). */
