@@ -50,26 +50,45 @@ void column_store_octets(struct parquet *p, struct parquet_column *c, const void
 }
 
 /* Runs stay where they are. */
-static void store_all(struct parquet *p, struct parquet_column *c)
+static void store_all_octets(struct parquet *p, struct parquet_column *c)
 {
-	struct parquet_body *b = c->body;
-	const struct parquet_run *run = runs_at(&b->runs);
+	const struct parquet_run *run = runs_at(&c->body->runs);
 
-	for (size_t n = runs_count(&b->runs); n > 0; n--, run++) {
+	for (size_t n = runs_count(&c->body->runs); n > 0; n--, run++) {
+		uint32_t bytes;
+		const uint8_t *at = dict_entry(&c->body->dict, run->value, &bytes);
+
+		for (unsigned i = 0; i < run->count; i++)
+			column_store_octets(p, c, at, bytes);
+	}
+}
+
+static void store_all_i64(struct parquet *p, struct parquet_column *c)
+{
+	const struct parquet_run *run = runs_at(&c->body->runs);
+	int64_t some[BATCH_ROWS];
+	size_t count = 0;
+
+	for (size_t n = runs_count(&c->body->runs); n > 0; n--, run++) {
+		int64_t v = dict_value(&c->body->dict, run->value);
+
 		for (unsigned i = 0; i < run->count; i++) {
-			uint32_t bytes;
-
-			if (c->type == PARQUET_BYTES) {
-				const uint8_t *at = dict_entry(&b->dict, run->value, &bytes);
-
-				column_store_octets(p, c, at, bytes);
-			} else {
-				const int64_t v = dict_value(&b->dict, run->value);
-
-				column_store_i64(p, c, &v, 1);
+			some[count++] = v;
+			if (count == BATCH_ROWS) {
+				column_store_i64(p, c, some, count);
+				count = 0;
 			}
 		}
 	}
+	column_store_i64(p, c, some, count);
+}
+
+static void store_all(struct parquet *p, struct parquet_column *c)
+{
+	if (c->type == PARQUET_BYTES)
+		store_all_octets(p, c);
+	else
+		store_all_i64(p, c);
 }
 
 static void go_direct(struct parquet *p, unsigned leaf)
@@ -113,6 +132,10 @@ void column_decide(struct parquet *p, unsigned leaf)
 
 	column_end_run(p, c);
 	b->is_decided = true;
+	/* Octets alone, without their lengths, may be more than that. */
+	if (c->type == PARQUET_BYTES &&
+	    b->spread_bytes - b->values_count * sizeof(int64_t) > dict_size(b, c->type))
+		return;
 	store_all(p, c);
 	if (b->values.bytes + delta_bytes(&b->delta) <= dict_size(b, c->type)) {
 		go_direct(p, leaf);
