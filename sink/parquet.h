@@ -38,6 +38,9 @@
  * groups, also of next files, until it tries again.  A dictionary that gets too large, or stops to pay, stays
  * for the pages that are done.
  *
+ * A chunk of which the first page is hardly smaller when it is compressed is written as it is, like those of the
+ * next row groups, until it is tried again: most pages are packed bits.
+ *
  * Bounds (min, max) are kept per page and per chunk: octets compare bytewise and unsigned, those longer than
  * PARQUET_BOUND_BYTES leave the page and the chunk without bounds, as does a NaN; -0 and +0 are both covered.
  *

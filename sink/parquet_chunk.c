@@ -58,6 +58,7 @@ struct chunk {
 	uint64_t nulls;
 	uint64_t distinct;
 	uint32_t page_counts[ENCODING_COUNT];
+	enum parquet_codec codec;
 	const struct parquet_bounds *bounds;
 };
 
@@ -82,6 +83,7 @@ static enum err write_nulls(struct parquet *p, unsigned leaf, struct chunk *c)
 	c->values = p->row;
 	c->nulls = p->row;
 	c->bounds = &none;
+	c->codec = p->conf.codec;
 	c->page_counts[ENCODING_PLAIN] = 1;
 	page_of_nulls(p, leaf, p->row, &plain_bytes);
 	return stage_page(p, c, plain_bytes);
@@ -115,6 +117,7 @@ static enum err write_pages(struct parquet *p, unsigned leaf, struct chunk *c)
 	c->values = b->chunk_entries;
 	c->nulls = b->chunk_entries - b->chunk_values;
 	c->bounds = &b->chunk_bounds;
+	c->codec = b->codec;
 	memcpy(c->page_counts, b->page_counts, sizeof(c->page_counts));
 	return out_stage(p, b->pages.at, b->pages.bytes);
 }
@@ -171,7 +174,7 @@ static void write_metadata(struct parquet *p, unsigned leaf, struct parquet_thri
 	thrift_list(t, 3, THRIFT_BINARY, l->depth);
 	for (unsigned d = 0; d < l->depth; d++)
 		thrift_item_octets(t, l->names[d], strlen(l->names[d]));
-	thrift_i32(t, 4, codecs[p->conf.codec]);
+	thrift_i32(t, 4, codecs[c->codec]);
 	thrift_i64(t, 5, (int64_t)c->values);
 	thrift_i64(t, 6, (int64_t)c->plain_bytes);
 	thrift_i64(t, 7, (int64_t)c->packed_bytes);
@@ -197,6 +200,8 @@ enum err chunk_write(struct parquet *p, unsigned leaf, struct parquet_thrift *t,
 		TRY(write_nulls(p, leaf, &c));
 	write_metadata(p, leaf, t, &c);
 	*plain_bytes += c.plain_bytes;
+	if (has_levels && column->unpacked_skip > 0)
+		column->unpacked_skip--;
 	if (has_levels && column->skip > 0)
 		column->skip--;
 	else if (has_levels && c.dict_at > 0)

@@ -9,6 +9,11 @@
 
 #define KEEP_BYTES (1u << 20)
 #define ZSTD_PRESET 3
+/* Compressing pays when it saves a sixteenth; a page that is small says nothing about the next chunks. */
+#define PAYS_SHARE 16
+#define DICT_SHARE 8
+#define REMEMBER_BYTES 4096
+#define UNPACKED_CHUNKS 8
 #define LATE_VALUES 1024 /* fewer in a page say nothing about the dictionary */
 
 enum page_type { PAGE_DATA = 0, PAGE_DICT = 2 }; /* parquet.thrift, enum PageType */
@@ -83,21 +88,48 @@ static bool pack_zstd(struct parquet_bench *b, int level)
 
 /* From bench.page to bench.packed.  A page of a chunk with a codec is always compressed, even if it grows: the
  * codec is the chunk's (parquet.thrift, ColumnMetaData.codec), and pages of version 1 have no other word. */
-static bool pack(struct parquet *p)
+static bool pack(struct parquet *p, enum parquet_codec codec)
 {
 	struct parquet_bench *b = p->bench;
+	struct parquet_buffer page = b->page;
 
 	b->packed.bytes = 0;
-	switch (p->conf.codec) {
+	switch (codec) {
 	case PARQUET_SNAPPY:
 		return pack_snappy(b);
 	case PARQUET_ZSTD:
 		return pack_zstd(b, p->conf.level);
 	case PARQUET_UNCOMPRESSED:
 	default:
-		parquet_append(&b->account, &b->packed, b->page.at, b->page.bytes);
-		return b->account.error == ERR_OK;
+		b->page = b->packed;
+		b->packed = page;
+		return true;
 	}
+}
+
+/* The dictionary, which has the chunk's codec too, is worth compressing in any case. */
+static bool has_large_dict(const struct parquet *p, const struct parquet_column *c)
+{
+	return c->mode == COLUMN_DICT &&
+	       c->body->dict.values.bytes > p->bench->page.bytes / DICT_SHARE;
+}
+
+/* The chunk's first page says whether compressing pays: most pages are packed bits, which nothing makes smaller. */
+static bool pack_first(struct parquet *p, struct parquet_column *c)
+{
+	struct parquet_bench *b = p->bench;
+
+	c->body->codec = c->unpacked_skip > 0 && !has_large_dict(p, c) ? PARQUET_UNCOMPRESSED
+								       : p->conf.codec;
+	if (!pack(p, c->body->codec))
+		return false;
+	if (c->body->codec == PARQUET_UNCOMPRESSED ||
+	    b->packed.bytes + b->page.bytes / PAYS_SHARE <= b->page.bytes || has_large_dict(p, c))
+		return true;
+	if (b->page.bytes >= REMEMBER_BYTES)
+		c->unpacked_skip = UNPACKED_CHUNKS;
+	c->body->codec = PARQUET_UNCOMPRESSED;
+	return pack(p, PARQUET_UNCOMPRESSED);
 }
 
 struct page {
@@ -107,6 +139,8 @@ struct page {
 	uint64_t nulls;
 	enum parquet_type column;
 	const struct parquet_bounds *bounds;
+	enum parquet_codec codec;
+	struct parquet_column *first; /* of the chunk of this column, or NULL: the codec is open */
 };
 
 /* bench.page becomes bench.packed and bench.head; returns what both are without compression. */
@@ -114,14 +148,16 @@ static size_t seal(struct parquet *p, const struct page *page)
 {
 	struct parquet_bench *b = p->bench;
 	struct parquet_thrift t = parquet_thrift_of(&b->account, &b->head);
+	size_t plain_bytes = b->page.bytes;
 
 	b->head.bytes = 0;
-	if (b->page.bytes > INT32_MAX / 2)
+	if (plain_bytes > INT32_MAX / 2)
 		parquet_fail(&b->account, ERR_LIMIT);
-	if (b->account.error != ERR_OK || !pack(p))
+	if (b->account.error != ERR_OK ||
+	    !(page->first == NULL ? pack(p, page->codec) : pack_first(p, page->first)))
 		return 0;
 	thrift_i32(&t, 1, (int32_t)page->type);
-	thrift_i32(&t, 2, (int32_t)b->page.bytes);
+	thrift_i32(&t, 2, (int32_t)plain_bytes);
 	thrift_i32(&t, 3, (int32_t)b->packed.bytes);
 	thrift_i32(&t, 4, (int32_t)crc32(0, b->packed.at, (uInt)b->packed.bytes));
 	thrift_struct(&t, page->type == PAGE_DICT ? 7 : 5);
@@ -134,7 +170,7 @@ static size_t seal(struct parquet *p, const struct page *page)
 	}
 	thrift_end(&t);
 	thrift_end(&t);
-	return b->page.bytes + b->head.bytes;
+	return plain_bytes + b->head.bytes;
 }
 
 /* The bench may be shared: an error is this file's. */
@@ -239,7 +275,11 @@ void page_end(struct parquet *p, unsigned leaf)
 	const struct parquet_leaf *l = &p->schema->leaves[leaf];
 	struct parquet_body *c = column->body;
 	struct parquet_bench *b = p->bench;
-	struct page page = { .type = PAGE_DATA, .column = l->type, .bounds = &c->bounds };
+	struct page page = { .type = PAGE_DATA,
+			     .column = l->type,
+			     .bounds = &c->bounds,
+			     .codec = c->codec,
+			     .first = c->pages_count == 0 ? column : NULL };
 
 	column_end_run(p, column);
 	if (l->max_rep == 0 && l->max_def > 0)
@@ -271,9 +311,12 @@ void page_of_nulls(struct parquet *p, unsigned leaf, uint64_t rows, size_t *plai
 	static const struct parquet_bounds none = { 0 };
 	const struct parquet_leaf *l = &p->schema->leaves[leaf];
 	struct parquet_bench *b = p->bench;
-	struct page page = {
-		.type = PAGE_DATA, .values = rows, .nulls = rows, .column = l->type, .bounds = &none
-	};
+	struct page page = { .type = PAGE_DATA,
+			     .values = rows,
+			     .nulls = rows,
+			     .column = l->type,
+			     .bounds = &none,
+			     .codec = p->conf.codec };
 
 	must(l->max_def > 0); /* a required column got nothing */
 	b->page.bytes = 0;
@@ -295,7 +338,10 @@ void page_of_dict(struct parquet *p, unsigned leaf, size_t *plain_bytes)
 {
 	const struct parquet_dict *d = &p->columns[leaf].body->dict;
 	struct parquet_bench *b = p->bench;
-	struct page page = { .type = PAGE_DICT, .encoding = ENCODING_PLAIN, .values = d->count };
+	struct page page = { .type = PAGE_DICT,
+			     .encoding = ENCODING_PLAIN,
+			     .values = d->count,
+			     .codec = p->columns[leaf].body->codec };
 
 	b->page.bytes = 0;
 	if (p->schema->leaves[leaf].type == PARQUET_INT32) {

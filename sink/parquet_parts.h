@@ -64,8 +64,9 @@ struct parquet_column {
 	uint8_t type;
 	uint8_t max_def;
 	uint8_t max_rep;
-	uint8_t backoff; /* row groups without a dictionary after it did not pay */
-	uint8_t skip;	 /* of these, still to come */
+	uint8_t backoff;       /* row groups without a dictionary after it did not pay */
+	uint8_t skip;	       /* of these, still to come */
+	uint8_t unpacked_skip; /* chunks that are not compressed, without trying, still to come */
 };
 
 /* Octets of the batch: where they begin, and how many. */
@@ -97,6 +98,7 @@ struct parquet_body {
 	uint32_t dict_before;	    /* entries when the page began */
 	uint16_t def;
 	bool is_decided;	  /* of the chunk: the dictionary pays, for now */
+	enum parquet_codec codec; /* of the chunk, since its first page */
 	struct parquet_dict dict; /* of the chunk */
 	struct parquet_bounds bounds;
 	struct parquet_buffer values; /* direct ones, but integers as differences */
