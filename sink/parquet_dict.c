@@ -6,8 +6,12 @@
 
 #define SLOTS_MIN 64
 #define TAG_SHIFT 16
-#define GOLDEN                                                                                     \
-	0x9e3779b97f4a7c15u /* 2^64 / the golden ratio: spreads integers over the upper bits */
+#define FETCH_ENTRIES 1024 /* smaller ones are in the cache anyway */
+
+uint64_t dict_hash_octets(const void *octets, size_t bytes)
+{
+	return XXH3_64bits(octets, bytes);
+}
 
 static uint32_t slot_mask(const struct parquet_dict *d)
 {
@@ -19,22 +23,15 @@ static uint32_t *slots_of(const struct parquet_dict *d)
 	return (uint32_t *)(void *)d->slots.at;
 }
 
-static uint64_t hash_i64(int64_t v)
-{
-	uint64_t h = (uint64_t)v * GOLDEN;
-
-	return h ^ h >> 32;
-}
-
 static uint64_t hash_entry(const struct parquet_dict *d, uint32_t index)
 {
 	uint32_t bytes;
 	const uint8_t *at;
 
 	if (d->places.bytes == 0)
-		return hash_i64(dict_value(d, index));
+		return dict_hash_i64(dict_value(d, index));
 	at = dict_entry(d, index, &bytes);
-	return XXH3_64bits(at, bytes);
+	return dict_hash_octets(at, bytes);
 }
 
 static uint32_t tag_of(uint64_t hash)
@@ -88,29 +85,20 @@ static bool has_room(struct parquet_account *a, struct parquet_dict *d, size_t b
 	       parquet_reserve(a, &d->stamps, sizeof(uint32_t));
 }
 
-uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, int64_t v)
+/* From *slot on, the next entry whose hash may be this; DICT_FULL: there is none, and *slot is free. */
+static inline uint32_t next_of(const uint32_t *slots, uint32_t mask, uint64_t hash, uint32_t *slot)
 {
-	uint64_t hash = hash_i64(v);
+	uint32_t tag = tag_of(hash);
 
-	if (d->count > 0) {
-		const uint32_t *slots = slots_of(d);
-		uint32_t mask = slot_mask(d);
-		uint32_t tag = tag_of(hash);
-
-		for (uint32_t i = (uint32_t)hash & mask; slots[i] != 0; i = (i + 1) & mask) {
-			uint32_t index = (slots[i] & 0xffff) - 1;
-
-			if (((slots[i] ^ tag) >> TAG_SHIFT) == 0 && dict_value(d, index) == v)
-				return index;
-		}
+	for (; slots[*slot] != 0; *slot = (*slot + 1) & mask) {
+		if (((slots[*slot] ^ tag) >> TAG_SHIFT) == 0)
+			return (slots[*slot] & 0xffff) - 1;
 	}
-	if (!has_room(a, d, sizeof(v)))
-		return DICT_FULL;
-	parquet_append(a, &d->values, &v, sizeof(v));
-	return add(d, hash);
+	return DICT_FULL;
 }
 
-static bool is_entry(const struct parquet_dict *d, uint32_t index, const void *octets, size_t bytes)
+static inline bool is_entry(const struct parquet_dict *d, uint32_t index, const void *octets,
+			    size_t bytes)
 {
 	uint32_t has;
 	const uint8_t *at = dict_entry(d, index, &has);
@@ -118,29 +106,47 @@ static bool is_entry(const struct parquet_dict *d, uint32_t index, const void *o
 	return has == bytes && is_same(at, octets, bytes);
 }
 
-uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, const void *octets,
-		     size_t bytes)
+/* The value's entry: of octets, or, where those are NULL, of a number. */
+static inline __attribute__((always_inline)) uint32_t
+find(const struct parquet_dict *d, uint64_t hash, const void *octets, size_t bytes, int64_t v)
 {
-	uint64_t hash;
+	const uint32_t *slots = slots_of(d);
+	uint32_t mask = slot_mask(d);
+	uint32_t slot = (uint32_t)hash & mask;
+	uint32_t index;
+
+	if (d->count == 0)
+		return DICT_FULL;
+	for (;; slot = (slot + 1) & mask) {
+		index = next_of(slots, mask, hash, &slot);
+		if (index == DICT_FULL)
+			return DICT_FULL;
+		if (octets == NULL ? dict_value(d, index) == v : is_entry(d, index, octets, bytes))
+			return index;
+	}
+}
+
+uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, uint64_t hash, int64_t v)
+{
+	uint32_t index = find(d, hash, NULL, 0, v);
+
+	if (index != DICT_FULL)
+		return index;
+	if (!has_room(a, d, sizeof(v)))
+		return DICT_FULL;
+	parquet_append(a, &d->values, &v, sizeof(v));
+	return add(d, hash);
+}
+
+uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, uint64_t hash,
+		     const void *octets, size_t bytes)
+{
+	uint32_t index = find(d, hash, octets, bytes, 0);
 	uint32_t place;
 
-	if (bytes > DICT_BYTES_MAX)
-		return DICT_FULL;
-	hash = XXH3_64bits(octets, bytes);
-	if (d->count > 0) {
-		const uint32_t *slots = slots_of(d);
-		uint32_t mask = slot_mask(d);
-		uint32_t tag = tag_of(hash);
-
-		for (uint32_t i = (uint32_t)hash & mask; slots[i] != 0; i = (i + 1) & mask) {
-			uint32_t index = (slots[i] & 0xffff) - 1;
-
-			if (((slots[i] ^ tag) >> TAG_SHIFT) == 0 &&
-			    is_entry(d, index, octets, bytes))
-				return index;
-		}
-	}
-	if (!has_room(a, d, sizeof(uint32_t) + bytes) ||
+	if (index != DICT_FULL)
+		return index;
+	if (bytes > DICT_BYTES_MAX || !has_room(a, d, sizeof(uint32_t) + bytes) ||
 	    !parquet_reserve(a, &d->places, sizeof(place)))
 		return DICT_FULL;
 	place = (uint32_t)d->values.bytes;
@@ -148,6 +154,31 @@ uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, const vo
 	parquet_append_u32(a, &d->values, (uint32_t)bytes);
 	parquet_append(a, &d->values, octets, bytes);
 	return add(d, hash);
+}
+
+/* What the slot speaks of, as far as its place says: mostly it is the value. */
+void dict_fetch_entries(const struct parquet_dict *d, const uint64_t *hashes, size_t count)
+{
+	const uint32_t *slots = slots_of(d);
+	const uint32_t *places = (const uint32_t *)(const void *)d->places.at;
+	uint32_t mask = slot_mask(d);
+
+	if (d->count < FETCH_ENTRIES)
+		return;
+	for (size_t i = 0; i < count; i++)
+		__builtin_prefetch(&slots[(uint32_t)hashes[i] & mask]);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t index = (slots[(uint32_t)hashes[i] & mask] & 0xffff) - 1;
+
+		if (index < d->count)
+			__builtin_prefetch(&places[index]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint32_t index = (slots[(uint32_t)hashes[i] & mask] & 0xffff) - 1;
+
+		if (index < d->count)
+			__builtin_prefetch(d->values.at + places[index]);
+	}
 }
 
 void dict_clear(struct parquet_dict *d)

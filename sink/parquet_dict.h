@@ -2,8 +2,10 @@
 /*
  * parquet_dict.h - the values of a column chunk, each once.
  *
- *	i = dict_i64(&account, &d, v)		DICT_FULL: no room, or no memory
- *	i = dict_octets(&account, &d, p, n)
+ *	hash = dict_hash_i64(v), dict_hash_octets(p, n)
+ *	dict_fetch_entries(&d, hashes, count)	before many octets are looked up: their entries come into the cache
+ *	i = dict_i64(&account, &d, hash, v)	DICT_FULL: no room, or no memory
+ *	i = dict_octets(&account, &d, hash, p, n)
  *	dict_stamp(&d, i, page)			true when the value is new to the page
  *	dict_clear(&d)				for the next chunk
  *
@@ -31,11 +33,21 @@ struct parquet_dict {
 	struct parquet_buffer stamps;
 };
 
-uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, int64_t v);
-uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, const void *octets,
-		     size_t bytes);
+uint64_t dict_hash_octets(const void *octets, size_t bytes);
+void dict_fetch_entries(const struct parquet_dict *d, const uint64_t *hashes, size_t count);
+uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, uint64_t hash, int64_t v);
+uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, uint64_t hash,
+		     const void *octets, size_t bytes);
 void dict_clear(struct parquet_dict *d);
 void dict_release(struct parquet_account *a, struct parquet_dict *d);
+
+static inline uint64_t dict_hash_i64(int64_t v)
+{
+	uint64_t h = (uint64_t)v *
+		     0x9e3779b97f4a7c15u; /* 2^64 / the golden ratio: fills the upper bits */
+
+	return h ^ h >> 32;
+}
 
 static inline bool dict_stamp(struct parquet_dict *d, uint32_t index, uint32_t page)
 {

@@ -58,7 +58,9 @@ static size_t put_indices(struct parquet *p, struct parquet_column *c, const int
 			c->run++;
 			continue;
 		}
-		index = c->mode == COLUMN_BOOL ? v[i] != 0 : dict_i64(&p->account, d, v[i]);
+		index = c->mode == COLUMN_BOOL
+				? v[i] != 0
+				: dict_i64(&p->account, d, dict_hash_i64(v[i]), v[i]);
 		if (index == DICT_FULL)
 			return i;
 		begin_run(p, c, index);
@@ -164,31 +166,58 @@ static size_t put_direct_octets(struct parquet *p, struct parquet_column *c, con
 	return done;
 }
 
-/* As put_indices(). */
+/* Which of the values differ from the one before them, a bit each; the hashes of those. */
+static uint64_t hash_texts(const struct parquet_column *c, const uint8_t *base,
+			   const struct parquet_text *v, size_t count, uint64_t hashes[BATCH_ROWS])
+{
+	const uint8_t *last = c->run > 0 ? c->last_octets : NULL;
+	uint32_t last_bytes = c->last_bytes;
+	uint64_t begins = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *octets = base + v[i].at;
+
+		if (last_bytes == v[i].bytes && last != NULL && is_same(last, octets, last_bytes))
+			continue;
+		last = octets;
+		last_bytes = v[i].bytes;
+		begins |= UINT64_C(1) << i;
+		hashes[n++] = dict_hash_octets(octets, last_bytes);
+	}
+	dict_fetch_entries(&c->body->dict, hashes, n);
+	return begins;
+}
+
+/* As put_indices(), of BATCH_ROWS values at most. */
 static size_t put_text_indices(struct parquet *p, struct parquet_column *c, const uint8_t *base,
 			       const struct parquet_text *v, size_t count)
 {
 	struct parquet_body *b = c->body;
+	uint64_t hashes[BATCH_ROWS];
+	const uint64_t *hash = hashes;
+	uint64_t begins;
+	size_t done = 0;
 
 	if (!has_room(p, c, count))
 		return count;
-	for (size_t i = 0; i < count; i++) {
+	begins = hash_texts(c, base, v, count, hashes);
+	for (; begins != 0; begins &= begins - 1) {
+		size_t i = (size_t)__builtin_ctzll(begins);
 		const uint8_t *octets = base + v[i].at;
 		uint32_t index;
 
-		if (c->run > 0 && c->last_bytes == v[i].bytes &&
-		    is_same(c->last_octets, octets, v[i].bytes)) {
-			c->run++;
-			continue;
-		}
-		index = dict_octets(&p->account, &b->dict, octets, v[i].bytes);
+		c->run += (uint32_t)(i - done);
+		index = dict_octets(&p->account, &b->dict, *hash++, octets, v[i].bytes);
 		if (index == DICT_FULL)
 			return i;
 		if (dict_stamp(&b->dict, index, b->pages_count + 1))
 			bounds_octets(&b->bounds, octets, v[i].bytes);
 		begin_run(p, c, index);
 		c->last_octets = dict_entry(&b->dict, index, &c->last_bytes);
+		done = i + 1;
 	}
+	c->run += (uint32_t)(count - done);
 	return count;
 }
 
