@@ -6,6 +6,7 @@
  *	parquet_put.c		values as they come, into the batch; levels where they are not the usual ones
  *	parquet_batch.c		the rows of a batch, column by column
  *	parquet_values.c	values into the page at hand of their column
+ *	parquet_wide.c		what is done to many numbers at once
  *	parquet_column.c	what a column keeps, with dictionary and without
  *	parquet_page.c		a page from what its column holds; the bench
  *	parquet_chunk.c		the pages of a column and a group into the file; the footer
