@@ -106,9 +106,10 @@ static inline bool is_entry(const struct parquet_dict *d, uint32_t index, const 
 	return has == bytes && is_same(at, octets, bytes);
 }
 
-/* The value's entry: of octets, or, where those are NULL, of a number. */
-static inline __attribute__((always_inline)) uint32_t
-find(const struct parquet_dict *d, uint64_t hash, const void *octets, size_t bytes, int64_t v)
+/* The value's entry: of octets, or of a number. */
+static inline __attribute__((always_inline)) uint32_t find(const struct parquet_dict *d,
+							   uint64_t hash, bool is_number, int64_t v,
+							   const void *octets, size_t bytes)
 {
 	const uint32_t *slots = slots_of(d);
 	uint32_t mask = slot_mask(d);
@@ -121,14 +122,14 @@ find(const struct parquet_dict *d, uint64_t hash, const void *octets, size_t byt
 		index = next_of(slots, mask, hash, &slot);
 		if (index == DICT_FULL)
 			return DICT_FULL;
-		if (octets == NULL ? dict_value(d, index) == v : is_entry(d, index, octets, bytes))
+		if (is_number ? dict_value(d, index) == v : is_entry(d, index, octets, bytes))
 			return index;
 	}
 }
 
 uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, uint64_t hash, int64_t v)
 {
-	uint32_t index = find(d, hash, NULL, 0, v);
+	uint32_t index = find(d, hash, true, v, NULL, 0);
 
 	if (index != DICT_FULL)
 		return index;
@@ -141,7 +142,7 @@ uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, uint64_t ha
 uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, uint64_t hash,
 		     const void *octets, size_t bytes)
 {
-	uint32_t index = find(d, hash, octets, bytes, 0);
+	uint32_t index = find(d, hash, false, 0, octets, bytes);
 	uint32_t place;
 
 	if (index != DICT_FULL)

@@ -135,7 +135,7 @@ static void put_lengths_and_octets(struct parquet *p, struct parquet_body *b, co
 
 	for (size_t i = 0; i < count; i++)
 		delta_add(&p->account, &b->delta, v[i].bytes);
-	if (!parquet_reserve(&p->account, &b->values, bytes))
+	if (bytes == 0 || !parquet_reserve(&p->account, &b->values, bytes))
 		return;
 	to = parquet_end(&b->values);
 	for (size_t i = 0; i < count; i++) {
@@ -227,6 +227,8 @@ size_t column_put_octets(struct parquet *p, unsigned leaf, const uint8_t *base,
 	struct parquet_column *c = &p->columns[leaf];
 	size_t done = 0;
 
+	if (base == NULL) /* none of them has any */
+		base = (const uint8_t *)"";
 	if (c->mode != COLUMN_DIRECT) {
 		done = put_text_indices(p, c, base, v, count);
 		if (done < count)
