@@ -3,7 +3,7 @@
  * gate.h - is the message sound: header, chain of set lengths.
  *
  * Stateless, allocates nothing, and runs before anything else sees the octets.  What it lets through
- * can be walked without another length check: sets tile the message, and definitions tile their set.
+ * can be walked without another length check: sets tile the message, but for zeros behind the last one of v9.
  *
  * Owner: the caller; nothing is kept.
  */

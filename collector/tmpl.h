@@ -2,7 +2,7 @@
 /*
  * tmpl.h - a template as the rest of the house sees it.
  *
- * Made from a template record of v9 or IPFIX (tmpl_parse), fixed (v1, v5, v7), or made for what samples hold (sFlow).  Element identities are
+ * Made from a template record of v9 or IPFIX (define_build), fixed (v1, v5, v7), or made for what samples hold (sFlow).  Element identities are
  * settled here, once: v9 types of 57472 and above are PEN 35632 elements, other v9 types of 32768 and
  * above belong to the pseudo enterprise PEN_V9, IPFIX enterprise bits are taken off.  Scope fields
  * of v9 options keep their scope type as id, with PEN_V9_SCOPE.
