@@ -114,7 +114,7 @@ struct session {
 	struct tmpl **tmpls;   /* sorted by id */
 	size_t tmpl_count;
 	size_t tmpls_room;
-	struct tmpl *fixed; /* the synthetic template of a format that has none */
+	struct tmpl *fixed;	/* the synthetic template of a format that has none */
 	struct chain_link kept; /* keep.c's: among the sessions whose templates changed */
 	bool is_kept;		/* it stands on disk with templates */
 	uint16_t refused

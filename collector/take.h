@@ -50,7 +50,7 @@ struct collector {
 	struct take take;
 	struct tmpl *gone; /* the last that this message put out of force; freed when it is done */
 	struct bound *bound;
-	uint64_t changes; /* of templates in force, so far */
+	uint64_t changes;	 /* of templates in force, so far */
 	struct hold *hold;	 /* NULL: nothing is held */
 	struct walk held_walk;	 /* for sets that were held, while a live message has its own */
 	uint8_t *retold;	 /* a message of a held set */
@@ -60,11 +60,11 @@ struct collector {
 		ready_first; /* those with sets whose definition came, in the order of their turns */
 	struct session *ready_last;
 	struct tmpl *orphans; /* to be freed */
-	uint64_t restored; /* number of the message of an earlier life that was restored last */
-	struct chain kept; /* sessions in the order in which their templates changed */
+	uint64_t restored;    /* number of the message of an earlier life that was restored last */
+	struct chain kept;    /* sessions in the order in which their templates changed */
 	struct keep_numbers numbers; /* of sets that are kept on disk */
 	struct keep gone_sets;	     /* numbers of those that left since they were asked for */
-	struct sflow_batch *sflow; /* take_sflow.c's */
+	struct sflow_batch *sflow;   /* take_sflow.c's */
 	struct sequence_units
 		late_units; /* of sets of this message that its own definitions set free */
 };

@@ -26,8 +26,8 @@ struct set_run {
 	struct tmpl *tmpl;
 	uint32_t first;
 	uint32_t count;
-	const uint8_t *end;   /* of the set */
-	uint64_t changes; /* of templates, by then */
+	const uint8_t *end; /* of the set */
+	uint64_t changes;   /* of templates, by then */
 };
 
 struct walk {

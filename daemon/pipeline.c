@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/pipeline.h"
+#include "daemon/pipeline_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,59 +10,12 @@
 #include "base/rd.h"
 #include "collector/fixbuf_session.h"
 #include "collector/frame.h"
-#include "daemon/envelope.h"
 #include "daemon/letter.h"
-#include "daemon/list_room.h"
-#include "normalizer/plan.h"
 #include "normalizer/report.h"
 
 #define BATCH_ROOM (PIPELINE_SLICE_BYTES + (1u << 20))
 #define FIXED_BYTES_MAX 24576u /* an encoded event without its strings */
 #define RAW_ENTRY_BYTES_MAX 200u
-#define TMPL_VALUES_MAX 1024
-#define REPORTS_MAX 10000 /* processes that report of themselves, of all sessions */
-
-/*
- * What things cost, in nanoseconds of a core of 2025, from test/hostile.  They are counted and not
- * measured: what becomes of a message must not depend on the machine, nor on who else uses it.
- */
-#define WORK_RECORD 400
-#define WORK_FIELD 14
-#define WORK_WIDE 32 /* fields beyond so many compete with each other, most likely */
-#define WORK_WIDE_FIELD 80
-#define WORK_8_OCTETS 5 /* encoded */
-#define WORK_PLAN 3000
-#define WORK_PLAN_FIELD 1000
-
-struct pipeline {
-	const struct generation *generation;
-	struct collector *collector;
-	struct stat_set *collector_stat;
-	struct stat_set *stat;
-	struct log_hub *hub;
-	struct log *log;
-	struct dead *dead;
-	unsigned worker;
-	struct log_batch batch;
-	struct log_batch check_batch; /* the other reading of a self-check */
-	const char *elements_dir;
-	struct fixbuf *fixbuf; /* made when first needed, for this generation */
-	bool is_fixbuf;
-	bool is_fixbuf_broken;
-	uint32_t selfcheck;
-	uint32_t selfcheck_in; /* records until the next one */
-	struct envelope envelope;
-	struct enrich_context context; /* of the message at hand */
-	struct list_room lists;
-	size_t join_count;	       /* entries of all sessions */
-	size_t report_count;	       /* processes of all sessions that report of themselves */
-	struct chain join_order;       /* of those that changed */
-	uint64_t work;		       /* of the message at hand */
-	uint64_t work_max;	       /* 0: no limit */
-	struct value values[TMPL_VALUES_MAX];
-	struct flow flows[PIPELINE_FLOWS];
-	struct flow check_flow;
-};
 
 #define COUNTER(id, name, unit, doc) [PIPE_STAT_##id] = { name, "", unit, doc },
 #define DROP(id, name, reason, unit, doc) [PIPE_STAT_##id] = { name, reason, unit, doc },
@@ -73,7 +26,7 @@ const struct stat_desc pipeline_stat_descs[PIPE_STAT_COUNT] = {
 #undef COUNTER
 #undef DROP
 
-static uint64_t work_of_record(const struct tmpl *t)
+uint64_t pipeline_work_of_record(const struct tmpl *t)
 {
 	uint32_t wide = t->field_count > WORK_WIDE ? t->field_count - WORK_WIDE : 0;
 
@@ -393,115 +346,13 @@ static size_t on_records(void *ctx, const struct message *m, struct session *s, 
 		return count;
 	}
 	*reason = STAT_REC_DECODER;
-	p->work += count * work_of_record(t);
+	p->work += count * pipeline_work_of_record(t);
 	for (size_t i = 0; i < count; i += most) {
 		size_t some = count - i < most ? count - i : most;
 
 		undecodable += decode_some(p, t, plan, &records[i], some);
 	}
 	return undecodable;
-}
-
-/* What flows of the session may take up: its own, and that of domain 0 of the same exporter. */
-static void settle_joins(struct pipeline *p, const struct session *s)
-{
-	struct session_key key = s->key;
-	const struct session *zero = NULL;
-
-	key.domain = 0;
-	if (s->key.domain != 0)
-		zero = collector_session(p->collector, &key);
-	p->context.session = s;
-	p->context.joins[0] = s->join;
-	p->context.joins[1] = zero == NULL ? NULL : zero->join;
-	envelope_boot(&p->envelope, s->system_init_ms != 0 || zero == NULL ? s->system_init_ms
-									   : zero->system_init_ms);
-}
-
-/* Entries that the session may have: who opens many sessions gets no more memory than all may have. */
-static size_t joins_limit(const struct pipeline *p, size_t own)
-{
-	const struct generation *g = p->generation;
-	size_t left = g->joins_all_max > p->join_count ? g->joins_all_max - p->join_count : 0;
-
-	return g->joins_max < own + left ? g->joins_max : own + left;
-}
-
-/* What the exporter says of itself; sent through again it says nothing new. */
-static void take_report(struct pipeline *p, const struct message *m, struct session *s,
-			struct tmpl *t)
-{
-	bool has_room = p->report_count < REPORTS_MAX;
-	struct report_taken taken;
-	struct tmpl *of;
-
-	if (m->origin->is_again)
-		return;
-	report_take(&s->report, t, p->values, m->export_ms, has_room, &taken);
-	p->report_count += taken.is_new;
-	stat_add(p->stat, PIPE_STAT_REPORTS_OVER, taken.is_over);
-	for (size_t i = 0; i < REPORT_KINDS; i++)
-		stat_add(p->stat, PIPE_STAT_SAID_EXPORTED_OCTETS + i, taken.added[i]);
-	of = taken.has_keys ? session_tmpl(s, taken.keys_of) : NULL;
-	if (of != NULL)
-		of->flow_keys = taken.keys;
-}
-
-/* Options data becomes no flow: later flows take it up. */
-static void on_options(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
-		       const struct record *records, size_t count)
-{
-	struct pipeline *p = ctx;
-	bool is_report = report_is_of(t);
-	struct join_home home = { &p->join_order, s };
-
-	p->work += count * work_of_record(t);
-	for (size_t i = 0; i < count; i++) {
-		struct join_learned learned;
-		size_t own = join_count(s->join);
-
-		tmpl_cut(t, records[i].octets, records[i].bytes, p->values);
-		join_learn(&s->join, &home, t, p->values, joins_limit(p, own), &learned);
-		p->join_count += join_count(s->join) - own;
-		stat_add(p->stat, PIPE_STAT_JOINS_LEARNED, learned.entries);
-		stat_add(p->stat, PIPE_STAT_JOINS_OVER, learned.over);
-		stat_add(p->stat, PIPE_STAT_JOINS_UTF8, learned.not_utf8);
-		stat_add(p->stat, PIPE_STAT_JOINS_NO_KEY, learned.no_key);
-		stat_add(p->stat, PIPE_STAT_JOINS_NOMEM, learned.no_memory);
-		if (is_report)
-			take_report(p, m, s, t);
-		if (learned.boot_ms != 0)
-			s->system_init_ms = learned.boot_ms;
-	}
-	settle_joins(p, s);
-}
-
-enum err pipeline_restore_joins(struct pipeline *p, const struct addr *peer,
-				const struct session_key *key, struct rd entry, int64_t mono_ms)
-{
-	struct session *s = collector_restore_session(p->collector, key, peer);
-	struct join_home home = { &p->join_order, s };
-	int64_t boot_ms = 0;
-	size_t own;
-	enum err e;
-
-	if (s == NULL)
-		return ERR_LIMIT;
-	if (s->idle_since_ms == 0)
-		s->idle_since_ms = mono_ms;
-	own = join_count(s->join);
-	e = join_restore(&s->join, &home, entry, joins_limit(p, own), &boot_ms);
-	p->join_count += join_count(s->join) - own;
-	if (e == ERR_OK)
-		stat_inc(p->stat, PIPE_STAT_JOINS_RESTORED);
-	if (boot_ms != 0)
-		s->system_init_ms = boot_ms;
-	return e;
-}
-
-struct chain *pipeline_join_order(struct pipeline *p)
-{
-	return &p->join_order;
 }
 
 static void on_undecodable(void *ctx, const struct message *m, const struct session *s,
@@ -524,7 +375,7 @@ static void on_message_begin(void *ctx, const struct message *m, struct session 
 		s->exporter_number = SESSION_NUMBER_NONE;
 	envelope_begin(&p->envelope, m, s);
 	p->envelope.env.lists = list_room_begin(&p->lists, s);
-	settle_joins(p, s);
+	pipeline_settle_joins(p, s);
 	p->work = 0;
 	p->batch.schema = p->generation->schema;
 	p->check_batch.schema = p->generation->schema;
@@ -554,7 +405,7 @@ static const struct collector_ops ops = {
 	.message_begin = on_message_begin,
 	.records = on_records,
 	.undecodable = on_undecodable,
-	.options = on_options,
+	.options = pipeline_learn,
 	.may_go_on = may_go_on,
 	.message_end = on_message_end,
 };

@@ -333,7 +333,7 @@ static void test_full(void **state)
 	struct bench b;
 
 	(void)state;
-	open_bench(&b, 200000);
+	open_bench(&b, 204000);
 	for (unsigned i = 0; i < 140; i++)
 		send_data(&b, 8);
 	assert_int_equal(stat_get(b.stat, STAT_HELD_FULL), 0);
