@@ -111,7 +111,6 @@ def test_075_metric(item):
     assert item.counted("sequence_missed") == missed and account(p) == (missed, 0, 0, 0)
 
 
-@not_yet("gaps are counters and no lines in the log", strict=False)
 def test_075_log(item):
     """S 7011 9: messages out of sequence are logged, not more often than once a second"""
     p = item.peer()

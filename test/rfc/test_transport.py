@@ -112,7 +112,6 @@ def test_085_mutual_authentication():
     assert is_transport("tls")
 
 
-@not_yet("`exporters` names sources, and refuses none yet", strict=False)
 def test_086_allow_list(own):
     """G: sources that are not listed are counted and dropped"""
     item = own('exporters=({ address = "127.100.86.1"; })', 'collector.unknown="refuse"')
