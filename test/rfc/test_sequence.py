@@ -3,7 +3,6 @@
 import random
 import time
 
-from marks import not_yet
 from wire import FLOW, data, define, flow, ipfix, now, options, sflow, v5, v5_record, v9, v9_define
 
 def account(peer, domain=0):
