@@ -200,7 +200,7 @@ static void open_floor(struct floor *f, uint16_t version)
 	f->walk.runs = calloc(WALK_SETS_MAX, sizeof(*f->walk.runs));
 	must(f->walk.records != NULL && f->walk.runs != NULL);
 	if (version == VERSION_NF5) {
-		must(tmpl_new_v5(&f->tmpl) == ERR_OK);
+		must(tmpl_new_fixed(VERSION_NF5, &f->tmpl) == ERR_OK);
 		return;
 	}
 	make_definition(&d, version);

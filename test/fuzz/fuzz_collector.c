@@ -62,6 +62,7 @@ static const uint32_t templates[4] = { 8, 1, 2, 64 };
 #define OPTION_TEMPLATES(o) ((o) >> 10 & 3)
 #define OPTION_ENTRIES(o) ((o) >> 12 & 3)
 
+#define SLICE_BYTES 300 /* of what is kept: a few entries */
 #define WALL_MS INT64_C(1700000000000)
 
 static const struct exporter_entry entries[] = {
@@ -360,9 +361,10 @@ static void read_options(struct house *h, uint16_t o)
 }
 
 typedef enum err take_entry_fn(struct collector *c, struct rd entry, const struct keep_now *now);
+typedef enum err peer_fn(struct rd entry, struct addr *out);
 
 /* Entries of this house hold in its next life, unless that has no room for them. */
-static void take_entries(struct house *h, const struct keep *k, take_entry_fn *fn,
+static void take_entries(struct house *h, const struct keep *k, take_entry_fn *fn, peer_fn *whose,
 			 const struct keep_now *now)
 {
 	struct rd all = rd_of(k->bytes == 0 ? (const uint8_t *)"" : k->octets, k->bytes);
@@ -371,7 +373,7 @@ static void take_entries(struct house *h, const struct keep *k, take_entry_fn *f
 	while (keep_next(&all, &entry)) {
 		struct addr peer;
 
-		must(keep_peer(entry, &peer) == ERR_OK);
+		must(whose(entry, &peer) == ERR_OK);
 		must(fn(h->collector, entry, now) != ERR_FORMAT);
 	}
 	must(rd_left(&all) == 0);
@@ -385,8 +387,10 @@ static void restart(struct house *h, uint16_t how, struct rd unit)
 	struct keep held = { 0 };
 
 	alloc_pause(); /* of a start without memory nothing is expected */
-	keep_tmpls(h->collector, &now, &tmpls);
-	keep_held(h->collector, &now, &held);
+	while (keep_tmpls(h->collector, &now, SLICE_BYTES, &tmpls))
+		;
+	while (keep_held(h->collector, &now, SLICE_BYTES, &held))
+		;
 	keep_forget_held(h->collector);
 	must(stat_get(h->stat, STAT_SETS_HELD_NOW) == 0);
 	collector_free(h->collector);
@@ -396,10 +400,10 @@ static void restart(struct house *h, uint16_t how, struct rd unit)
 	if ((how & HOW_CLOCK) != 0)
 		wall_ms -= 3600000;
 	now.real_ms = mono_ms + wall_ms;
-	take_entries(h, &tmpls, keep_take_tmpls, &now);
+	take_entries(h, &tmpls, keep_take_tmpls, keep_peer, &now);
 	if ((how & HOW_OF_HELD) == 0)
 		(void)keep_take_tmpls(h->collector, unit, &now);
-	take_entries(h, &held, keep_take_held, &now);
+	take_entries(h, &held, keep_take_held, keep_held_peer, &now);
 	if ((how & HOW_OF_HELD) != 0)
 		(void)keep_take_held(h->collector, unit, &now);
 	keep_fini(&tmpls);

@@ -31,12 +31,15 @@
 #define SLACK_BYTES 8 /* libfixbuf looks at a length before it asks whether the set has one */
 #define VALUES_MAX (MESSAGE_MAX + FIELDS_MAX * sizeof(fbVarfield_t))
 
+static const uint16_t fixed_versions[] = { VERSION_NF1, VERSION_NF5, VERSION_NF7 };
+#define FIXED (sizeof(fixed_versions) / sizeof(fixed_versions[0]))
+
 struct house {
 	struct walk walk;
 	struct tmpl *tmpls[TMPLS_MAX]; /* the last one of an id is in force */
 	bool is_gone[TMPLS_MAX];
 	size_t tmpl_count;
-	struct tmpl *v5;
+	struct tmpl *fixed[FIXED]; /* of fixed_versions */
 	unsigned compared;
 };
 
@@ -51,7 +54,8 @@ static void stop(void)
 	fbInfoModelFree(model);
 	free(house.walk.records);
 	free(house.walk.runs);
-	tmpl_free(house.v5);
+	for (size_t i = 0; i < FIXED; i++)
+		tmpl_free(house.fixed[i]);
 }
 
 static void start(void)
@@ -69,7 +73,8 @@ static void start(void)
 	house.walk.records = calloc(WALK_RECORDS_MAX, sizeof(*house.walk.records));
 	house.walk.runs = calloc(WALK_SETS_MAX, sizeof(*house.walk.runs));
 	must(house.walk.records != NULL && house.walk.runs != NULL);
-	must(tmpl_new_v5(&house.v5) == ERR_OK);
+	for (size_t i = 0; i < FIXED; i++)
+		must(tmpl_new_fixed(fixed_versions[i], &house.fixed[i]) == ERR_OK);
 	must(atexit(stop) == 0);
 }
 
@@ -201,6 +206,16 @@ static struct tmpl *find(uint16_t version, uint16_t id)
 	return NULL;
 }
 
+static struct tmpl *fixed_of(uint16_t version)
+{
+	for (size_t i = 0; i < FIXED; i++) {
+		if (fixed_versions[i] == version)
+			return house.fixed[i];
+	}
+	must(false);
+	return NULL;
+}
+
 static void forget(uint16_t version, uint16_t id)
 {
 	for (size_t i = 0; i < house.tmpl_count; i++) {
@@ -277,7 +292,7 @@ static void take_message(const struct message *m, const struct frame *frame)
 	if (m->version == VERSION_SFLOW5) /* samples are fuzz_sflow's */
 		return;
 	if (!frame->has_sets) {
-		take_data(m, house.v5, sets);
+		take_data(m, fixed_of(m->version), sets);
 		return;
 	}
 	while (gate_next_set(&sets, &id, &body)) {

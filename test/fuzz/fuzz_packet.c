@@ -62,7 +62,7 @@ static void check_packet(const struct block *b, const struct header *h)
 
 	frame.link_type = 1;
 	frame.octets = b->octets;
-	frame.bytes = b->bytes;
+	frame.bytes = (uint32_t)b->bytes;
 	if (!packet_of_frame(&frame, &p) || p.is_fragment ||
 	    packet_datagram(&p, &d) != DATAGRAM_WHOLE)
 		return;

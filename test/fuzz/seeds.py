@@ -2,10 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
-fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow.
-"""Writes the seeds that are no plain texts: units for fuzz_collector, captures for fuzz_replay, lines for fuzz_ctl,
-recipes for fuzz_oracle, manifests for fuzz_manifest, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
-fuzz_parquet_flow, templates and a list for fuzz_lists.
+fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow, templates and a list for fuzz_lists.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -595,9 +592,6 @@ SFLOW = {
     "sequence": b"".join(sflow(compact(), number=n) for n in (1, 2, 2, 5, 4, 1)),
 }
 
-for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
-                      ("fuzz_sflow", SFLOW)):
 # Lists: kind, templates of fields (number in fuzz_lists' table, length), the list.
 def list_of(kind, subs, octets):
     return bytes([kind]) + b"".join(bytes([len(fields) - 1 or 32]) + bytes(v for f in fields for v in f) for fields in subs) + b"\0" + octets
@@ -628,7 +622,8 @@ LISTS = {
     "zero_fields": list_of(1, [[(6, 0)] * 30 + [(5, 1)]], b"\xff" + struct.pack(">H", 300) + b"\6" * 40),
 }
 
-for target, seeds in (("fuzz_collector", COLLECTOR), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_lists", LISTS)):
+for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+                      ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
+                      ("fuzz_sflow", SFLOW), ("fuzz_lists", LISTS)):
     for name, octets in seeds.items():
         write(target, name, octets)
