@@ -369,7 +369,7 @@ static void settle(struct generation *g, struct exporter_entry *entry, enum fate
 static void spoil(struct datagram *d, enum fate fate)
 {
 	if (fate == FATE_VERSION)
-		d->octets[1] = 8;
+		d->octets[1] = 11;
 	if (fate == FATE_SET_LENGTH)
 		d->octets[IPFIX_HEADER_BYTES + 3]++;
 }

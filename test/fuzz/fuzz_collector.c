@@ -465,6 +465,9 @@ static bool count_session(void *ctx, struct session *s)
 	int64_t *tmpls = ctx;
 
 	*tmpls += (int64_t)s->tmpl_count;
+	/* Those that were replaced stay a while for data that is late. */
+	for (size_t i = 0; i < s->tmpl_count; i++)
+		*tmpls += s->tmpls[i]->before != NULL;
 	return true;
 }
 
