@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: no sequence of units crashes, hangs or unbalances the collector: gate, walk, v5, v9, IPFIX, sets that wait for their template; libfixbuf
- * reads each record as we do; who is over his rate, or is nobody, is refused; templates and what waits for one outlive a restart, whatever
- * stands beside them in the files; what options data says is learned within its limit; and where memory runs out, it is counted.
+ * reads each record as we do; who is over his rate, or is nobody, is refused; templates and what waits for one outlive a restart, also when
+ * they were kept change by change, and whatever stands beside them in the files; what options data says is learned within its limit; and where memory runs out, it is counted.
  * Method: the input begins with options (OPTION_*), and is then cut in units, each led by two octets of length and two that
  * pick the peer and what happens before (HOW_*); after all of them the ledger's lines must hold.  The clock is the
  * test's own, so that an input does the same each time.  One input in eight comes again with allocations that fail.
@@ -19,6 +19,7 @@
 #include "collector/fixbuf_session.h"
 #include "collector/gate.h"
 #include "collector/keep.h"
+#include "daemon/journal.h"
 #include "daemon/letter.h"
 #include "normalizer/join.h"
 #include "test/fuzz/alloc.h"
@@ -43,6 +44,7 @@
 #define HOW_CLOCK 0x1000    /* the clock on the wall is put back an hour */
 #define HOW_STRANGERS 0x2000 /* strangers are refused from now on, or heard again */
 #define HOW_AGAIN 0x4000    /* it comes from the dead letters */
+#define HOW_KEEP 0x8000	    /* what changed is kept before it comes */
 
 /* Of the input's first two octets, two bits each but for the second: which of these. */
 static const struct {
@@ -93,6 +95,7 @@ struct sink {
 	uint64_t views_failed; /* for want of memory */
 	uint64_t entries_failed;
 	uint64_t joins_failed; /* the same */
+	uint64_t keeps_failed;
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -287,6 +290,8 @@ struct house {
 	unsigned restarts;
 	struct sink sink;
 	struct stat_set *stat;
+	struct keep tmpls; /* as their files hold them */
+	struct keep held;
 };
 
 static uint64_t sum_of(const struct stat_set *stat, const char *name)
@@ -319,7 +324,7 @@ static void check_memory(const struct stat_set *stat, const struct sink *k, uint
 {
 	uint64_t counted = stat_get(stat, STAT_UNIT_NOMEM) + stat_get(stat, STAT_TMPL_NOMEM) +
 			   stat_get(stat, STAT_SET_NOMEM) + stat_get(stat, STAT_REC_SAMPLE_NOMEM) + k->views_failed + k->joins_failed +
-			   k->entries_failed;
+			   k->entries_failed + k->keeps_failed;
 
 	must((counted > 0) == (failures > 0));
 	must(counted <= failures);
@@ -360,37 +365,113 @@ static void read_options(struct house *h, uint16_t o)
 	h->entry_count = OPTION_ENTRIES(o);
 }
 
-typedef enum err take_entry_fn(struct collector *c, struct rd entry, const struct keep_now *now);
-typedef enum err peer_fn(struct rd entry, struct addr *out);
+/* What a life wrote, for the next one. */
+struct heir {
+	struct house *house;
+	enum err (*take)(struct collector *c, struct rd entry, const struct keep_now *now);
+	enum err (*peer)(struct rd entry, struct addr *out);
+	struct keep_now now;
+	uint64_t taken;
+};
 
-/* Entries of this house hold in its next life, unless that has no room for them. */
-static void take_entries(struct house *h, const struct keep *k, take_entry_fn *fn, peer_fn *whose,
-			 const struct keep_now *now)
+static struct keep_now now_of(void)
 {
-	struct rd all = rd_of(k->bytes == 0 ? (const uint8_t *)"" : k->octets, k->bytes);
+	return (struct keep_now){ mono_ms + wall_ms, mono_ms };
+}
+
+/* What changed, behind what was; that a set left and there was no memory to say so shows here, and then all is kept anew. */
+static void keep_changes(struct house *h)
+{
+	struct keep_now now = now_of();
+
+	alloc_pause();
+	while (keep_tmpls(h->collector, &now, SLICE_BYTES, &h->tmpls))
+		;
+	while (keep_held(h->collector, &now, SLICE_BYTES, &h->held))
+		;
+	must(!h->tmpls.is_failed);
+	if (h->held.is_failed) {
+		h->sink.keeps_failed++;
+		h->held.is_failed = false;
+		h->held.bytes = 0;
+		keep_rewind_held(h->collector);
+		while (keep_held(h->collector, &now, SLICE_BYTES, &h->held))
+			;
+		must(!h->held.is_failed);
+	}
+	alloc_resume();
+}
+
+static struct rd entries_of(const struct keep *k)
+{
+	return rd_of(k->bytes == 0 ? (const uint8_t *)"" : k->octets, k->bytes);
+}
+
+/* Its last entry there. */
+static struct rd last_of(const struct keep *k, const struct rd *id)
+{
+	struct rd all = entries_of(k);
+	struct rd last = { 0 };
 	struct rd entry;
 
 	while (keep_next(&all, &entry)) {
-		struct addr peer;
-
-		must(whose(entry, &peer) == ERR_OK);
-		must(fn(h->collector, entry, now) != ERR_FORMAT);
+		if (memcmp(entry.at, id->at, KEEP_KEY_BYTES) == 0)
+			last = entry;
 	}
-	must(rd_left(&all) == 0);
+	return last;
+}
+
+/* All templates, asked for at once, are those that were kept change by change; only their times go on. */
+static void check_kept(struct house *h)
+{
+	struct keep_now now = now_of();
+	struct keep whole = { 0 };
+	struct rd all;
+	struct rd entry;
+
+	keep_rewind_tmpls(h->collector);
+	while (keep_tmpls(h->collector, &now, SLICE_BYTES, &whole))
+		;
+	all = entries_of(&whole);
+	while (keep_next(&all, &entry)) {
+		struct rd last = last_of(&h->tmpls, &entry);
+
+		must(last.at != NULL && rd_left(&last) == rd_left(&entry));
+	}
+	keep_fini(&whole);
+}
+
+/* Entries of this house hold in its next life, unless that has no room for them. */
+static void take_entry(void *ctx, struct rd entry)
+{
+	struct heir *heir = ctx;
+	struct addr peer;
+
+	must(heir->peer(entry, &peer) == ERR_OK);
+	must(heir->take(heir->house->collector, entry, &heir->now) != ERR_FORMAT);
+	heir->taken++;
+}
+
+static void take_entries(struct heir *heir, struct keep *k, size_t id_bytes)
+{
+	struct journal_found f = { .entries = entries_of(k) };
+	size_t broken;
+
+	must(journal_last(&f, id_bytes, take_entry, heir, &broken) == ERR_OK);
+	must(broken == 0);
+	k->bytes = 0;
 }
 
 /* A stop and a start: what was kept, and what the fuzzer puts beside it. */
 static void restart(struct house *h, uint16_t how, struct rd unit)
 {
-	struct keep_now now = { mono_ms + wall_ms, mono_ms };
-	struct keep tmpls = { 0 };
-	struct keep held = { 0 };
+	struct heir tmpls = { h, keep_take_tmpls, keep_peer, { 0, 0 }, 0 };
+	struct heir held = { h, keep_take_held, keep_held_peer, { 0, 0 }, 0 };
+	uint64_t waiting = stat_get(h->stat, STAT_SETS_HELD_NOW);
 
+	keep_changes(h);
 	alloc_pause(); /* of a start without memory nothing is expected */
-	while (keep_tmpls(h->collector, &now, SLICE_BYTES, &tmpls))
-		;
-	while (keep_held(h->collector, &now, SLICE_BYTES, &held))
-		;
+	check_kept(h);
 	keep_forget_held(h->collector);
 	must(stat_get(h->stat, STAT_SETS_HELD_NOW) == 0);
 	collector_free(h->collector);
@@ -399,15 +480,17 @@ static void restart(struct house *h, uint16_t how, struct rd unit)
 	configure(h);
 	if ((how & HOW_CLOCK) != 0)
 		wall_ms -= 3600000;
-	now.real_ms = mono_ms + wall_ms;
-	take_entries(h, &tmpls, keep_take_tmpls, keep_peer, &now);
+	tmpls.now = now_of();
+	held.now = tmpls.now;
+	take_entries(&tmpls, &h->tmpls, KEEP_KEY_BYTES);
 	if ((how & HOW_OF_HELD) == 0)
-		(void)keep_take_tmpls(h->collector, unit, &now);
-	take_entries(h, &held, keep_take_held, keep_held_peer, &now);
+		(void)keep_take_tmpls(h->collector, unit, &tmpls.now);
+	take_entries(&held, &h->held, KEEP_NUMBER_BYTES);
+	must(held.taken == waiting);
 	if ((how & HOW_OF_HELD) != 0)
-		(void)keep_take_held(h->collector, unit, &now);
-	keep_fini(&tmpls);
-	keep_fini(&held);
+		(void)keep_take_held(h->collector, unit, &held.now);
+	keep_rewind_tmpls(h->collector);
+	keep_rewind_held(h->collector);
 	alloc_resume();
 }
 
@@ -431,6 +514,8 @@ static void before(struct house *h, uint16_t how)
 		h->entry_count = (h->entry_count + 1) % (ENTRIES + 1);
 	if ((how & (HOW_STRANGERS | HOW_EXPORTERS)) != 0)
 		configure(h);
+	if ((how & HOW_KEEP) != 0)
+		keep_changes(h);
 }
 
 /* Was it a message? */
@@ -485,6 +570,7 @@ static void run(struct house *h, struct rd r)
 		before(h, how);
 		units += receive(h, &r, how, bytes);
 	}
+	keep_changes(h);
 	check_ledger(h->stat, &h->sink, units);
 	check_memory(h->stat, &h->sink, alloc_failures() - failures);
 	if (units % 2 == 0) {
@@ -513,6 +599,8 @@ static void once(const uint8_t *octets, size_t bytes)
 	if (e == ERR_OK) {
 		run(&h, r);
 		collector_free(h.collector);
+		keep_fini(&h.tmpls);
+		keep_fini(&h.held);
 	}
 	must(h.sink.tmpls == 0);
 	stat_set_free(h.stat);

@@ -69,7 +69,7 @@ def ipfix_options(number, scope, options):
 
 # As fuzz_collector has them.
 HALF, PORT, WAIT, EXPIRE, IDLE, EXPORTERS = 0x04, 0x08, 0x10, 0x40, 0x20, 0x80
-TENTH, SECOND, RESTART, OF_HELD, CLOCK, STRANGERS, AGAIN = 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000
+TENTH, SECOND, RESTART, OF_HELD, CLOCK, STRANGERS, AGAIN, KEEP_NOW = 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000
 
 
 def units(*messages):
@@ -201,6 +201,11 @@ CHOSEN = {
                                          (1, ipfix((256, BASIC_RECORD))), (RESTART, earlier_tmpls(1, 9, 0, (0, template(256, (1, 0))))), (RESTART, earlier_tmpls(1, 5, 0))),
     "kept_held": options() + units((RESTART | OF_HELD, earlier_set(1, WAITS, 16)), (RESTART | OF_HELD, earlier_set(1, WAITS, 20 + len(BASIC_RECORD))),
                                    (1, ipfix((2, template(256, *BASIC)))), (RESTART | OF_HELD, earlier_set(1, WAITS, 16)), (RESTART | OF_HELD, earlier_set(2, v5(1) + WAITS, 24))),
+    "kept_often": options() + units((1, WAITS), (1 | KEEP_NOW, ipfix((2, template(256, *BASIC) + template(300, *ODD)))), (2 | KEEP_NOW, WAITS),
+                                    (1 | KEEP_NOW, ipfix((2, struct.pack(">HH", 300, 0)), (3, ipfix_options(258, [(149, 4)], [(41, 8)])))),
+                                    (1 | RESTART | KEEP_NOW, b""), (1 | KEEP_NOW, ipfix((2, template(260, *VARIABLE)))), (1 | IDLE | KEEP_NOW, b""), (1 | RESTART, b"")),
+    "kept_few": options(hold=1, sessions=1, templates=1) + units(*((i % 4 | KEEP_NOW, ipfix((2, template(256 + i, *BASIC)), (261, BASIC_RECORD), sequence=i)) for i in range(9)),
+                                                                 (1 | RESTART, b""), (2 | KEEP_NOW | EXPIRE, WAITS), (2 | RESTART, b"")),
 }
 
 
