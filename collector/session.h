@@ -30,6 +30,7 @@ struct ndpi;
 
 struct join;
 struct report;
+struct announce;
 
 /* One entry of the option `exporters`. */
 struct exporter_entry {
@@ -110,8 +111,9 @@ struct session {
 	uint64_t entry_generation;
 	struct join *
 		join; /* the normalizer's, from options data; freed through collector_ops.session_gone */
-	struct report *report; /* the normalizer's, too: what the exporter says of itself */
-	struct tmpl **tmpls;   /* sorted by id */
+	struct report *report;	   /* the normalizer's, too: what the exporter says of itself */
+	struct announce *announce; /* the normalizer's, too: elements that it announced */
+	struct tmpl **tmpls;	   /* sorted by id */
 	size_t tmpl_count;
 	size_t tmpls_room;
 	struct tmpl *fixed;	/* the synthetic template of a format that has none */

@@ -337,6 +337,7 @@ void show_exporters(struct service *s, struct json *out)
 
 struct tmpl_view {
 	struct pipeline *pipeline;
+	const struct announce *announce; /* of the session at hand */
 	struct json *out;
 	bool is_unmapped;
 	int64_t real_ms;
@@ -357,7 +358,8 @@ static void show_field(const struct tmpl_view *v, const struct tmpl *t, const st
 	if (v->is_unmapped && (count > 0 || !is_raw))
 		return;
 	json_open_object(v->out, NULL);
-	json_str(v->out, "element", element_name(c->elements, f->pen, f->id, name, sizeof(name)));
+	json_str(v->out, "element",
+		 announce_name(v->announce, c->elements, f->pen, f->id, name, sizeof(name)));
 	json_u64(v->out, "enterprise", f->pen);
 	json_u64(v->out, "id", f->id);
 	if (f->bytes == TMPL_VARIABLE)
@@ -424,6 +426,7 @@ static bool show_session_tmpls(void *ctx, struct session *s)
 {
 	struct tmpl_view *v = ctx;
 
+	v->announce = s->announce;
 	for (size_t i = 0; i < s->tmpl_count && !v->out->is_failed; i++)
 		show_tmpl(v, s, s->tmpls[i]);
 	return !v->out->is_failed;
@@ -440,7 +443,10 @@ static void show_tmpls(void *ctx, unsigned worker, struct pipeline *p)
 
 void show_templates(struct service *s, bool is_unmapped, struct json *out)
 {
-	struct tmpl_view v = { NULL, out, is_unmapped, clock_real_ms(), clock_mono_ms() };
+	struct tmpl_view v = { .out = out,
+			       .is_unmapped = is_unmapped,
+			       .real_ms = clock_real_ms(),
+			       .mono_ms = clock_mono_ms() };
 
 	json_open_array(out, "templates");
 	for (unsigned i = 0; i < s->worker_count; i++)

@@ -27,9 +27,16 @@ static const struct plan *plan_of(void *ctx, uint16_t id, const struct tmpl **t,
 	return plan;
 }
 
+static const struct announce *announce_of(void *ctx)
+{
+	const struct list_room *r = ctx;
+
+	return r->session->announce;
+}
+
 enum err list_room_open(struct list_room *r, struct pipeline *p, bool has_checks)
 {
-	const struct list_source source = { r, plan_of };
+	const struct list_source source = { r, plan_of, announce_of };
 
 	r->pipeline = p;
 	TRY(lists_new(&source, &r->lists));

@@ -79,9 +79,21 @@ static void on_session_gone(void *ctx, struct session *s)
 	p->join_count -= join_count(s->join);
 	join_free(s->join);
 	s->join = NULL;
+	p->announce_count -= announce_count(s->announce);
+	announce_free(s->announce);
+	s->announce = NULL;
 	p->report_count -= s->report == NULL ? 0 : s->report->count;
 	free(s->report);
 	s->report = NULL;
+}
+
+/* Does the exporter announce elements of the template that its plan does not know of? */
+static bool is_behind(struct pipeline *p, const struct session *s, const struct tmpl *t)
+{
+	if (!plan_is_unsure(t->plan, s->announce))
+		return false;
+	p->work += (uint64_t)t->field_count * WORK_ANNOUNCED_FIELD;
+	return plan_is_behind(t->plan, p->generation->catalog, t, s->announce);
 }
 
 struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t)
@@ -90,12 +102,14 @@ struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t
 
 	if (s->profile_generation != p->generation->number)
 		settle_profile(p, s);
-	if (plan != NULL && plan_is_current(plan, p->generation->number, s->profile))
+	if (plan != NULL && plan_is_current(plan, p->generation->number, s->profile) &&
+	    !is_behind(p, s, t))
 		return plan;
 	plan_free(plan);
 	t->plan = NULL;
 	p->work += WORK_PLAN + (uint64_t)t->field_count * WORK_PLAN_FIELD;
-	if (plan_compile(p->generation->catalog, t, s->profile, &plan) != ERR_OK)
+	if (plan_compile_announced(p->generation->catalog, t, s->profile, s->announce, &plan) !=
+	    ERR_OK)
 		return NULL;
 	t->plan = plan;
 	stat_inc(p->stat, PIPE_STAT_PLANS);

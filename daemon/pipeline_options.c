@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "daemon/pipeline_parts.h"
 #include "normalizer/report.h"
 
-#define REPORTS_MAX 10000 /* processes that report of themselves, of all sessions */
+#define ANNOUNCE_ALL_MAX 20000 /* elements that exporters announced, of all sessions */
+#define REPORTS_MAX 10000      /* processes that report of themselves, of all sessions */
 
 void pipeline_settle_joins(struct pipeline *p, const struct session *s)
 {
@@ -48,11 +50,41 @@ static void take_report(struct pipeline *p, const struct message *m, struct sess
 		of->flow_keys = taken.keys;
 }
 
+/* What a registry has is the registry's: an exporter that says otherwise may be read wrongly by its makers, too. */
+static void take_announcement(struct pipeline *p, struct session *s, const struct tmpl *t)
+{
+	static const enum pipeline_stat rows[ANNOUNCE_RESULTS] = {
+		[ANNOUNCE_NEW] = PIPE_STAT_ANNOUNCED,
+		[ANNOUNCE_KNOWN] = PIPE_STAT_ANNOUNCE_KNOWN,
+		[ANNOUNCE_CHANGED] = PIPE_STAT_ANNOUNCE_CHANGED,
+		[ANNOUNCE_NAME] = PIPE_STAT_ANNOUNCE_NAME,
+		[ANNOUNCE_TYPE] = PIPE_STAT_ANNOUNCE_TYPE,
+		[ANNOUNCE_OVER] = PIPE_STAT_ANNOUNCE_OVER,
+		[ANNOUNCE_NO_MEMORY] = PIPE_STAT_ANNOUNCE_NOMEM,
+	};
+	size_t own = announce_count(s->announce);
+	size_t most = own + ANNOUNCE_ALL_MAX - p->announce_count;
+	enum announce_result result =
+		announce_learn(&s->announce, p->generation->catalog->elements, t, p->values,
+			       most < ANNOUNCE_SESSION_MAX ? most : ANNOUNCE_SESSION_MAX);
+
+	p->announce_count += announce_count(s->announce) - own;
+	if (result == ANNOUNCE_NEW)
+		p->work += own * WORK_ANNOUNCED;
+	if (result != ANNOUNCE_SAME)
+		stat_inc(p->stat, rows[result]);
+	if (result == ANNOUNCE_KNOWN || result == ANNOUNCE_CHANGED)
+		log_every(LOG_LEVEL_WARN, "announced.ignored exporter=%.*s template=%u why=%s",
+			  (int)s->identity_bytes, s->identity, t->id,
+			  result == ANNOUNCE_KNOWN ? "known" : "changed");
+}
+
 void pipeline_learn(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 		    const struct record *records, size_t count)
 {
 	struct pipeline *p = ctx;
 	bool is_report = report_is_of(t);
+	bool is_announcement = announce_is_of(t);
 	struct join_home home = { &p->join_order, s };
 
 	p->work += count * pipeline_work_of_record(t);
@@ -70,6 +102,8 @@ void pipeline_learn(void *ctx, const struct message *m, struct session *s, struc
 		stat_add(p->stat, PIPE_STAT_JOINS_NOMEM, learned.no_memory);
 		if (is_report)
 			take_report(p, m, s, t);
+		if (is_announcement)
+			take_announcement(p, s, t);
 		if (learned.boot_ms != 0)
 			s->system_init_ms = learned.boot_ms;
 	}

@@ -27,6 +27,8 @@
 #define WORK_8_OCTETS 5 /* encoded */
 #define WORK_PLAN 3000
 #define WORK_PLAN_FIELD 1000
+#define WORK_ANNOUNCED_FIELD 50 /* looked up among what was announced */
+#define WORK_ANNOUNCED 4	/* a name compared with another one */
 
 struct pipeline {
 	const struct generation *generation;
@@ -49,6 +51,7 @@ struct pipeline {
 	struct enrich_context context; /* of the message at hand */
 	struct list_room lists;
 	size_t join_count;	 /* entries of all sessions */
+	size_t announce_count;	 /* elements that exporters of all sessions announced */
 	size_t report_count;	 /* processes of all sessions that report of themselves */
 	struct chain join_order; /* of those that changed */
 	uint64_t work;		 /* of the message at hand */

@@ -276,6 +276,8 @@ static bool open_basic(struct lists *l, uint8_t depth, struct rd r)
 	uint16_t id = rd_u16(&r);
 	uint16_t bytes = rd_u16(&r);
 	uint32_t pen = (id & ENTERPRISE_BIT) != 0 ? rd_u32(&r) : PEN_IANA;
+	const struct announce *announce = l->source.announce_of(l->source.ctx);
+	const struct announced *announced;
 	const struct element *e;
 	struct level *v;
 	char name[ELEMENT_NAME_BYTES];
@@ -284,15 +286,21 @@ static bool open_basic(struct lists *l, uint8_t depth, struct rd r)
 		return refuse(l, LIST_BROKEN);
 	id &= ENTERPRISE_BIT - 1;
 	e = element_find(l->elements, pen, id);
+	announced = e == NULL ? announce_find(announce, pen, id) : NULL;
 	v = push(l, LEVEL_VALUES, depth, r);
 	v->id = (struct element_id){ pen, id };
 	v->item_bytes = bytes;
 	v->form = (uint8_t)(e == NULL ? RAW_HEX : element_raw_form(e->type));
 	v->list = (uint8_t)(e == NULL ? ELEMENT_NO_LIST : e->list);
+	if (announced != NULL) {
+		v->form = (uint8_t)element_raw_form((enum element_type)announced->type);
+		v->list = announced->list;
+	}
 	list_put_semantic(&l->out, semantic);
 	list_put(&l->out, ",\"element\":\"");
 	list_put(&l->out,
-		 e != NULL ? e->name : element_name(l->elements, pen, id, name, sizeof(name)));
+		 e != NULL ? e->name
+			   : announce_name(announce, l->elements, pen, id, name, sizeof(name)));
 	list_put(&l->out, "\",\"values\":[");
 	return true;
 }

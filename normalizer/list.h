@@ -27,6 +27,7 @@
 #ifndef NORMALIZER_LIST_H
 #define NORMALIZER_LIST_H
 
+#include "normalizer/announce.h"
 #include "normalizer/element.h"
 #include "normalizer/flow.h"
 #include "normalizer/plan.h"
@@ -51,6 +52,8 @@ struct list_source {
 	/* The plan of the template of that id, and the template; NULL when there is none.  *cost grows by what it took. */
 	const struct plan *(*plan_of)(void *ctx, uint16_t id, const struct tmpl **t,
 				      uint32_t *cost);
+	/* What the exporter at hand announced of elements, or NULL. */
+	const struct announce *(*announce_of)(void *ctx);
 };
 
 struct lists;

@@ -39,6 +39,34 @@ bool plan_is_current(const struct plan *p, uint64_t generation, uint64_t profile
 	return p->generation == generation && p->profile == profile;
 }
 
+bool plan_is_unsure(const struct plan *p, const struct announce *a)
+{
+	return p->announce_count != announce_count(a);
+}
+
+/* What was announced of the field's element; NULL when a registry has it, or nothing was. */
+static const struct announced *announced_of(const struct catalog *c, const struct announce *a,
+					    const struct tmpl_field *field)
+{
+	const struct announced *e = announce_find(a, field->pen, field->id);
+
+	return e == NULL || element_find(c->elements, field->pen, field->id) != NULL ? NULL : e;
+}
+
+bool plan_is_behind(struct plan *p, const struct catalog *c, const struct tmpl *t,
+		    const struct announce *a)
+{
+	uint16_t count = 0;
+
+	for (uint16_t i = 0; i < t->field_count; i++)
+		count = (uint16_t)(count + (announced_of(c, a, &t->fields[i]) != NULL));
+	/* What was announced stays: as many are the same ones. */
+	if (count != p->announced_count)
+		return true;
+	p->announce_count = announce_count(a);
+	return false;
+}
+
 bool plan_has_lists(const struct plan *p)
 {
 	return p->has_lists;
@@ -211,12 +239,14 @@ static enum err make_key(struct draft *d, uint16_t index)
 {
 	const struct tmpl_field *field = &d->tmpl->fields[index];
 	const struct element *element = element_find(d->catalog->elements, field->pen, field->id);
+	const struct announced *announced = announced_of(d->catalog, d->announce, field);
 	struct raw_key *key = &d->plan->keys[index];
 	unsigned n = d->occurrence[index];
 	char text[KEY_BYTES];
 	size_t bytes;
 
-	(void)element_name(d->catalog->elements, field->pen, field->id, text, sizeof(text) - 16);
+	(void)announce_name(d->announce, d->catalog->elements, field->pen, field->id, text,
+			    sizeof(text) - 16);
 	bytes = strlen(text);
 	if (n > 1)
 		bytes += (size_t)snprintf(text + bytes, 16, "#%u", n);
@@ -224,6 +254,11 @@ static enum err make_key(struct draft *d, uint16_t index)
 	key->pen = field->pen;
 	key->id = field->id;
 	key->list = (uint8_t)(element == NULL ? ELEMENT_NO_LIST : element->list);
+	if (announced != NULL) {
+		key->form = element_raw_form((enum element_type)announced->type);
+		key->list = announced->list;
+		d->plan->announced_count++;
+	}
 	d->plan->has_lists = d->plan->has_lists || key->list != ELEMENT_NO_LIST;
 	return key_avro(key, text, bytes);
 }
@@ -436,7 +471,13 @@ static enum err compile(struct draft *d)
 enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t profile,
 		      struct plan **out)
 {
-	struct draft d = { .catalog = c, .tmpl = t, .boot_index = -1 };
+	return plan_compile_announced(c, t, profile, NULL, out);
+}
+
+enum err plan_compile_announced(const struct catalog *c, const struct tmpl *t, uint64_t profile,
+				const struct announce *a, struct plan **out)
+{
+	struct draft d = { .catalog = c, .tmpl = t, .announce = a, .boot_index = -1 };
 	enum err e;
 
 	if (t->field_count > FLOW_TRACKED_MAX)
@@ -446,6 +487,7 @@ enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t pr
 		return ERR_NOMEM;
 	d.plan->generation = c->generation;
 	d.plan->profile = profile;
+	d.plan->announce_count = announce_count(a);
 	d.plan->field_count = t->field_count;
 	d.plan->boot_at = -1;
 	e = compile(&d);

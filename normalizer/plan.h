@@ -21,6 +21,7 @@
 
 #include "collector/message.h"
 #include "collector/tmpl.h"
+#include "normalizer/announce.h"
 #include "normalizer/catalog.h"
 #include "normalizer/flow.h"
 #include "normalizer/xform.h"
@@ -29,11 +30,20 @@ struct plan;
 
 enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t profile,
 		      struct plan **out);
+/* The same with what the exporter announced of elements; NULL: nothing. */
+enum err plan_compile_announced(const struct catalog *c, const struct tmpl *t, uint64_t profile,
+				const struct announce *a, struct plan **out);
 void plan_free(struct plan *p);
 /* What compiling one costs, in steps of lists (list.h). */
 uint32_t plan_cost(const struct tmpl *t);
 /* Was it built from this generation and profile? */
 bool plan_is_current(const struct plan *p, uint64_t generation, uint64_t profile);
+
+/* Was more announced since it was looked at last?  It costs next to nothing. */
+bool plan_is_unsure(const struct plan *p, const struct announce *a);
+/* Does it say anything of the template's elements?  If not, it was looked at. */
+bool plan_is_behind(struct plan *p, const struct catalog *c, const struct tmpl *t,
+		    const struct announce *a);
 
 /* Does a record have lists that are to be opened? */
 bool plan_has_lists(const struct plan *p);

@@ -21,6 +21,7 @@ struct target {
 struct draft {
 	const struct catalog *catalog;
 	const struct tmpl *tmpl;
+	const struct announce *announce;
 	struct plan *plan;
 	struct target *targets;
 	uint32_t target_count;

@@ -52,11 +52,17 @@ static const struct plan *plan_of(void *ctx, uint16_t id, const struct tmpl **t,
 	return subs[id - SUB_ID].plan;
 }
 
+static const struct announce *announce_of(void *ctx)
+{
+	(void)ctx;
+	return NULL;
+}
+
 static void start(void)
 {
 	const struct catalog_conf conf = { "templates/elements", "templates/mappings",
 					   "templates/tables", RAW_MODE_UNPROMOTED };
-	const struct list_source source = { NULL, plan_of };
+	const struct list_source source = { NULL, plan_of, announce_of };
 	struct why why = { "" };
 
 	must(catalog_load(&conf, 1, &why, &catalog) == ERR_OK);

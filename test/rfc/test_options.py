@@ -2,7 +2,6 @@
 """D: options data."""
 import struct
 
-from marks import not_yet
 from wire import FLOW, VARIABLE, data, define, flow, ipfix, options, v9, v9_define, v9_options, variable
 
 NAMED = [(8, 4), (10, 4), (14, 4), (302, 4), (95, 4), (234, 4), (1, 4)]
@@ -113,20 +112,48 @@ def test_068_applications(item):
 
 
 TYPE = [(339, 1), (344, 1), (345, 2), (341, VARIABLE)]
-STRING = 13
+UNSIGNED16, UNSIGNED64, STRING, IPV4 = 2, 4, 13, 18
 
 
 def a_type(pen, number, kind, name):
     return struct.pack(">IHBBH", pen, number, kind, 0, 0) + variable(name)
 
 
-@not_yet("types of elements that exporters announce (RFC 5610) are not taken up")
 def test_069_announced_types(item):
     """M 5610: options data defines unknown enterprise elements: their name and type"""
     p = item.peer()
     p.send(ipfix(options(300, [(346, 4), (303, 2)], TYPE), data(300, a_type(35632, 29999, STRING, b"probeMood"))))
     p.send(ipfix(define(256, [(29999, VARIABLE, 35632), (1, 4)]), data(256, variable(b"content") + struct.pack(">I", 7))))
-    assert "content" in item.one()["raw"]["elements"].values()
+    assert item.one()["raw"]["elements"] == {"probeMood": "content"}
+    assert item.counted("elements_announced") == 1
+    shown = [e["element"] for t in item.service.ctl("templates")["templates"] if t["port"] == p.port and t["template"] == 256 for e in t["elements"]]
+    assert shown == ["probeMood", "octetDeltaCount"]
+
+
+def test_069_announced_late(item):
+    """G: templates that were there before an element was announced take it up; before, and for others, it keeps its number"""
+    p, other = item.peer(), item.peer()
+    for peer in (p, other):
+        peer.send(ipfix(define(256, [(77, 2, 32473), (1, 4)]), data(256, b"\1\2" + struct.pack(">I", 1))))
+    p.send(ipfix(options(300, [(346, 4), (303, 2)], TYPE), data(300, a_type(32473, 77, UNSIGNED16, b"queueDepth"))))
+    for peer in (p, other):
+        peer.send(ipfix(data(256, b"\1\2" + struct.pack(">I", 2))))
+    elements = sorted((f["normalized"]["bytes"], *f["raw"]["elements"].items()) for f in item.flows())
+    assert elements == [(1, ("e32473id77", "0102")), (1, ("e32473id77", "0102")), (2, ("e32473id77", "0102")), (2, ("queueDepth", "258"))]
+
+
+def test_069_first_holds(item):
+    """G: what is announced again otherwise, or by no name, or by one that is another's, is counted and changes nothing"""
+    p = item.peer()
+    p.send(ipfix(options(300, [(346, 4), (303, 2)], TYPE),
+                 data(300, a_type(32473, 77, UNSIGNED16, b"queueDepth"), a_type(32473, 77, STRING, b"queueDepth"),
+                      a_type(32473, 77, UNSIGNED16, b"queueDepth"), a_type(32473, 78, UNSIGNED16, b"a\"b"),
+                      a_type(32473, 79, UNSIGNED16, b"queueDepth"), a_type(32473, 80, UNSIGNED16, b"octetDeltaCount"),
+                      a_type(32473, 81, UNSIGNED64, b"lies"), a_type(32473, 82, IPV4, b"lies.too"))))
+    p.send(ipfix(define(256, [(n, 2, 32473) for n in range(77, 83)] + [(1, 4)]), data(256, b"\0\1" * 6 + struct.pack(">I", 1))))
+    assert item.one()["raw"]["elements"] == {"queueDepth": "1", "e32473id78": "0001", "e32473id79": "1", "e32473id80": "1", "lies": "1",
+                                             "lies.too": "0001"}
+    assert (item.counted("elements_announced"), item.counted("announcements_refused")) == (5, 2)
 
 
 def test_069_known_elements_stay(item):
@@ -136,6 +163,7 @@ def test_069_known_elements_stay(item):
     p.send(ipfix(define(256, [(8, 4), (118, 2, 35632), (1, 4)]), data(256, b"\x0a\0\0\1\0\7" + struct.pack(">I", 7))))
     f = item.one()
     assert (f["normalized"]["src_ip"], f["normalized"]["app_id"], f["normalized"]["bytes"]) == ("10.0.0.1", "7", 7)
+    assert (item.counted("announcements_refused", "known"), item.counted("elements_announced")) == (2, 0)
 
 
 def test_070_no_flow(item):

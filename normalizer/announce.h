@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * announce.h - elements of enterprises that no registry has, as their exporter announces them (RFC 5610).
+ *
+ *	if (announce_is_of(t))						once for a set
+ *		announce_learn(&a, elements, t, values, limit)		for each record
+ *	const struct announced *e = announce_find(a, pen, id);		where element_find() has none
+ *	announce_name(a, elements, pen, id, buf, size)			as element_name()
+ *
+ *	options | enterprise 32473, element 77, type string, name "probeMood" |
+ *	data	| 32473/77 "content" |  ->  raw.elements {"probeMood":"content"}; else {"e32473id77":"636f..."}
+ *
+ * A registry goes first, whatever an exporter says.  Of several announcements of one element the first holds until
+ * the session ends: plans are compiled for it once.  A name that is another element's already is not used: its
+ * element keeps the number form.
+ *
+ * Owner: the worker, of one per session.  Lifetime: the session.  An entry lives until the next announce_learn().
+ */
+#ifndef NORMALIZER_ANNOUNCE_H
+#define NORMALIZER_ANNOUNCE_H
+
+#include "collector/tmpl.h"
+#include "normalizer/element.h"
+
+#define ANNOUNCE_SESSION_MAX 512 /* elements of a session */
+#define ANNOUNCE_NAME_MAX 120	 /* octets: with what tells repeats apart a key has room for it */
+
+_Static_assert(ANNOUNCE_NAME_MAX < ELEMENT_NAME_BYTES, "a name is a key");
+
+struct announce;
+
+struct announced {
+	uint32_t pen;
+	uint16_t id;
+	uint8_t type;  /* enum element_type */
+	uint8_t list;  /* enum element_list */
+	bool is_taken; /* another announced element had the name before */
+	char *name;    /* "" when it has none */
+};
+
+/* What one record did. */
+enum announce_result {
+	ANNOUNCE_SAME, /* nothing: it is known like this, or it announces nothing */
+	ANNOUNCE_NEW,
+	ANNOUNCE_KNOWN, /* not taken: a registry has it, of another type, or nobody may define it */
+	ANNOUNCE_CHANGED, /* not taken: it was announced otherwise before */
+	ANNOUNCE_NAME,	  /* not taken: its name is none */
+	ANNOUNCE_TYPE,	  /* not taken: there is no such element, or type */
+	ANNOUNCE_OVER,	  /* not taken: no room under the limit */
+	ANNOUNCE_NO_MEMORY,
+	ANNOUNCE_RESULTS
+};
+
+/* Does the options template tell types of elements? */
+bool announce_is_of(const struct tmpl *t);
+/* One value for each field of `t`, one announce_is_of() is true for.  *a is NULL before the first. */
+enum announce_result announce_learn(struct announce **a, const struct element_registry *elements,
+				    const struct tmpl *t, const struct value *values, size_t limit);
+void announce_free(struct announce *a);
+/* It only grows. */
+size_t announce_count(const struct announce *a);
+
+/* NULL when nothing was announced of it.  A registry is not asked. */
+const struct announced *announce_find(const struct announce *a, uint32_t pen, uint16_t id);
+/* The registry's name, else the announced one if it is free, else the number form; returns `buf`. */
+const char *announce_name(const struct announce *a, const struct element_registry *elements,
+			  uint32_t pen, uint16_t id, char *buf, size_t size);
+
+#endif
