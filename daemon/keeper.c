@@ -499,6 +499,7 @@ void keeper_end(struct keeper *k)
 	end_thread(k);
 	(void)write_all(k, KEEP_TMPLS);
 	(void)write_all(k, KEEP_JOINS);
+	(void)write_all(k, KEEP_ANNOUNCED);
 	if (!write_all(k, KEEP_HELD)) {
 		/* They are given up now, and must not be in the next life. */
 		(void)journal_remove(&k->kept[KEEP_HELD].journal);

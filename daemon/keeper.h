@@ -12,6 +12,7 @@
  *
  *	templates	and, at most a minute old, when data used one
  *	options		what options data said of samplers, interfaces, applications, VRFs and domains
+ *	elements	what options data announced of elements (RFC 5610)
  *	held		sets that wait for a template; not there when there are none
  *	*.bad		what could not be used, or not to its end
  *

@@ -2,6 +2,7 @@
 #include "daemon/keeper_kinds.h"
 
 #include "collector/keep_in.h"
+#include "normalizer/announce.h"
 #include "normalizer/join.h"
 
 #define WORKER_SHIFT 48
@@ -30,6 +31,18 @@ static bool put_joins(struct pipeline *p, const struct keep_now *now, size_t som
 {
 	(void)now;
 	return join_keep(pipeline_join_order(p), some, out);
+}
+
+static bool put_announced(struct pipeline *p, const struct keep_now *now, size_t some,
+			  struct keep *out)
+{
+	(void)now;
+	return announce_keep(pipeline_announce_order(p), some, out);
+}
+
+static void rewind_announced(struct pipeline *p)
+{
+	chain_rewind(pipeline_announce_order(p));
 }
 
 static void rewind_tmpls(struct pipeline *p)
@@ -67,6 +80,16 @@ static enum err take_joins(struct pipeline *p, struct rd entry, const struct kee
 	return pipeline_restore_joins(p, &peer, &key, entry, now->mono_ms);
 }
 
+static enum err take_announced(struct pipeline *p, struct rd entry, const struct keep_now *now)
+{
+	struct session_key key;
+	struct addr peer;
+
+	if (!keep_take_key(&entry, &peer, &key))
+		return ERR_FORMAT;
+	return pipeline_restore_announced(p, &peer, &key, entry, now->mono_ms);
+}
+
 const struct keep_ops keep_kinds[KEEP_KINDS] = {
 	[KEEP_TMPLS] = { .name = { "templates", "templates.tmp", "templates.bad",
 				   "sluice templates " },
@@ -81,6 +104,13 @@ const struct keep_ops keep_kinds[KEEP_KINDS] = {
 			 .rewind = rewind_joins,
 			 .peer = keep_peer,
 			 .take = take_joins },
+	[KEEP_ANNOUNCED] = { .name = { "elements", "elements.tmp", "elements.bad",
+				       "sluice elements " },
+			     .id_bytes = KEEP_KEY_BYTES,
+			     .put = put_announced,
+			     .rewind = rewind_announced,
+			     .peer = keep_peer,
+			     .take = take_announced },
 	[KEEP_HELD] = { .name = { "held", "held.tmp", "held.bad", "sluice held " },
 			.id_bytes = KEEP_NUMBER_BYTES,
 			.put = put_held,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keeper_kinds.h - what outlives the service, a table: templates, options data, sets that wait.
+ * keeper_kinds.h - what outlives the service, a table: templates, options data, announced elements, sets that wait.
  *
  * Templates come first, since what is restored behind them asks for their sessions.
  *
@@ -13,7 +13,7 @@
 #include "daemon/journal.h"
 #include "daemon/pipeline.h"
 
-enum keep_kind { KEEP_TMPLS, KEEP_JOINS, KEEP_HELD, KEEP_KINDS };
+enum keep_kind { KEEP_TMPLS, KEEP_JOINS, KEEP_ANNOUNCED, KEEP_HELD, KEEP_KINDS };
 
 struct keep_ops {
 	struct journal_name name;

@@ -80,7 +80,11 @@ void pipeline_use(struct pipeline *p, const struct generation *g);
 /* What options data of an earlier life said, to the session of that key; as join_restore(). */
 enum err pipeline_restore_joins(struct pipeline *p, const struct addr *peer,
 				const struct session_key *key, struct rd entry, int64_t mono_ms);
-/* What it said in this life, for join_keep(). */
+enum err pipeline_restore_announced(struct pipeline *p, const struct addr *peer,
+				    const struct session_key *key, struct rd entry,
+				    int64_t mono_ms);
+/* What it said in this life, for join_keep() and announce_keep(). */
+struct chain *pipeline_announce_order(struct pipeline *p);
 struct chain *pipeline_join_order(struct pipeline *p);
 struct collector *pipeline_collector(struct pipeline *p);
 const struct generation *pipeline_generation(const struct pipeline *p);

@@ -50,6 +50,14 @@ static void take_report(struct pipeline *p, const struct message *m, struct sess
 		of->flow_keys = taken.keys;
 }
 
+/* As joins_limit(). */
+static size_t announce_limit(const struct pipeline *p, size_t own)
+{
+	size_t most = own + ANNOUNCE_ALL_MAX - p->announce_count;
+
+	return most < ANNOUNCE_SESSION_MAX ? most : ANNOUNCE_SESSION_MAX;
+}
+
 /* What a registry has is the registry's: an exporter that says otherwise may be read wrongly by its makers, too. */
 static void take_announcement(struct pipeline *p, struct session *s, const struct tmpl *t)
 {
@@ -62,11 +70,11 @@ static void take_announcement(struct pipeline *p, struct session *s, const struc
 		[ANNOUNCE_OVER] = PIPE_STAT_ANNOUNCE_OVER,
 		[ANNOUNCE_NO_MEMORY] = PIPE_STAT_ANNOUNCE_NOMEM,
 	};
+	struct announce_home home = { &p->announce_order, s };
 	size_t own = announce_count(s->announce);
-	size_t most = own + ANNOUNCE_ALL_MAX - p->announce_count;
 	enum announce_result result =
-		announce_learn(&s->announce, p->generation->catalog->elements, t, p->values,
-			       most < ANNOUNCE_SESSION_MAX ? most : ANNOUNCE_SESSION_MAX);
+		announce_learn(&s->announce, &home, p->generation->catalog->elements, t, p->values,
+			       announce_limit(p, own));
 
 	p->announce_count += announce_count(s->announce) - own;
 	if (result == ANNOUNCE_NEW)
@@ -136,4 +144,30 @@ enum err pipeline_restore_joins(struct pipeline *p, const struct addr *peer,
 struct chain *pipeline_join_order(struct pipeline *p)
 {
 	return &p->join_order;
+}
+
+enum err pipeline_restore_announced(struct pipeline *p, const struct addr *peer,
+				    const struct session_key *key, struct rd entry, int64_t mono_ms)
+{
+	struct session *s = collector_restore_session(p->collector, key, peer);
+	struct announce_home home = { &p->announce_order, s };
+	size_t added;
+	size_t own;
+	enum err e;
+
+	if (s == NULL)
+		return ERR_LIMIT;
+	if (s->idle_since_ms == 0)
+		s->idle_since_ms = mono_ms;
+	own = announce_count(s->announce);
+	e = announce_restore(&s->announce, &home, entry, announce_limit(p, own));
+	added = announce_count(s->announce) - own;
+	p->announce_count += added;
+	stat_add(p->stat, PIPE_STAT_ANNOUNCED_RESTORED, added);
+	return e;
+}
+
+struct chain *pipeline_announce_order(struct pipeline *p)
+{
+	return &p->announce_order;
 }

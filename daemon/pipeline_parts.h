@@ -50,12 +50,13 @@ struct pipeline {
 	struct envelope envelope;
 	struct enrich_context context; /* of the message at hand */
 	struct list_room lists;
-	size_t join_count;	 /* entries of all sessions */
-	size_t announce_count;	 /* elements that exporters of all sessions announced */
-	size_t report_count;	 /* processes of all sessions that report of themselves */
-	struct chain join_order; /* of those that changed */
-	uint64_t work;		 /* of the message at hand */
-	uint64_t work_max;	 /* 0: no limit */
+	size_t join_count;	     /* entries of all sessions */
+	size_t announce_count;	     /* elements that exporters of all sessions announced */
+	size_t report_count;	     /* processes of all sessions that report of themselves */
+	struct chain join_order;     /* of those that changed */
+	struct chain announce_order; /* and of sessions that announced something */
+	uint64_t work;		     /* of the message at hand */
+	uint64_t work_max;	     /* 0: no limit */
 	struct value values[PIPELINE_VALUES_MAX];
 	struct flow flows[PIPELINE_FLOWS];
 	struct flow check_flow;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "normalizer/announce.h"
+#include "normalizer/announce_in.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +17,6 @@
 #define TYPES (TYPE_LISTS + 3)
 #define PEN_OURS 0xFFFFFF00u /* and above: no enterprise */
 #define ROOM_FIRST 16
-
-struct announce {
-	size_t count;
-	size_t room;
-	struct announced *entries; /* by enterprise and id */
-};
 
 /* ---- what a record says ---- */
 
@@ -51,8 +45,8 @@ static uint64_t number_of(const struct tmpl *t, const struct value *values, uint
 	return n <= max ? n : max + 1;
 }
 
-/* False when there is something else in it than names are of: JSON and people take those as they are. */
-static bool is_name(const uint8_t *octets, uint32_t bytes)
+/* JSON and people take names as they are. */
+bool announce_is_name(const uint8_t *octets, uint32_t bytes)
 {
 	static const char marks[] = "._-";
 
@@ -91,7 +85,7 @@ static enum announce_result read_record(const struct tmpl *t, const struct value
 		return ANNOUNCE_NEW;
 	name->bytes = utf8_trim(values[at].octets, values[at].bytes, &is_ascii);
 	name->octets = (const char *)values[at].octets;
-	return is_name(values[at].octets, name->bytes) ? ANNOUNCE_NEW : ANNOUNCE_NAME;
+	return announce_is_name(values[at].octets, name->bytes) ? ANNOUNCE_NEW : ANNOUNCE_NAME;
 }
 
 /* ---- the entries ---- */
@@ -132,6 +126,8 @@ void announce_free(struct announce *a)
 {
 	if (a == NULL)
 		return;
+	if (a->home.order != NULL)
+		chain_cut(a->home.order, &a->link);
 	for (size_t i = 0; i < a->count; i++)
 		free(a->entries[i].name);
 	free(a->entries);
@@ -162,13 +158,15 @@ static bool grow(struct announce *a)
 	return true;
 }
 
-static enum announce_result add(struct announce **to, const struct announced *e,
-				const struct text *name)
+enum announce_result announce_add(struct announce **to, const struct announce_home *home,
+				  const struct announced *e, const struct text *name)
 {
 	struct announce *a = *to == NULL ? calloc(1, sizeof(*a)) : *to;
 	struct announced own = *e;
 	size_t at;
 
+	if (a != NULL && *to == NULL && home != NULL)
+		a->home = *home;
 	*to = a;
 	own.name = a != NULL && grow(a) ? strndup(name->octets, name->bytes) : NULL;
 	if (own.name == NULL)
@@ -178,6 +176,8 @@ static enum announce_result add(struct announce **to, const struct announced *e,
 	memmove(a->entries + at + 1, a->entries + at, (a->count - at) * sizeof(own));
 	a->entries[at] = own;
 	a->count++;
+	if (a->home.order != NULL)
+		chain_renew(a->home.order, &a->link);
 	return ANNOUNCE_NEW;
 }
 
@@ -189,8 +189,16 @@ static bool is_said_so(const struct announced *known, const struct announced *e,
 	       memcmp(known->name, name->octets, name->bytes) == 0;
 }
 
-enum announce_result announce_learn(struct announce **a, const struct element_registry *elements,
-				    const struct tmpl *t, const struct value *values, size_t limit)
+/* IANA's and their reverses have no other definition than IANA's. */
+bool announce_is_theirs(uint32_t pen, uint16_t id)
+{
+	return pen != PEN_IANA && pen != PEN_REVERSE && pen < PEN_OURS && id != 0 &&
+	       id < V9_ENTERPRISE_BIT;
+}
+
+enum announce_result announce_learn(struct announce **a, const struct announce_home *home,
+				    const struct element_registry *elements, const struct tmpl *t,
+				    const struct value *values, size_t limit)
 {
 	struct announced e = { 0 };
 	struct text name;
@@ -207,15 +215,14 @@ enum announce_result announce_learn(struct announce **a, const struct element_re
 				       known->list == e.list
 			       ? ANNOUNCE_SAME
 			       : ANNOUNCE_KNOWN;
-	/* IANA's and their reverses have no other definition than IANA's. */
-	if (e.pen == PEN_IANA || e.pen == PEN_REVERSE || e.pen >= PEN_OURS)
+	if (!announce_is_theirs(e.pen, e.id))
 		return ANNOUNCE_KNOWN;
 	if (read != ANNOUNCE_NEW)
 		return read;
 	before = announce_find(*a, e.pen, e.id);
 	if (before != NULL)
 		return is_said_so(before, &e, &name) ? ANNOUNCE_SAME : ANNOUNCE_CHANGED;
-	return announce_count(*a) < limit ? add(a, &e, &name) : ANNOUNCE_OVER;
+	return announce_count(*a) < limit ? announce_add(a, home, &e, &name) : ANNOUNCE_OVER;
 }
 
 /* ---- names ---- */

@@ -340,6 +340,33 @@ def test_options_over_a_kill(start, folder):
         assert (got["app_name"], got["app_category"], got["ingress_vrf_name"]) == (f"app-{n}", f"cat-{n}", f"vrf-{n}")
 
 
+def test_announced_over_a_kill(start, folder):
+    """Elements that exporters announced before a kill have their names in the next lives; one whose name was another's has none again."""
+    s = start(Sluiced, files_sink(folder), ["workers=2"])
+    sources = [Exporter(s.port, domain=n) for n in range(1, 5)]
+    body = struct.pack(">HHHHHHHHHHH", 400, 4, 2, 346, 4, 303, 2, 339, 1, 341, 8)
+    elements = struct.pack(">HHHHIHHIHH", 300, 3, 0x8000 | 90, 2, 32473, 0x8000 | 77, 2, 32473, 1, 4)
+    for n, x in enumerate(sources, 1):
+        x.send(struct.pack(">HH", 3, 4 + len(body)) + body, struct.pack(">HH", 2, 4 + len(elements)) + elements)
+        x.send(data(400, *[struct.pack(">IHB8s", 32473, number, 2, b"depth%d" % n) for number in (90, 77)]), records=2)
+    assert s.settle("records_options") == 8
+    crash(s)
+    for workers in (3, 1):
+        s = start(Sluiced, files_sink(folder), [f"workers={workers}", listen(s)])
+        assert (s.counter("announcements_restored"), s.counter("state_entries_refused")) == (8, 0)
+        for n, x in enumerate(sources, 1):
+            x.send(data(300, struct.pack(">HHI", 300 + n, 7, n)), records=1)
+        assert s.settle() == 4
+        s.ledger()
+        s.drain()
+        s.kill()
+    flows = read_flows(folder)
+    assert len(flows) == 8
+    for f in flows:
+        n = f["normalized"]["bytes"]
+        assert f["raw"]["elements"] == {f"depth{n}": str(300 + n), "e32473id77": "7"}
+
+
 @pytest.mark.parametrize("name", ["options", "held"])
 def test_other_broken_files(start, folder, name):
     """Options data and sets of a file that is cut or changed are not used from there on; the file is put aside and counted."""

@@ -86,7 +86,7 @@ static enum announce_result learn(struct announce **a, const struct step *s, siz
 	wr_bytes(&w, s->name, strlen(s->name));
 	must(!w.is_full);
 	tmpl_cut(t, octets, sizeof(octets), values);
-	result = announce_learn(a, catalog->elements, t, values, limit);
+	result = announce_learn(a, NULL, catalog->elements, t, values, limit);
 	tmpl_free(t);
 	return result;
 }
