@@ -19,23 +19,26 @@
 #include "collector/keep.h"
 #include "collector/keep_in.h"
 #include "daemon/journal.h"
+#include "normalizer/announce.h"
 #include "normalizer/join.h"
 #include "test/fuzz/alloc.h"
 
-#define HOW_KIND 0x03 /* 0: templates; 1: options data; else sets */
+#define HOW_KIND 0x03 /* 0: templates; 1: options data; 2: sets; 3: announced elements */
 #define HOW_BATCH 0x04
 #define HOW_BATCHES 0x08
 #define LINE "sluice fuzz "
 #define REAL_MS INT64_C(1767593600000)
 #define JOINS_MAX 8
+#define ANNOUNCE_MAX 8
 #define FILE_BYTES_MAX (1u << 16)
 #define MARK_WORDS (KEEP_MARKS / 64)
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes);
 
-enum kind { TMPLS, JOIN, HELD };
+enum kind { TMPLS, JOIN, HELD, ANNOUNCED };
 
-static const size_t id_bytes[] = { KEEP_KEY_BYTES, JOIN_ID_BYTES, KEEP_NUMBER_BYTES };
+static const size_t id_bytes[] = { KEEP_KEY_BYTES, JOIN_ID_BYTES, KEEP_NUMBER_BYTES,
+				   KEEP_KEY_BYTES };
 static uint64_t marks[MARK_WORDS];
 
 /* A life that reads and keeps. */
@@ -66,6 +69,8 @@ static void session_gone_seen(void *ctx, struct session *s)
 	(void)ctx;
 	join_free(s->join);
 	s->join = NULL;
+	announce_free(s->announce);
+	s->announce = NULL;
 }
 
 static void message_edge(void *ctx, const struct message *m, struct session *s)
@@ -165,6 +170,23 @@ static void take_join(struct life *l, struct rd entry)
 	must(boot_ms >= 0);
 }
 
+static void take_announced(struct life *l, struct rd entry)
+{
+	struct announce_home home;
+	struct session_key key;
+	struct session *s;
+	struct addr peer;
+
+	if (!keep_take_key(&entry, &peer, &key))
+		return;
+	s = collector_restore_session(l->collector, &key, &peer);
+	if (s == NULL)
+		return;
+	home = (struct announce_home){ &l->order, s };
+	(void)announce_restore(&s->announce, &home, entry, ANNOUNCE_MAX);
+	must(announce_count(s->announce) <= ANNOUNCE_MAX);
+}
+
 static void take_entry(void *ctx, struct rd entry)
 {
 	struct life *l = ctx;
@@ -176,6 +198,8 @@ static void take_entry(void *ctx, struct rd entry)
 		(void)keep_take_held(l->collector, entry, &l->now);
 	else if (l->kind == JOIN)
 		take_join(l, entry);
+	else if (l->kind == ANNOUNCED)
+		take_announced(l, entry);
 }
 
 static uint64_t sets_dropped(const struct life *l)
@@ -205,6 +229,9 @@ static void keep_all(struct life *l, struct keep *out)
 			;
 	} else if (l->kind == TMPLS) {
 		while (keep_tmpls(l->collector, &l->now, 100, out) && !out->is_failed)
+			;
+	} else if (l->kind == ANNOUNCED) {
+		while (announce_keep(&l->order, 100, out) && !out->is_failed)
 			;
 	} else {
 		while (join_keep(&l->order, 100, out) && !out->is_failed)
@@ -296,7 +323,7 @@ static size_t make_file(uint8_t how, const uint8_t *octets, size_t bytes, uint8_
 static void once(const uint8_t *octets, size_t bytes)
 {
 	static uint8_t file[FILE_BYTES_MAX + 256];
-	static const enum kind kinds[] = { TMPLS, JOIN, HELD, HELD };
+	static const enum kind kinds[] = { TMPLS, JOIN, HELD, ANNOUNCED };
 	struct journal_found f = { 0 };
 	uint8_t *copy;
 	struct life l;

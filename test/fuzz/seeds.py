@@ -3,6 +3,8 @@
 """Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
 fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow, templates and a list for fuzz_lists.
+fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow, templates and a list for
+fuzz_lists, announcements and templates for fuzz_rfc5610.
 
 usage: test/fuzz/seeds.py    into test/fuzz/corpus; the same octets each time
 """
@@ -346,7 +348,7 @@ MANIFEST = {
 
 # Entries of journals: fuzz_keep makes the file around them when the first octet says so.
 
-KEPT_TMPLS, KEPT_JOINS, KEPT_HELD, BATCH, BATCHES = 0, 1, 2, 4, 8
+KEPT_TMPLS, KEPT_JOINS, KEPT_HELD, KEPT_ELEMENTS, BATCH, BATCHES = 0, 1, 2, 3, 4, 8
 
 
 def kept(*parts):
@@ -365,6 +367,10 @@ def kept_template(definition, is_options=0):
 def kept_join(kind, key, rate=0, algorithm=-1, boot=0, name=b"", description=b"", category=b""):
     texts = b"".join(bytes([len(t)]) + t for t in (name, description, category))
     return kept(kept_key(), (bytes([kind]) + key).ljust(48, b"\0"), struct.pack(">Bqqq", 1, rate, algorithm, boot), texts)
+
+
+def kept_element(pen, number, kind, of_list, name):
+    return struct.pack(">IHBBB", pen, number, kind, of_list, len(name)) + name
 
 
 def kept_set(number, octets, version=10, offset=0):
@@ -387,6 +393,10 @@ KEEP = {
     "joins_wrong": bytes([KEPT_JOINS | BATCHES]) + kept_join(9, b"") + kept_join(1, b"\xff" * 47) + kept_join(3, b"", name=b"\xff\xfe") + kept_join(0, b"", rate=-1),
     "held": bytes([KEPT_HELD | BATCH]) + kept_set(1, KEPT_SET) + kept_set(2, KEPT_SET, 9) + kept_set(3, KEPT_SET) + kept(struct.pack(">Q", 1)),
     "held_between": bytes([KEPT_HELD | BATCHES]) + kept_set(1, KEPT_SET, offset=8) + kept_set(2, KEPT_SET, offset=2),
+    "elements": bytes([KEPT_ELEMENTS | BATCH]) + kept(kept_key(), kept_element(32473, 90, 2, 0, b"depth"), kept_element(9, 20000, 0, 2, b"all.of-them"),
+                                                      kept_element(32473, 77, 13, 0, b"depth"), kept_element(32473, 78, 13, 0, b"")),
+    "elements_wrong": bytes([KEPT_ELEMENTS | BATCHES]) + kept(kept_key(), kept_element(32473, 1, 2, 0, b"a"), kept_element(0, 8, 13, 0, b"mine")) +
+    kept(kept_key(domain=1), kept_element(32473, 2, 99, 0, b"b")) + kept(kept_key(domain=2), kept_element(32473, 3, 2, 1, b"c")),
     "file": bytes([KEPT_HELD]) + b"sluice fuzz 2\n" + bytes(40),
     "older": bytes([KEPT_TMPLS]) + b"sluice fuzz 1\n" + bytes(40),
 }
@@ -630,5 +640,29 @@ LISTS = {
 for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
                       ("fuzz_sflow", SFLOW), ("fuzz_lists", LISTS)):
+
+# Announcements and templates: enterprise by its place in fuzz_rfc5610's table.
+def announced(pen, number, kind, name):
+    return bytes([0, 4, 2, 1, len(name)]) + struct.pack(">IHB", pen, number, kind) + name
+
+
+def used(fields, octets):
+    return bytes([len(fields) - 1 or 16]) + bytes(v for f in fields for v in f) + octets
+
+
+VENDOR = 32473
+RFC5610 = {
+    "named": announced(VENDOR, 77, 13, b"probeMood") + used([(3, 77, 255), (0, 1, 4)], varied(b"content") + bytes(4)),
+    "late": used([(3, 77, 2), (3, 77, 2)], bytes(4)) + announced(VENDOR, 77, 2, b"depth") + bytes(4),
+    "known": announced(0, 8, 13, b"mine") + announced(35632, 118, 13, b"mine") + used([(0, 8, 4), (5, 118, 2)], bytes(6)),
+    "names": announced(VENDOR, 77, 2, b"octetDeltaCount") + announced(VENDOR, 78, 2, b"x") + announced(424242, 78, 2, b"x") +
+             announced(VENDOR, 79, 2, b"v9.40000") + announced(VENDOR, 80, 2, b"e9id77") + announced(VENDOR, 81, 2, b'a"') +
+             used([(3, 77, 2), (3, 78, 2), (7, 78, 2), (3, 79, 1), (3, 80, 1), (3, 81, 1)], bytes(9)),
+    "lies": b"".join(announced(VENDOR, n, n, b"n%d" % n) for n in range(24)) + used([(3, n, 3) for n in range(8, 22)], bytes(42)),
+}
+
+for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+                      ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
+                      ("fuzz_sflow", SFLOW), ("fuzz_lists", LISTS), ("fuzz_rfc5610", RFC5610)):
     for name, octets in seeds.items():
         write(target, name, octets)
