@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """D: options data."""
+import json
 import struct
 
 from wire import FLOW, VARIABLE, data, define, flow, ipfix, options, v9, v9_define, v9_options, variable
@@ -112,7 +113,7 @@ def test_068_applications(item):
 
 
 TYPE = [(339, 1), (344, 1), (345, 2), (341, VARIABLE)]
-UNSIGNED16, UNSIGNED64, STRING, IPV4 = 2, 4, 13, 18
+UNSIGNED16, UNSIGNED64, STRING, IPV4, BASIC_LIST = 2, 4, 13, 18, 20
 
 
 def a_type(pen, number, kind, name):
@@ -140,6 +141,17 @@ def test_069_announced_late(item):
         peer.send(ipfix(data(256, b"\1\2" + struct.pack(">I", 2))))
     elements = sorted((f["normalized"]["bytes"], *f["raw"]["elements"].items()) for f in item.flows())
     assert elements == [(1, ("e32473id77", "0102")), (1, ("e32473id77", "0102")), (2, ("e32473id77", "0102")), (2, ("queueDepth", "258"))]
+
+
+def test_069_announced_in_lists(item):
+    """G: inside lists, and as lists, announced elements have their name and type too"""
+    p = item.peer()
+    p.send(ipfix(options(300, [(346, 4), (303, 2)], TYPE),
+                 data(300, a_type(32473, 77, UNSIGNED16, b"queueDepth"), a_type(32473, 78, BASIC_LIST, b"queueDepths"))))
+    depths = variable(b"\4" + struct.pack(">HHI", 0x8000 | 77, 2, 32473) + struct.pack(">HH", 258, 7))
+    p.send(ipfix(define(256, [(78, VARIABLE, 32473), (1, 4)]), data(256, depths + struct.pack(">I", 1))))
+    elements = item.one()["raw"]["elements"]
+    assert json.loads(elements["queueDepths"]) == {"semantic": "ordered", "element": "queueDepth", "values": ["258", "7"]}
 
 
 def test_069_first_holds(item):
