@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
-fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow, templates and a list for fuzz_lists.
 fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow, templates and a list for
 fuzz_lists, announcements and templates for fuzz_rfc5610.
 
@@ -636,10 +635,6 @@ LISTS = {
     "stack": list_of(0, [], b"\4" + struct.pack(">HH", 70, 3) + b"\0\1\1\0\2\1"),
     "zero_fields": list_of(1, [[(6, 0)] * 30 + [(5, 1)]], b"\xff" + struct.pack(">H", 300) + b"\6" * 40),
 }
-
-for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
-                      ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
-                      ("fuzz_sflow", SFLOW), ("fuzz_lists", LISTS)):
 
 # Announcements and templates: enterprise by its place in fuzz_rfc5610's table.
 def announced(pen, number, kind, name):
