@@ -25,6 +25,7 @@ void take_retire(struct collector *c, struct session *s, struct tmpl *t)
 	if (t->is_lent)
 		borrow_end(c, s, t->id);
 	take_uncount_tmpl(c, t);
+	t->session = s;
 	if (t->gone_at == 0)
 		t->gone_at = ++c->changes;
 	t->gone_before = c->gone;
@@ -391,11 +392,11 @@ struct tmpl *collector_tmpl(struct collector *c, struct session *s, uint16_t id,
 	for (struct tmpl *o = t == NULL ? c->gone : NULL; o != NULL && t == NULL;
 	     o = o->gone_before) {
 		++*cost;
-		if (o->id == id && !o->is_borrowed && was_in_force(c, o))
+		if (o->session == s && o->id == id && !o->is_borrowed && was_in_force(c, o))
 			t = o;
 	}
 	if (t != NULL)
-		t->used_ms = s->idle_since_ms;
+		take_touch_tmpl(c, s, t);
 	return t;
 }
 

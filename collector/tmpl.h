@@ -89,7 +89,7 @@ struct tmpl {
 	uint64_t shape[TMPL_SHAPE_WORDS]; /* of sFlow: its elements, as bits by sflow.def */
 	/* bound.h's; no exporter: it is not counted. */
 	struct bound_exporter *exporter;
-	struct session *session;
+	struct session *session; /* whose it is; also of one that this message put out of force */
 	uint64_t counted_bytes;
 	int64_t touched_ms; /* monotonic: when its place in the lists was the last */
 	bool is_listed_used;

@@ -27,6 +27,8 @@ struct bench {
 	size_t tmpls_gone;
 	size_t records;
 	uint32_t width; /* of the last record */
+	uint16_t asked; /* the id that lists in records name; 0: none */
+	size_t found;	/* how often there was a template of it */
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -63,10 +65,12 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 		      const struct record *r, size_t count, enum collector_stat *reason)
 {
 	struct bench *b = ctx;
+	uint32_t cost = 0;
 
 	(void)m;
-	(void)s;
 	(void)reason;
+	if (b->asked != 0)
+		b->found += collector_tmpl(b->collector, s, b->asked, &cost) != NULL;
 	b->records += count;
 	b->width = t->min_bytes;
 	assert_int_equal(r[0].bytes, t->min_bytes);
@@ -346,6 +350,56 @@ static void test_evicted_in_message(void **state)
 	close_bench(&b);
 }
 
+/* What a message put out of force is not another exporter's: its lists are read by nobody's but its own. */
+static void test_evicted_of_another(void **state)
+{
+	struct message_made m;
+	struct bench b;
+
+	(void)state;
+	open_bench(&b, 0, 2, 0);
+	define(&b, 7, 1, 300);
+	define(&b, GOOD, 1, 400);
+	assert_true(use(&b, GOOD, 1, 400));
+	b.asked = 300;
+	begin(&m, 1, NOON_S);
+	add_data(&m, 400);
+	add_definition(&m, 401, 1, 12);
+	deliver(&b, &m, GOOD);
+	assert_int_equal(b.records, 2);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_EVICTED_ALL), 1);
+	assert_int_equal(b.found, 0);
+	/* Its own it finds. */
+	b.asked = 401;
+	begin(&m, 1, NOON_S);
+	add_data(&m, 400);
+	add_definition(&m, 402, 1, 12);
+	deliver(&b, &m, GOOD);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_EVICTED_ALL), 2);
+	assert_int_equal(b.found, 1);
+	close_bench(&b);
+}
+
+/* One that only lists use is used. */
+static void test_used_by_lists(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b, 3, 0, 0);
+	define(&b, GOOD, 1, 300);
+	define(&b, GOOD, 1, 301);
+	define(&b, GOOD, 1, 400);
+	b.asked = 300;
+	assert_true(use(&b, GOOD, 1, 400));
+	assert_int_equal(b.found, 1);
+	define(&b, GOOD, 1, 302);
+	define(&b, GOOD, 1, 303);
+	assert_true(use(&b, GOOD, 1, 400));
+	assert_int_equal(b.found, 2);
+	close_bench(&b);
+}
+
 /* One that would not fit if all others went is refused, and puts out nobody. */
 static void test_too_large(void **state)
 {
@@ -435,7 +489,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exporter),   cmocka_unit_test(test_flood), cmocka_unit_test(test_evicted_in_message),
-		cmocka_unit_test(test_too_large), cmocka_unit_test(test_late),	cmocka_unit_test(test_late_refresh),
+		cmocka_unit_test(test_evicted_of_another),
+		cmocka_unit_test(test_used_by_lists), cmocka_unit_test(test_too_large), cmocka_unit_test(test_late),	cmocka_unit_test(test_late_refresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
