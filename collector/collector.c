@@ -336,13 +336,14 @@ enum err collector_restore_tmpl(struct collector *c, struct session *s, struct t
 	e = take_put_tmpl(c, s, t, &old);
 	if (old != NULL)
 		take_drop_tmpl(c, old);
+	keep_changed(c, s);
 	if (e != ERR_OK) {
 		tmpl_free(t);
 		return e;
 	}
+	bound_recount(c->bound, t); /* the old one was in its account */
 	s->counts.templates_new++;
 	s->has_defined = true;
-	keep_changed(c, s);
 	stat_inc(c->stat, STAT_TEMPLATES_RESTORED);
 	c->ops->tmpl_new(c->ctx, s, t);
 	return ERR_OK;

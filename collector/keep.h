@@ -35,6 +35,7 @@
 struct keep_now {
 	int64_t real_ms;
 	int64_t mono_ms;
+	bool is_marked; /* of sets that are taken back: a mark says that nobody decoded them */
 };
 
 /* Octets that grow; what there was no memory for makes it is_failed. */

@@ -146,6 +146,7 @@ void keep_forget_held(struct collector *c)
 		set->number = 0; /* its mark stays */
 		take_leave(c, set);
 	}
+	take_free_orphans(c);
 }
 
 /* What was read, with where its header and its set stand. */
@@ -228,6 +229,7 @@ enum err keep_take_held(struct collector *c, struct rd entry, const struct keep_
 	struct message m;
 	struct session *s;
 	struct addr peer;
+	struct tmpl *t;
 	enum err e = ERR_LIMIT;
 
 	rd_skip(&entry, KEEP_NUMBER_BYTES);
@@ -242,13 +244,15 @@ enum err keep_take_held(struct collector *c, struct rd entry, const struct keep_
 	if (s != NULL && s->idle_since_ms == 0)
 		s->idle_since_ms = now->mono_ms;
 	stat_inc(c->stat, STAT_SETS_RESTORED);
-	/* Sets leave with the definition that they wait for: who has both was killed before all was written. */
-	if (s != NULL && session_tmpl(s, b.facts.id) != NULL) {
+	t = s == NULL ? NULL : session_tmpl(s, b.facts.id);
+	/* Sets leave with the definition that they wait for: who has both was killed before all was written, or before
+	 * it was their turn. */
+	if (t != NULL && !now->is_marked) {
 		stat_inc(c->stat, STAT_HELD_BEFORE);
 		return ERR_LIMIT;
 	}
 	if (s != NULL)
-		e = take_restore(c, s, &b.facts, b.header, b.set);
+		e = take_restore(c, s, t, &b.facts, b.header, b.set);
 	if (e != ERR_OK)
 		stat_inc(c->stat, STAT_HELD_FULL);
 	return e;

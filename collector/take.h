@@ -151,9 +151,9 @@ struct held_facts take_facts(const struct collector *c, const struct message *m,
 			     const struct session *s, const uint8_t *set, const uint8_t *end);
 /* One goes, decoded or not. */
 void take_leave(struct collector *c, struct held_set *set);
-/* One of an earlier life.  ERR_LIMIT, ERR_NOMEM. */
-enum err take_restore(struct collector *c, struct session *s, const struct held_facts *f,
-		      const uint8_t *header, const uint8_t *set);
+/* One of an earlier life: it waits for its template, or for its turn with `t`.  ERR_LIMIT, ERR_NOMEM. */
+enum err take_restore(struct collector *c, struct session *s, struct tmpl *t,
+		      const struct held_facts *f, const uint8_t *header, const uint8_t *set);
 /* All of a session; all that have waited too long by then, of any. */
 void take_drop_all(struct collector *c, struct session *s, enum collector_stat reason);
 void take_drop_older(struct collector *c, int64_t mono_ms, enum collector_stat reason);

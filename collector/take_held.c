@@ -151,21 +151,34 @@ enum collector_stat take_hold(struct collector *c, const struct message *m, stru
 	return COLLECTOR_STAT_COUNT;
 }
 
-enum err take_restore(struct collector *c, struct session *s, const struct held_facts *f,
-		      const uint8_t *header, const uint8_t *set)
+/* Can the set stand behind that one in their message?  More than a message holds must never be taken as one. */
+static bool is_behind(const struct held_set *before, const struct held_facts *f)
+{
+	return before->facts.message_bytes == f->message_bytes &&
+	       before->facts.header_bytes == f->header_bytes &&
+	       before->facts.offset + before->facts.bytes <= f->offset;
+}
+
+enum err take_restore(struct collector *c, struct session *s, struct tmpl *t,
+		      const struct held_facts *f, const uint8_t *header, const uint8_t *set)
 {
 	struct held_facts facts = *f;
+	struct held_set *newest = hold_newest(s);
 	struct held_set *held;
 
 	if (c->hold == NULL)
 		return ERR_LIMIT;
 	/* Sets of one message stay together, and no message of this life has their number. */
-	if (hold_newest(s) == NULL || c->restored != f->message)
+	if (newest == NULL || c->restored != f->message || !is_behind(newest, f))
 		c->message_number++;
 	c->restored = f->message;
 	facts.message = c->message_number;
 	TRY(hold_put(c->hold, s, &facts, header, set, &held));
 	stat_inc(c->stat, STAT_SETS_HELD_NOW);
+	if (t != NULL) {
+		hold_wait_no_more(c->hold, held);
+		take_make_ready(c, held, t);
+	}
 	return ERR_OK;
 }
 

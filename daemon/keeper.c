@@ -390,6 +390,7 @@ static enum err restore(struct keeper *k, struct taking *t, struct why *why)
 	TRY(settle(k, t->kind, why));
 	t->is_marked = t->kind == KEEP_HELD && k->marks_left.words != NULL &&
 		       k->marks_left.epoch == of->found.epoch;
+	t->now.is_marked = t->is_marked;
 	if (journal_last(&of->found, ops->id_bytes, take_entry, t, &broken) != ERR_OK)
 		return why_set(why, ERR_NOMEM, "no memory for %s", ops->name.file);
 	t->refused += broken;

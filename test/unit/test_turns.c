@@ -16,6 +16,7 @@
 #include "base/rd.h"
 #include "base/wr.h"
 #include "collector/collector.h"
+#include "collector/keep.h"
 
 #define GOOD 0xc0000201u
 #define OTHER 0xc0000202u
@@ -34,6 +35,7 @@ struct bench {
 	uint32_t width;	  /* of the last record */
 	uint32_t skipped; /* numbers that did not come */
 	int tmpls;
+	enum transport transport;
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -98,6 +100,7 @@ static void open_bench(struct bench *b, uint64_t session_bytes)
 {
 	const struct collector_limits limits = { .sessions_max = 10,
 						 .templates_max = 8,
+						 .templates_exporter_max = 1,
 						 .fields_max = 64,
 						 .repeats_max = 4,
 						 .template_lifetime_s = 1800,
@@ -120,7 +123,7 @@ static void close_bench(struct bench *b)
 
 static void deliver(struct bench *b, uint32_t peer, struct wr *w)
 {
-	struct origin origin = { .peer = addr_of_v4(peer), .port = 1000, .receive_ms = 1 };
+	struct origin origin = { .peer = addr_of_v4(peer), .port = 1000, .receive_ms = 1, .transport = b->transport };
 	size_t bytes = wr_used(w);
 	uint8_t *copy = malloc(bytes);
 
@@ -368,11 +371,122 @@ static void test_ends(void **state)
 	}
 }
 
+/* A set of that id with these words. */
+static void send_set(struct bench *b, uint16_t id, const uint16_t *words, uint16_t count)
+{
+	uint8_t octets[MESSAGE_MAX];
+	struct wr w;
+
+	begin(&w, octets, b->sent);
+	wr_u16(&w, id);
+	wr_u16(&w, (uint16_t)(4 + 2 * count));
+	for (uint16_t i = 0; i < count; i++)
+		wr_u16(&w, words[i]);
+	deliver(b, GOOD, &w);
+}
+
+/* Whatever puts their template out of force, they are read by it. */
+static void test_out_of_force(void **state)
+{
+	static const struct {
+		const char *name;
+		enum transport transport;
+		uint16_t id;
+		uint16_t count;
+		uint16_t words[6];
+	} rows[] = {
+		{ "refused", TRANSPORT_UDP, 2, 4, { 300, 1, 1, 0 } },
+		{ "broken", TRANSPORT_UDP, 2, 4, { 300, 9, 1, 4 } },
+		{ "withdrawn", TRANSPORT_FILE, 2, 2, { 300, 0 } },
+		{ "all withdrawn", TRANSPORT_FILE, 2, 2, { 2, 0 } },
+		{ "evicted", TRANSPORT_UDP, 2, 4, { 301, 1, 1, 4 } },
+		{ "withdrawn and defined", TRANSPORT_FILE, 2, 6, { 300, 0, 300, 1, 1, 4 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		/* Defined once, or what was before is there, too; handed on, forgotten. */
+		for (int how = 0; how < 4; how++) {
+			struct bench b;
+
+			open_bench(&b, 4u << 20);
+			wait_for_definition(&b);
+			define(&b, GOOD, 8);
+			if (how % 2 == 1) {
+				define(&b, GOOD, 2);
+				send_data(&b, 2);
+			}
+			b.transport = rows[i].transport;
+			send_set(&b, rows[i].id, rows[i].words, rows[i].count);
+			if (b.next == b.sent || stat_get(b.stat, STAT_SETS_HELD_NOW) == 0)
+				fail_msg("%s: nothing waits", rows[i].name);
+			assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_NOW),
+					 strcmp(rows[i].name, "evicted") == 0 ||
+						 strcmp(rows[i].name, "withdrawn and defined") == 0);
+			if (how < 2) {
+				collector_catch_up(b.collector);
+				assert_int_equal(b.width, how == 0 ? 12 : 6);
+				check_all(&b);
+			} else {
+				keep_forget_held(b.collector);
+				assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
+			}
+			close_bench(&b);
+		}
+	}
+}
+
+/* The next life hands on those whose turn did not come, when they are marked; else it cannot know. */
+static void test_lives(void **state)
+{
+	struct keep_now now = { 1700000000000, clock_mono_ms(), false };
+	struct keep tmpls = { 0 };
+	struct keep held = { 0 };
+	struct bench b;
+
+	(void)state;
+	open_bench(&b, 4u << 20);
+	wait_for_definition(&b);
+	define(&b, GOOD, 8);
+	while (keep_tmpls(b.collector, &now, 1000, &tmpls))
+		;
+	while (keep_held(b.collector, &now, 1000, &held))
+		;
+	for (int is_marked = 0; is_marked < 2; is_marked++) {
+		struct rd of_tmpls = rd_of(tmpls.octets, tmpls.bytes);
+		struct rd of_held = rd_of(held.octets, held.bytes);
+		uint64_t waiting = stat_get(b.stat, STAT_SETS_HELD_NOW);
+		struct rd entry = { 0 };
+		struct bench next;
+
+		open_bench(&next, 4u << 20);
+		now.is_marked = is_marked;
+		while (rd_left(&of_tmpls) > 0 && keep_next(&of_tmpls, &entry))
+			assert_int_equal(keep_take_tmpls(next.collector, entry, &now), ERR_OK);
+		while (rd_left(&of_held) > 0 && keep_next(&of_held, &entry))
+			assert_int_equal(keep_take_held(next.collector, entry, &now),
+					 is_marked ? ERR_OK : ERR_LIMIT);
+		assert_int_equal(stat_get(next.stat, STAT_SETS_RESTORED), waiting);
+		assert_int_equal(stat_get(next.stat, STAT_HELD_BEFORE), is_marked ? 0 : waiting);
+		assert_int_equal(stat_get(next.stat, STAT_SETS_HELD_NOW), is_marked ? waiting : 0);
+		next.next = b.next;
+		collector_catch_up(next.collector);
+		assert_int_equal(next.next, is_marked ? b.sent : b.next);
+		assert_int_equal(stat_get(next.stat, STAT_SETS_HELD_DECODED), is_marked ? waiting : 0);
+		close_bench(&next);
+	}
+	keep_forget_held(b.collector);
+	keep_fini(&tmpls);
+	keep_fini(&held);
+	close_bench(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),	   cmocka_unit_test(test_idle), cmocka_unit_test(test_redefined),
 		cmocka_unit_test(test_one_message), cmocka_unit_test(test_full), cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
