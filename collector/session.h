@@ -124,6 +124,7 @@ struct session {
 	uint8_t refused_next;
 	/* Of those the ones whose definition came, and others that have such. */
 	uint32_t ready_count;
+	struct held_set *ready_from; /* none of an older message is ready; NULL: none is */
 	struct session *ready_before;
 	struct session *ready_behind;
 	struct hold_session *held; /* hold.c's: data sets that wait for a template, or NULL */

@@ -160,6 +160,8 @@ void take_drop_older(struct collector *c, int64_t mono_ms, enum collector_stat r
 
 /* take_ready.c */
 void take_make_ready(struct collector *c, struct held_set *set, struct tmpl *t);
+/* Any set, ready or not, before it goes. */
+void take_pass(struct held_set *set);
 /* It goes. */
 void take_unready(struct collector *c, struct held_set *set);
 /* Out of force, and without sets that are ready; no record is under way. */

@@ -57,6 +57,7 @@ void take_retell(struct collector *c, const struct held_set *set, struct message
 void take_leave(struct collector *c, struct held_set *set)
 {
 	keep_set_gone(c, set);
+	take_pass(set);
 	if (set->tmpl != NULL)
 		take_unready(c, set);
 	stat_put(c->stat, STAT_SETS_HELD_NOW, stat_get(c->stat, STAT_SETS_HELD_NOW) - 1);

@@ -41,10 +41,14 @@ static void list_cut(struct collector *c, struct session *s)
 
 void take_make_ready(struct collector *c, struct held_set *set, struct tmpl *t)
 {
+	struct session *s = set->session;
+
 	set->tmpl = t;
 	t->ready_count++;
-	if (set->session->ready_count++ == 0)
-		list_put(c, set->session);
+	if (s->ready_count++ == 0)
+		list_put(c, s);
+	if (s->ready_from == NULL || set->facts.message < s->ready_from->facts.message)
+		s->ready_from = set;
 }
 
 void take_unready(struct collector *c, struct held_set *set)
@@ -55,8 +59,34 @@ void take_unready(struct collector *c, struct held_set *set)
 		t->orphan_behind = c->orphans;
 		c->orphans = t;
 	}
-	if (--set->session->ready_count == 0)
+	if (--set->session->ready_count == 0) {
+		set->session->ready_from = NULL;
 		list_cut(c, set->session);
+	}
+}
+
+static bool is_of_same(const struct held_set *set, const struct held_set *other)
+{
+	return other != NULL && other->facts.message == set->facts.message;
+}
+
+void take_pass(struct held_set *set)
+{
+	struct session *s = set->session;
+	struct held_set *older = set->links[HOLD_SESSION].older;
+
+	if (s->ready_from == set)
+		s->ready_from = is_of_same(set, older) ? older : set->links[HOLD_SESSION].newer;
+}
+
+/* The first set of the oldest message that may have some: those before it are not looked at in each turn. */
+static struct held_set *first_ready(const struct session *s)
+{
+	struct held_set *set = s->ready_from;
+
+	while (set != NULL && is_of_same(set, set->links[HOLD_SESSION].older))
+		set = set->links[HOLD_SESSION].older;
+	return set;
 }
 
 void take_free_orphans(struct collector *c)
@@ -130,7 +160,7 @@ static struct held_set *retake(struct collector *c, struct session *s, struct he
 
 void take_turn(struct collector *c, struct session *s)
 {
-	struct held_set *set = hold_oldest(s);
+	struct held_set *set = first_ready(s);
 	struct take live = c->take;
 	bool is_live_unknown = false;
 	uint32_t done = 0;
@@ -146,6 +176,8 @@ void take_turn(struct collector *c, struct session *s)
 		is_of_this = take_is_of_live(c, set);
 		set = retake(c, s, set, &done);
 		is_live_unknown = is_live_unknown || (is_of_this && c->take.is_units_unknown);
+		if (s->ready_count > 0)
+			s->ready_from = set;
 	}
 	c->take = live;
 	c->take.is_units_unknown = c->take.is_units_unknown || is_live_unknown;

@@ -436,6 +436,53 @@ static void test_out_of_force(void **state)
 	}
 }
 
+/* A message with a record of each of these ids, or their definitions. */
+static void send_ids(struct bench *b, const uint16_t *ids, size_t count, bool is_definition)
+{
+	uint8_t octets[MESSAGE_MAX];
+	struct wr w;
+
+	begin(&w, octets, 0);
+	for (size_t i = 0; i < count; i++) {
+		wr_u16(&w, is_definition ? 2 : ids[i]);
+		wr_u16(&w, is_definition ? 12 : 8);
+		wr_u16(&w, is_definition ? ids[i] : 0);
+		wr_u16(&w, 1);
+		if (is_definition) {
+			wr_u16(&w, 10);
+			wr_u16(&w, 4);
+		}
+	}
+	deliver(b, OTHER, &w);
+}
+
+/* Those that wait on stand before, between and behind those that are ready, and in one message with them. */
+static void test_between(void **state)
+{
+	static const uint16_t ids[] = { 301, 300, 302, 300, 301 };
+	struct bench b;
+
+	(void)state;
+	open_bench(&b, 4u << 20);
+	for (unsigned i = 0; i < WAITING; i++)
+		send_ids(&b, ids, i % 5 + 1, false);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 3 * WAITING);
+	/* Ready: the newer ones, then older ones of the same messages, then all. */
+	send_ids(&b, ids + 2, 1, true);
+	assert_in_range(b.others, 100, 128);
+	send_ids(&b, ids + 1, 1, true);
+	send_ids(&b, ids, 1, false);
+	assert_in_range(b.others, 129, 3 * WAITING - 1);
+	collector_catch_up(b.collector);
+	assert_int_equal(b.others, WAITING / 5 * 9);
+	send_ids(&b, ids, 1, true);
+	collector_catch_up(b.collector);
+	assert_int_equal(b.others, 3 * WAITING + 1);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_DECODED), 3 * WAITING + 1);
+	close_bench(&b);
+}
+
 /* The next life hands on those whose turn did not come, when they are marked; else it cannot know. */
 static void test_lives(void **state)
 {
@@ -486,7 +533,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),	   cmocka_unit_test(test_idle), cmocka_unit_test(test_redefined),
 		cmocka_unit_test(test_one_message), cmocka_unit_test(test_full), cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_between), cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
