@@ -112,15 +112,17 @@ struct reading {
 	bool is_partial;
 };
 
-/* What another record said stays. */
+/* What another record said stays; the same once more is no loss. */
 static void put(struct reading *g, unsigned element, const uint8_t *octets, uint32_t bytes)
 {
+	const struct value *v = &g->out->values[element];
+
 	if (octets == NULL)
 		return;
-	if (sflow_has(g->out, element))
-		g->is_partial = true;
-	else
+	if (!sflow_has(g->out, element))
 		sflow_put(g->out, element, octets, bytes);
+	else if (v->bytes != bytes || memcmp(v->octets, octets, bytes) != 0)
+		g->is_partial = true;
 }
 
 static void put_word(struct reading *g, unsigned element)
@@ -266,10 +268,11 @@ static void settle_masks(struct sflow_values *v)
 
 /* ---- records with a reader of their own ---- */
 
-/* Format 1: protocol, length of the frame, octets stripped, and the header. */
+/* Format 1: protocol, length of the frame, octets stripped, and the header, of which the first one is read. */
 static void read_header(struct reading *g)
 {
 	uint32_t protocol = g->r.is_short || rd_left(&g->r) < 4 ? 0 : be32(g->r.at);
+	bool is_first = !sflow_has(g->out, SFLOW_HEADER);
 	uint32_t bytes;
 	const uint8_t *octets;
 
@@ -277,12 +280,13 @@ static void read_header(struct reading *g)
 	put_word(g, SFLOW_FRAME_LENGTH);
 	put_word(g, SFLOW_STRIPPED);
 	octets = take_opaque(&g->r, &bytes);
-	if (octets == NULL || bytes > UINT16_MAX || g->is_partial) {
+	if (octets == NULL || bytes > UINT16_MAX) {
 		g->is_partial = true;
 		return;
 	}
 	put(g, SFLOW_HEADER, octets, bytes);
-	sflow_header(protocol, octets, bytes, g->out);
+	if (is_first)
+		sflow_header(protocol, octets, bytes, g->out);
 }
 
 /* Segments of type, count and numbers; *first and *last number of the path, NULL when it is empty. */

@@ -231,11 +231,15 @@ static void take_flow(struct collector *c, const struct message *m, struct sessi
 
 	if (b->count == BATCH_SAMPLES)
 		flush(c, m, s);
-	if (!sflow_flow(sample, &flow) || !sflow_values(&flow, m->agent, m->agent_bytes, v)) {
+	if (!sflow_flow(sample, &flow)) {
 		refuse(c, m, s, STAT_REC_SAMPLE);
 		return;
 	}
-	account_source(c, m, s, &flow);
+	account_source(c, m, s, &flow); /* what came is not missed, readable or not */
+	if (!sflow_values(&flow, m->agent, m->agent_bytes, v)) {
+		refuse(c, m, s, STAT_REC_SAMPLE);
+		return;
+	}
 	stat_add(c->stat, STAT_SFLOW_PARTIAL, sflow_has(v, SFLOW_REST));
 	t = tmpl_of(c, m, s, v);
 	if (t == NULL) {

@@ -302,6 +302,28 @@ static void test_same_again(void **state)
 	assert_ptr_equal(v.values[SFLOW_REST].octets, octets + 8 + 32 + 16);
 }
 
+/* The same once more is told already; a header is read although its length was said before it. */
+static void test_said_twice(void **state)
+{
+	static struct sflow_values v;
+	uint8_t octets[512];
+	size_t bytes = from_hex("00000001 000000ac 00000001 00000003 00000064 00000064 00000000 00000001 00000002 "
+				"00000003 00000002 00000018 00000040 02005e000002 0000 02005e000001 0000 00000800 "
+				"00000001 0000003c 00000001 00000040 00000004 0000002a "
+				"02005e000001 02005e000002 0800 4500001c0001400040110000 0a000001 c0000201 "
+				"9c40 01bb 0008 0000 0000 "
+				"00000003 00000020 0000001c 00000011 0a000001 c0000201 00009c40 000001bb 00000000 "
+				"00000000",
+				octets);
+
+	(void)state;
+	assert_true(values_of(octets, bytes, &v));
+	assert_int_equal(number_of(&v, SFLOW_DST_PORT), 443);
+	assert_int_equal(v.values[SFLOW_HEADER].bytes, 42);
+	assert_int_equal(number_of(&v, SFLOW_FRAME_OCTETS), 60);
+	assert_false(sflow_has(&v, SFLOW_REST));
+}
+
 /* ---- sources ---- */
 
 static const struct {
@@ -671,6 +693,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records),	 cmocka_unit_test(test_interfaces),
 		cmocka_unit_test(test_expanded), cmocka_unit_test(test_same_again),
+		cmocka_unit_test(test_said_twice),
 		cmocka_unit_test(test_sources),	 cmocka_unit_test(test_datagrams),
 		cmocka_unit_test(test_all),	 cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_agents),
