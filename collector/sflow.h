@@ -26,6 +26,7 @@
 
 #include "base/must.h"
 #include "base/rd.h"
+#include "collector/header.h"
 #include "collector/message.h"
 
 enum sflow_element {
@@ -117,5 +118,8 @@ static inline void sflow_put_number(struct sflow_values *v, unsigned element, ui
 /* sflow_header.c: what the sampled header says; elements that are there already stay as they are. */
 void sflow_header(uint32_t protocol, const uint8_t *octets, uint32_t bytes,
 		  struct sflow_values *out);
+/* The same of any packet: of its headers alone, from SFLOW_SRC_MAC to SFLOW_INNER_DST_PORT. */
+void sflow_header_of(enum header_protocol first, const uint8_t *octets, uint32_t bytes,
+		     struct sflow_values *out);
 
 #endif

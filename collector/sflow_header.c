@@ -143,15 +143,13 @@ static void put_tunnel(const struct header *h, struct sflow_values *out)
 		put_new(out, SFLOW_GRE_KEY, h->tunnel_id);
 }
 
-void sflow_header(uint32_t protocol, const uint8_t *octets, uint32_t bytes,
-		  struct sflow_values *out)
+void sflow_header_of(enum header_protocol first, const uint8_t *octets, uint32_t bytes,
+		     struct sflow_values *out)
 {
 	const struct header_level *outer;
 	struct header h;
 
-	/* Numbers above are the parser's own, and not of the wire. */
-	if (protocol > UINT8_MAX ||
-	    !header_parse(octets, bytes, (enum header_protocol)protocol, &h))
+	if (!header_parse(octets, bytes, first, &h))
 		return;
 	outer = &h.outer;
 	put_octets(out, (outer->has & HEADER_HAS_SRC_MAC) != 0, SFLOW_SRC_MAC, outer->src_mac);
@@ -161,4 +159,12 @@ void sflow_header(uint32_t protocol, const uint8_t *octets, uint32_t bytes,
 	put_numbers(outer, outer->ip_version == 6 ? icmp_v6_rows : icmp_v4_rows, out);
 	put_addresses(outer, SFLOW_SRC_V4, SFLOW_DST_V4, SFLOW_SRC_V6, SFLOW_DST_V6, out);
 	put_tunnel(&h, out);
+}
+
+void sflow_header(uint32_t protocol, const uint8_t *octets, uint32_t bytes,
+		  struct sflow_values *out)
+{
+	/* Numbers above are the parser's own, and not of the wire. */
+	if (protocol <= UINT8_MAX)
+		sflow_header_of((enum header_protocol)protocol, octets, bytes, out);
 }

@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "normalizer/plan_draft.h"
+#include "normalizer/section.h"
 
 #define ELEMENT_BOOT 160 /* systemInitTimeMilliseconds */
 #define TARGETS_PER_FIELD_MAX 8
@@ -23,6 +24,7 @@ void plan_free(struct plan *p)
 	free(p->candidates);
 	free(p->statics);
 	free(p->insides);
+	free(p->lines);
 	free(p);
 }
 
@@ -446,6 +448,8 @@ static void shrink_plan(struct plan *p)
 	p->candidates = shrink(p->candidates, p->candidate_count, sizeof(*p->candidates));
 	if (p->insides != NULL)
 		p->insides = shrink(p->insides, p->inside_count, sizeof(*p->insides));
+	if (p->lines != NULL)
+		p->lines = shrink(p->lines, p->line_count, sizeof(*p->lines));
 	p->statics = shrink(p->statics, p->static_count, sizeof(*p->statics));
 }
 
@@ -464,6 +468,7 @@ static enum err compile(struct draft *d)
 			d->boot_index = i;
 		find_targets(d, i);
 	}
+	TRY(section_compile(d));
 	TRY(plan_lay_out(d));
 	return make_statics(d);
 }
@@ -490,6 +495,8 @@ enum err plan_compile_announced(const struct catalog *c, const struct tmpl *t, u
 	d.plan->announce_count = announce_count(a);
 	d.plan->field_count = t->field_count;
 	d.plan->boot_at = -1;
+	for (unsigned i = 0; i < SECTION_PARTS; i++)
+		d.plan->section_at[i] = -1;
 	e = compile(&d);
 	if (e == ERR_OK)
 		shrink_plan(d.plan);

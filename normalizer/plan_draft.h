@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * plan_draft.h - a plan while it is compiled: plan.c finds what each template field may fill, plan_layout.c
- * lays it out as steps, runs and groups; nobody else includes it.
+ * lays it out as steps, runs and groups; with section.c nobody else includes it.
  *
  * Owner: plan_compile().  Lifetime: its call.
  */
@@ -33,6 +33,7 @@ struct draft {
 	uint16_t *occurrence; /* of its element, from 1, of each template field */
 	bool *is_direct;      /* of each template field: each of its targets is a step of its own */
 	int32_t boot_index;   /* template field of systemInitTimeMilliseconds, or -1 */
+	int32_t section_at[SECTION_PARTS]; /* template field of each, or -1 */
 };
 
 /* Steps, runs and groups of the plan, from the draft's targets, which are sorted by field thereafter. */

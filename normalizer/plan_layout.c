@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "normalizer/plan_draft.h"
+#include "normalizer/section.h"
 
 #define ELEMENT_PADDING 210 /* paddingOctets says nothing */
 
@@ -132,6 +133,8 @@ static void make_tracked(struct draft *d, struct step *step)
 	tracked->index = step->index;
 	if (step->index == d->boot_index)
 		p->boot_at = (int32_t)p->tracked_count;
+	if (section_part(d, step->index) >= 0)
+		p->section_at[section_part(d, step->index)] = (int32_t)p->tracked_count;
 	p->tracked_count++;
 }
 
@@ -157,7 +160,7 @@ static void make_step(struct draft *d, uint16_t index, struct step *step)
 		make_simple(d->plan, t, step);
 	else if (t != NULL && d->is_direct[index])
 		make_direct(d, t, step);
-	else if (t != NULL || index == d->boot_index)
+	else if (t != NULL || index == d->boot_index || section_part(d, index) >= 0)
 		make_tracked(d, step);
 	else if (step->key == NULL)
 		step->op = STEP_SKIP;

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "normalizer/list.h"
 #include "normalizer/plan_steps.h"
+#include "normalizer/section.h"
 
 /* Lengths that a raw form can render, as bits; others are shown as hex. */
 static const uint32_t form_bytes[RAW_FORM_COUNT] = {
@@ -344,6 +345,8 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 		run_step(p, step, env, v, f);
 	}
 	run_groups(p, env, f);
+	if (p->line_count > 0)
+		section_run(p, env, f);
 	if (p->has_lists && env->lists != NULL)
 		lists_run(env->lists, p, env, f);
 	run_statics(p, f);
@@ -359,6 +362,8 @@ void plan_run_values(const struct plan *p, const struct xform_env *env, const st
 		run_step(p, step, env, values[step->index], f);
 	}
 	run_groups(p, env, f);
+	if (p->line_count > 0)
+		section_run(p, env, f);
 	if (p->has_lists && env->lists != NULL)
 		lists_run(env->lists, p, env, f);
 	run_statics(p, f);

@@ -96,6 +96,16 @@ static inline unsigned plan_inside_bit(struct element_id id)
 	return (id.id ^ id.pen) & 63;
 }
 
+/* What a record says of a piece of a packet (section.h). */
+enum section_part { SECTION_OCTETS, SECTION_BYTES, SECTION_OFFSET, SECTION_PARTS };
+
+/* A field that takes what a header says, of an element of sflow.def. */
+struct section_line {
+	uint16_t element;
+	bool is_many;
+	struct xform xform;
+};
+
 struct plan {
 	uint64_t generation;
 	uint64_t profile;
@@ -116,8 +126,12 @@ struct plan {
 	bool drops_raw; /* raw = "none": lists stand there only until they were read */
 	uint16_t inside_count;
 	uint64_t inside_bits;
-	struct inside *insides; /* who wins, first */
-	int32_t boot_at;	/* tracked systemInitTimeMilliseconds, or -1 */
+	struct inside *insides;		   /* who wins, first */
+	int32_t section_at[SECTION_PARTS]; /* tracked, or -1 */
+	uint16_t section_first;		   /* enum header_protocol */
+	uint16_t line_count;
+	struct section_line *lines; /* of the section */
+	int32_t boot_at;	    /* tracked systemInitTimeMilliseconds, or -1 */
 	struct step *steps;
 	struct run runs[STEP_OPS];
 	struct xform *xforms;

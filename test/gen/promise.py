@@ -380,6 +380,13 @@ def note_of(kind, octets):
 Clock = namedtuple("Clock", "export_ms uptime_ms")
 
 
+# Pieces of a packet, and what its headers may fill where no element of the record does.
+SECTIONS = {(0, 313), (0, 315), (0, 316), (0, 317)}
+OF_PACKET = set("""src_ip dst_ip src_port dst_port protocol protocol_number tcp_flags tcp_flags_forward ip_tos src_mac dst_mac src_vlan
+    ip_version ip_ttl_min ip_ttl_max ipv6_flow_label ip_fragment_id ip_fragment_offset icmp_type icmp_code mpls_labels tunnel_id
+    inner_src_ip inner_dst_ip inner_protocol inner_src_port inner_dst_port""".split())
+
+
 class Oracle:
     """Knows elements, mappings and the schema's types."""
 
@@ -456,6 +463,8 @@ class Oracle:
         complaints = []
         clock = self.clock(record)
         inside = self.inside(record, held, clock)
+        has_packet = any(identity in SECTIONS and octets for identity, octets in record.fields)
+        unsaid = {*ENVELOPE, *(OF_PACKET if has_packet else ())}
         for field in {**targets, **inside}:
             want = None
             if field in targets:
@@ -464,12 +473,12 @@ class Oracle:
                 want = settle(candidates, flow["normalized"], told, silent)
             want = inside.get(field) if want is None else want
             got = flow["normalized"][field]
-            if want is None and field in ENVELOPE:
+            if want is None and field in unsaid:
                 continue
             if not same(want, got):
                 complaints.append(f"{field} is {got!r}, not {want!r}")
         for field, got in flow["normalized"].items():
-            if got is not None and field not in targets and field not in inside and field not in STATIC and field in self.mapped and field not in ENVELOPE:
+            if got is not None and field in self.mapped and not any(field in said for said in (targets, inside, STATIC, unsaid)):
                 complaints.append(f"{field} is {got!r}, and no element says so")
         return complaints + self.check_raw(record, flow, raw, names, told, silent)
 
