@@ -494,21 +494,24 @@ static void read_on(struct lists *l)
 	}
 }
 
-/* What was found of it so far is forgotten with it. */
-static void give_up(struct lists *l, uint8_t *from)
+/* What was found of it so far is forgotten with it, but not what the record's lists before it said. */
+static void give_up(struct lists *l, uint8_t *from, const bool *found_before, uint32_t taken_before)
 {
 	(void)refuse(l, l->out.is_full ? LIST_ROOM : LIST_STEPS);
 	l->out.at = from;
 	l->out.is_full = false;
-	l->taken_count = 0;
-	memset(l->is_found, 0, sizeof(l->is_found));
+	l->taken_count = taken_before;
+	memcpy(l->is_found, found_before, sizeof(l->is_found));
 }
 
 static void run_one(struct lists *l, struct raw_value *raw)
 {
 	struct value v = { raw->octets, raw->bytes };
 	uint8_t *from = l->out.at;
+	bool found_before[PLAN_INSIDES_MAX];
+	uint32_t taken_before = l->taken_count;
 
+	memcpy(found_before, l->is_found, sizeof(found_before));
 	l->level_count = 0;
 	l->list = (struct element_id){ raw->key->pen, raw->key->id };
 	spend(l, 1);
@@ -516,7 +519,7 @@ static void run_one(struct lists *l, struct raw_value *raw)
 		return;
 	read_on(l);
 	if (is_cut(l)) {
-		give_up(l, from);
+		give_up(l, from, found_before, taken_before);
 		return;
 	}
 	l->counts[LIST_OPENED]++;

@@ -321,6 +321,17 @@ COSTLY = {
 }
 
 
+def test_what_was_found_before(folder):
+    """A list that costs too much does not take with it what another list of the record said."""
+    said = b"\3" + struct.pack(">HH", 12, 4) + b"\xc0\0\2\x09"
+    subs, kind, costly = COSTLY["fields of no octets"]
+    fields = [(BASIC[1], VARIABLE), (kind[1], VARIABLE), (1, 4)]
+    flow = one_flow(folder, ipfix(templates(*subs, template(256, fields)),
+                                  data(256, variable(said) + variable(costly) + struct.pack(">I", 7)), at=TIME))
+    assert flow["raw"]["elements"]["subTemplateList"] == costly.hex() and "list" in flow["raw"]["notes"]
+    assert flow["normalized"]["dst_ip"] == "192.0.2.9"
+
+
 def cpu_of(folder, path):
     """Receiving, decoding and encoding; nothing is written."""
     before = os.times()
