@@ -260,11 +260,19 @@ static enum next read_ppp_protocol(struct scan *s)
 	}
 }
 
+/* Nothing says that it is IP: behind labels a frame of a circuit may stand, whose first octet is of an address. */
 static enum next read_ip(struct scan *s)
 {
-	if (rd_left(&s->r) == 0)
+	uint8_t first = rd_left(&s->r) == 0 ? 0 : s->r.at[0];
+
+	switch (first >> 4) {
+	case 4:
+		return (first & 15u) * 4u >= IPV4_HEAD_BYTES ? NEXT_IPV4 : NEXT_NONE;
+	case 6:
+		return NEXT_IPV6;
+	default:
 		return NEXT_NONE;
-	return s->r.at[0] >> 4 == 4 ? NEXT_IPV4 : NEXT_IPV6;
+	}
 }
 
 /* What is behind the packet in its frame is padding: not to be read as its payload. */

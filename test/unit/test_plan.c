@@ -128,6 +128,8 @@ static const struct row {
 	    "\"protocol_number\":4" }, { "\"dst_port\"" } },
 	{ "labels and what is behind them", VERSION_IPFIX, { { 0, 316, TMPL_VARIABLE, 0 } }, "24" "00064040000c81ff4500001c00014000401100000a000001c00002019c4001bb00080000",
 	  { "\"mpls_labels\":[100,200]", "\"dst_ip\":\"192.0.2.1\"", "\"mplsLabelStackSection\":\"00064040" }, { NULL } },
+	{ "a circuit's frame behind labels", VERSION_IPFIX, { { 0, 316, TMPL_VARIABLE, 0 } }, "1e" "00064140" "44650d000001" "02005e000002" "0800" "450000280000000040060000",
+	  { "\"mpls_labels\":[100]" }, { "\"ip_version\"", "\"src_ip\"", "\"ip_ttl_max\"", "\"protocol_number\"" } },
 	{ "a frame before a packet, without sense", VERSION_IPFIX, { { 0, 313, 4, 0 }, { 0, 315, TMPL_VARIABLE, 0 } }, "ffffffff" "03" "0102ff",
 	  { "\"dataLinkFrameSection\":\"0102ff\"", "\"ipHeaderPacketSection\":\"ffffffff\"" }, { "\"src_mac\"", "\"src_ip\"", "\"contract\"" } },
 	{ "zero length value", VERSION_IPFIX, { { 0, 96, TMPL_VARIABLE, 0 }, { 0, 1, 4, 0 } }, "00" "00000001",
