@@ -126,6 +126,8 @@ static const struct row {
 	{ "a tunnel in a packet", VERSION_IPFIX, { { 0, 313, 48, 0 } }, "4500003000010000400400000a000001c00002014500001c00010000400600000a0900010a090002c93a01bb00000001",
 	  { "\"src_ip\":\"10.0.0.1\"", "\"inner_src_ip\":\"10.9.0.1\"", "\"inner_dst_ip\":\"10.9.0.2\"", "\"inner_protocol\":6", "\"inner_dst_port\":443",
 	    "\"protocol_number\":4" }, { "\"dst_port\"" } },
+	{ "GENEVE in a packet", VERSION_IPFIX, { { 0, 313, 64, 0 } }, "4500004000010000401100000a000001c0000201c35017c1002c00000000080000004d004500001c00010000400600000a0900010a090002c93a01bb00000001",
+	  { "\"dst_port\":6081", "\"tunnel_id\":77", "\"inner_src_port\":51514", "\"inner_dst_ip\":\"10.9.0.2\"" }, { NULL } },
 	{ "labels and what is behind them", VERSION_IPFIX, { { 0, 316, TMPL_VARIABLE, 0 } }, "24" "00064040000c81ff4500001c00014000401100000a000001c00002019c4001bb00080000",
 	  { "\"mpls_labels\":[100,200]", "\"dst_ip\":\"192.0.2.1\"", "\"mplsLabelStackSection\":\"00064040" }, { NULL } },
 	{ "a circuit's frame behind labels", VERSION_IPFIX, { { 0, 316, TMPL_VARIABLE, 0 } }, "1e" "00064140" "44650d000001" "02005e000002" "0800" "450000280000000040060000",
