@@ -78,7 +78,8 @@ MAPPINGS = {name: read_mapping(name) for name in SHIPPED}
 # How each arrives, and an element that makes `when` true and is not promoted, with its name in raw.
 ARRIVES = {"iana": ((9, 10), None), "nprobe": ((9, 10), (NTOP, 105, "ntop.FLOW_PROTO_PORT")),
            "cisco": ((10,), (9, 8233, "cisco.C3PL_Class_Cce_id")), "cert": ((10,), (6871, 106, "cert.yafFlowKeyHash")),
-           "v9": ((9,), None), "v5": ((5,), None)}
+           "v9": ((9,), None), "v5": ((5,), None), "v1": ((1,), None), "v7": ((7,), None)}
+FIXED = ("v1", "v5", "v7")  # formats without templates
 
 # Values that tables know, by what IANA and ntop say of the numbers.
 TABLES = {"protocolIdentifier": (6, "tcp"), "flowDirection": (1, "egress"), "firewallEvent": (3, "deny"), "cisco.fwEvent": (3, "deny"),
@@ -305,7 +306,7 @@ def rule(line):
     means = means.get(line.field, "") if isinstance(means, dict) else means
     if line.element in TABLES and FIELD_TYPES[line.field] == "STR":
         return "table", 1
-    if line.mapping == "v5":
+    if line.mapping in FIXED:
         return {"icmp_type": "icmp_high8", "icmp_code": "icmp_low8"}[line.field], 1
     if e.type.startswith("dateTime"):
         if line.mapping == "nprobe" and e.type == "dateTimeMicroseconds":  # not in NTP format
@@ -384,7 +385,7 @@ def test_every_line(folder, capsys, proven):
     capture, n = Capture(), 0
     for mapping, (versions, _) in ARRIVES.items():
         for (pen, number), lines in lines_by_element(mapping).items():
-            if versions == (5,) or lines[0].how == "append":
+            if mapping in FIXED or lines[0].how == "append":
                 continue
             assert any(can_send(v, pen) for v in versions), lines[0]
             for version in versions:
@@ -399,7 +400,7 @@ def test_every_line(folder, capsys, proven):
         assert flow["raw"]["protocol_version"] == version
         check_line(mapping, lines, octets, flow)
         done |= set(lines)
-    lists = {line for m in MAPPINGS.values() for line in m if line.how == "append" or line.mapping == "v5"}
+    lists = {line for m in MAPPINGS.values() for line in m if line.how == "append" or line.mapping in FIXED}
     assert done | lists == {line for m in MAPPINGS.values() for line in m}
     proven |= done
     with capsys.disabled():
@@ -481,6 +482,24 @@ def test_v5(folder, proven):
             "observation_domain_id": 0x0203, "exporter_ip": address, "source": "netflow5"}
     assert {k: flow.get(k) for k in want} == want
     proven |= set(MAPPINGS["v5"])
+
+
+@pytest.mark.parametrize("version", (1, 7))
+def test_icmp_of_old_formats(folder, proven, version):
+    """In the destination port, as in v5."""
+    front = struct.pack(">4s4s4sHHIIIIHH", b"\xc0\x00\x02\x01", b"\xc6\x33\x64\x02", b"\xcb\x00\x71\x03", 4, 5, 1000, 90000,
+                        UPTIME_MS - 5000, UPTIME_MS - 1000, 0, 0x0301)
+    header = struct.pack(">HHIII", version, 1, UPTIME_MS, EXPORT_S, 500000000)
+    capture = Capture()
+    address, _ = capture.exporter("v5")
+    capture.packet(address, header + front + struct.pack(">HBBB7x", 0, 1, 0xb8, 0x1b) if version == 1 else
+                   header + struct.pack(">II", 77, 0) + front + struct.pack(">BBBBHHBBHI", 0, 0x1b, 1, 0xb8, 64500, 64501, 24, 16, 0, 0))
+    capture.cases[address, None] = None
+    flow = capture.replay(folder)[0][1]["normalized"]
+    want = {"src_ip": "192.0.2.1", "dst_ip": "198.51.100.2", "bytes": 90000, "dst_port": 0x0301, "protocol_number": 1, "ip_tos": 0xb8,
+            "tcp_flags": 0x1b, "icmp_type": 3, "icmp_code": 1}
+    assert {k: flow.get(k) for k in want} == want
+    proven |= set(MAPPINGS[f"v{version}"])
 
 
 def test_registries(folder, capsys):
