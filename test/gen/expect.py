@@ -14,8 +14,9 @@ UPTIME_MS = 259200 * 1000
 NTP_EPOCH_S = 2208988800
 LONG_MAX = (1 << 63) - 1
 
-SOURCE = {"v5": "netflow5", "v9": "netflow9", "ipfix": "ipfix"}
-VERSION = {"v5": 5, "v9": 9, "ipfix": 10}
+SOURCE = {"v5": "netflow5", "v9": "netflow9", "ipfix": "ipfix", "sflow": "sflow5"}
+VERSION = {"v5": 5, "v9": 9, "ipfix": 10, "sflow": 105}
+FIXED = {"v5": "fixed", "sflow": "sample"}  # what has no templates
 DOMAIN = {"basic": 100000, "nprobe": 200000, "rich": 300000}
 TEMPLATE_ID = {"basic": (256, 257), "nprobe": (260, 260), "rich": (270, 271)}
 
@@ -98,7 +99,7 @@ class Run:
     def __init__(self, protocol, template, flows, exporters=1, seed=1, time=0, base="127.0.1.1",
                  first=0, spread=2, domain=None):
         self.protocol = protocol
-        self.template = "fixed" if protocol == "v5" else template
+        self.template = FIXED.get(protocol, template)
         self.flows = flows
         self.exporters = exporters
         self.seed = seed
@@ -107,14 +108,14 @@ class Run:
         self.spread = spread
         self.domain = domain
         if domain is None:
-            self.domain = 0 if protocol == "v5" else DOMAIN[template]
+            self.domain = 0 if protocol in FIXED else DOMAIN[template]
         self.source = SOURCE[protocol]
         self.version = VERSION[protocol]
         number = ipv4_number(base)
         self.exporter_ips = [ipv4(number + k) for k in range(exporters)]
         self.exporter_set = frozenset(self.exporter_ips)
         self.expect = {"fixed": self.v5, "basic": self.basic, "nprobe": self.nprobe,
-                       "rich": self.rich}[self.template]
+                       "rich": self.rich, "sample": self.sample}[self.template]
         self.number_of = self.number_of_v5 if protocol == "v5" else self.number_of_flow_id
 
     def number_of_flow_id(self, normalized):
@@ -221,6 +222,46 @@ class Run:
             del fields["dst_port"]
             fields["icmp_type"], fields["icmp_code"] = kind, code
         return e
+
+    def sample(self, n):
+        """Times are the receiver's own.  The number is not in normalized: sample_number() has it from raw, too."""
+        w = [word(self.seed, 16 * n + k) for k in range(16)]
+        v6 = bits(w[0], 32, 3) < 2
+        fields, service, _ = self.common(n, w[0], v6)
+        j = n // self.exporters
+        sub_agent, lane, pair = j // 64 % 2, j % 4, j // 128
+        place = pair * 16 + j % 64 // 4
+        tagged = bits(w[5], 62, 2) == 0
+        vlan = 1 + bits(w[5], 24, 12) % 100
+        ip_octets = min(1500, 40 + bits(w[3], 32, 11) % 1461 + 20 * v6)
+        frame = max(60, 14 + 4 * tagged + ip_octets)
+        for name in ("flow_id", "event_time", "flow_start_time", "flow_end_time", "src_as_number", "dst_as_number"):
+            del fields[name]
+        fields.update(
+            bytes=frame, packets=1, sampling_rate=256 << lane, observation_domain_id=self.domain + sub_agent,
+            exporter_reported_ip=fields["exporter_ip"], src_mac=mac(0, bits(w[5], 0, 24)), dst_mac=mac(1, bits(w[12], 0, 24)),
+            src_vlan=vlan, dst_vlan=1, ip_version=6 if v6 else 4, ip_ttl_min=64,
+            next_hop=hop(v6, 0xC0000200, 2, bits(w[13], 24, 8)))
+        e = Expected(fields, None)
+        if service is None:
+            fields["icmp_type"], fields["icmp_code"] = (ICMP6 if v6 else ICMP)[bits(w[0], 8, 2)]
+            fields["src_port"] = fields["dst_port"] = None
+        if fields["protocol_number"] != 6:
+            fields["tcp_flags"] = None
+        e.elements = {
+            "sflow.sampleSequence": str(place + 1), "sflow.sourceClass": "0", "sflow.sourceIndex": str(1 + 4 * sub_agent + lane),
+            "sflow.samplePool": str((place + 1) * (256 << lane) & 0xFFFFFFFF), "sflow.sampleDrops": str(place // 50),
+            "sflow.frameLength": str(frame + 4), "sflow.strippedOctets": "4"}
+        if tagged:
+            e.elements["dot1qVlanId"] = str(vlan)
+        return e
+
+    def sample_number(self, normalized, elements):
+        """The number of a sample: which of its source's it is."""
+        sub_agent = normalized["observation_domain_id"] - self.domain
+        place, lane = int(elements["sflow.sampleSequence"]) - 1, int(elements["sflow.sourceIndex"]) - 1 - 4 * sub_agent
+        j = place // 16 * 128 + sub_agent * 64 + place % 16 * 4 + lane
+        return j * self.exporters + self.exporter_ips.index(normalized["exporter_reported_ip"])
 
     def basic(self, n):
         w0 = word(self.seed, 16 * n)

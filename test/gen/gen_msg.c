@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/gen/gen_msg.h"
 
+#include "test/gen/gen_sflow.h"
+
 #define V5_HEADER_OCTETS 24
 #define V5_RECORDS_MAX 30
 #define V9_HEADER_OCTETS 20
 #define IPFIX_HEADER_OCTETS 16
+#define SFLOW_HEADER_OCTETS 28
+#define SFLOW_AGENT_V4 1
 #define SET_HEADER_OCTETS 4
 #define V9_TEMPLATE_SET 0
 #define IPFIX_TEMPLATE_SET 2
@@ -13,13 +17,16 @@ static const size_t header_octets[] = {
 	[GEN_V5] = V5_HEADER_OCTETS,
 	[GEN_V9] = V9_HEADER_OCTETS,
 	[GEN_IPFIX] = IPFIX_HEADER_OCTETS,
+	[GEN_SFLOW] = SFLOW_HEADER_OCTETS,
 };
 
-void gen_msg_init(struct gen_msg *m, uint8_t *buffer, size_t octets, uint32_t domain)
+void gen_msg_init(struct gen_msg *m, uint8_t *buffer, size_t octets, uint32_t domain,
+		  uint32_t agent)
 {
 	memset(m, 0, sizeof(*m));
 	m->w = wr_of(buffer, octets);
 	m->domain = domain;
+	m->agent = agent;
 }
 
 static void set_end(struct gen_msg *m, enum gen_format format)
@@ -74,7 +81,7 @@ static void open_message(struct gen_msg *m, const struct gen_msg_conf *conf,
 	m->is_open = true;
 	m->has_templates = false;
 	m->opened_ms = now->refresh_ms;
-	if (conf->plan->format == GEN_V5 || !is_due)
+	if (conf->tmpls->count == 0 || !is_due)
 		return;
 	put_templates(m, conf);
 	m->has_sent_templates = true;
@@ -85,6 +92,17 @@ static void open_message(struct gen_msg *m, const struct gen_msg_conf *conf,
 static bool add_v5(struct gen_msg *m, const struct gen_flow *f)
 {
 	return m->flow_count < V5_RECORDS_MAX && gen_v5_put(f, &m->w);
+}
+
+/* A message is of one sub-agent. */
+static bool add_sflow(struct gen_msg *m, const struct gen_flow *f)
+{
+	uint8_t sub_agent = (uint8_t)f->num[GEN_SUB_AGENT];
+
+	if ((m->flow_count > 0 && sub_agent != m->sub_agent) || !gen_sflow_put(f, &m->w))
+		return false;
+	m->sub_agent = sub_agent;
+	return true;
 }
 
 /* Three octets of padding may still follow the record in v9. */
@@ -111,12 +129,26 @@ static bool add_templated(struct gen_msg *m, const struct gen_msg_conf *conf,
 	return true;
 }
 
+static bool add(struct gen_msg *m, const struct gen_msg_conf *conf, const struct gen_flow *f)
+{
+	switch (conf->plan->format) {
+	case GEN_V5:
+		return add_v5(m, f);
+	case GEN_SFLOW:
+		return add_sflow(m, f);
+	case GEN_V9:
+	case GEN_IPFIX:
+		break;
+	}
+	return add_templated(m, conf, f);
+}
+
 bool gen_msg_add(struct gen_msg *m, const struct gen_msg_conf *conf,
 		 const struct gen_msg_clock *now, const struct gen_flow *f)
 {
 	if (!m->is_open)
 		open_message(m, conf, now);
-	if (conf->plan->format == GEN_V5 ? !add_v5(m, f) : !add_templated(m, conf, f))
+	if (!add(m, conf, f))
 		return false;
 	m->flow_last = f->num[GEN_NUMBER];
 	m->flow_count++;
@@ -137,6 +169,7 @@ static void put_header(struct gen_msg *m, enum gen_format format, int64_t time_m
 {
 	struct wr h = wr_of(m->w.start, header_octets[format]);
 	int64_t second_ms = time_ms / 1000 * 1000;
+	uint32_t sequence = m->sequence[m->sub_agent];
 
 	switch (format) {
 	case GEN_V5:
@@ -145,7 +178,7 @@ static void put_header(struct gen_msg *m, enum gen_format format, int64_t time_m
 		wr_u32(&h, (uint32_t)(time_ms - boot_ms));
 		wr_u32(&h, (uint32_t)(time_ms / 1000));
 		wr_u32(&h, (uint32_t)(time_ms % 1000 * 1000000));
-		wr_u32(&h, m->sequence);
+		wr_u32(&h, sequence);
 		wr_u16(&h, (uint16_t)m->domain);
 		wr_u16(&h, 0);
 		break;
@@ -154,15 +187,24 @@ static void put_header(struct gen_msg *m, enum gen_format format, int64_t time_m
 		wr_u16(&h, m->record_count);
 		wr_u32(&h, (uint32_t)(second_ms - boot_ms));
 		wr_u32(&h, (uint32_t)(time_ms / 1000));
-		wr_u32(&h, m->sequence);
+		wr_u32(&h, sequence);
 		wr_u32(&h, m->domain);
 		break;
 	case GEN_IPFIX:
 		wr_u16(&h, 10);
 		wr_u16(&h, (uint16_t)wr_used(&m->w));
 		wr_u32(&h, (uint32_t)(time_ms / 1000));
-		wr_u32(&h, m->sequence);
+		wr_u32(&h, sequence);
 		wr_u32(&h, m->domain);
+		break;
+	case GEN_SFLOW:
+		wr_u32(&h, 5);
+		wr_u32(&h, SFLOW_AGENT_V4);
+		wr_u32(&h, m->agent);
+		wr_u32(&h, m->domain + m->sub_agent);
+		wr_u32(&h, sequence);
+		wr_u32(&h, (uint32_t)(time_ms - boot_ms));
+		wr_u32(&h, m->flow_count);
 		break;
 	}
 }
@@ -187,7 +229,8 @@ bool gen_msg_finish(struct gen_msg *m, const struct gen_msg_conf *conf,
 	out->time_ms = time_ms;
 	out->flows = m->flow_count;
 	out->has_templates = m->has_templates;
-	m->sequence += format == GEN_V9 ? 1 : m->flow_count; /* v9 counts packets */
+	/* v9 and sFlow count messages. */
+	m->sequence[m->sub_agent] += format == GEN_V9 || format == GEN_SFLOW ? 1 : m->flow_count;
 	m->messages_since++;
 	m->is_open = false;
 	return true;

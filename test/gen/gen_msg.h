@@ -7,6 +7,7 @@
  *
  *	IPFIX, v9	| header | template set, when due | data set | data set ... |
  *	v5		| header | record | record ... |
+ *	sFlow		| header | sample | sample ... |, of one of the agent's sub-agents
  *
  * Owner: the main loop.  Lifetime: the run.
  */
@@ -40,8 +41,10 @@ struct gen_msg {
 	uint64_t flow_last;
 	int64_t opened_ms; /* by the refresh clock */
 
-	uint32_t domain;
-	uint32_t sequence;
+	uint32_t domain;		   /* sFlow: number of the first sub-agent */
+	uint32_t sequence[GEN_SUB_AGENTS]; /* the first, but for sFlow */
+	uint8_t sub_agent;		   /* of the open message */
+	uint32_t agent;
 	bool has_sent_templates;
 	int64_t templates_ms;
 	uint64_t messages_since;
@@ -55,7 +58,9 @@ struct gen_msg_out {
 	bool has_templates;
 };
 
-void gen_msg_init(struct gen_msg *m, uint8_t *buffer, size_t octets, uint32_t domain);
+/* The agent is an IPv4 address, which sFlow's header says. */
+void gen_msg_init(struct gen_msg *m, uint8_t *buffer, size_t octets, uint32_t domain,
+		  uint32_t agent);
 bool gen_msg_add(struct gen_msg *m, const struct gen_msg_conf *conf,
 		 const struct gen_msg_clock *now, const struct gen_flow *f);
 /* False when no message is open.  The octets hold until the next gen_msg_add(). */

@@ -26,11 +26,13 @@ static const char help_text[] =
 	"Usage: sluicegen [OPTION]...\n"
 	"Sends flows that anybody can compute again from their numbers, and says how many.\n"
 	"\n"
-	"  -P PROTOCOL    v5, v9 or ipfix (default ipfix)\n"
+	"  -P PROTOCOL    v5, v9, ipfix or sflow (default ipfix)\n"
 	"  -T TRANSPORT   udp\n"
-	"  -d HOST:PORT   where to (default 127.0.0.1, port 4739 for ipfix, 2055 for the others)\n"
+	"  -d HOST:PORT   where to (default 127.0.0.1, port 4739 for ipfix, 6343 for\n"
+	"                 sflow, 2055 for the others)\n"
 	"  -w FILE        write a capture; without -d nothing is sent\n"
-	"  -t TEMPLATE    basic (18 elements), nprobe (35, default) or rich (82)\n"
+	"  -t TEMPLATE    basic (18 elements), nprobe (35, default) or rich (82);\n"
+	"                 not for v5 and sflow: sflow sends samples, compact and expanded by turns\n"
 	"  -n FLOWS       flows in all (default 10000, or as many as -r and --duration make)\n"
 	"  -r RATE        flows a second, 0 as fast as it goes (default 10000)\n"
 	"  -e EXPORTERS   exporters (default 1); flow n is of exporter n mod EXPORTERS\n"
@@ -46,7 +48,8 @@ static const char help_text[] =
 	"  --spread US    microseconds from one flow's times to the next one's (default 2)\n"
 	"  --domain D     observation domain of the first exporter (default 100000 for basic, "
 	"200000\n"
-	"                 for nprobe, 300000 for rich; v5: 0)\n"
+	"                 for nprobe, 300000 for rich; v5 and sflow: 0; sflow: the first of\n"
+	"                 each exporter's two sub-agents)\n"
 	"  --refresh N    send templates every N messages, too (always: every 20 s)\n"
 	"  --message N    octets of the longest message (default 1464)\n"
 	"  --json         the result as JSON\n"
@@ -83,7 +86,7 @@ struct word { /* a word of the command line, and what it stands for */
 };
 
 static const struct word formats[] = {
-	{ "v5", GEN_V5 }, { "v9", GEN_V9 }, { "ipfix", GEN_IPFIX }, { "sflow", -1 }, { 0 },
+	{ "v5", GEN_V5 }, { "v9", GEN_V9 }, { "ipfix", GEN_IPFIX }, { "sflow", GEN_SFLOW }, { 0 },
 };
 static const struct word sets[] = {
 	{ "basic", GEN_BASIC },
@@ -314,10 +317,11 @@ static void set_count(struct gen_opt *opt, const struct draft *d)
 static bool complete(struct gen_opt *opt, const struct draft *d)
 {
 	static const uint32_t domains[] = { 100000, 200000, 300000 };
+	static const char *const ports[] = { "2055", "2055", "4739", "6343" };
 	bool is_v5 = opt->plan.format == GEN_V5;
+	bool has_set = !is_v5 && opt->plan.format != GEN_SFLOW;
 
-	if (!read_to(d->to != NULL ? d->to : "", opt->plan.format == GEN_IPFIX ? "4739" : "2055",
-		     &opt->out))
+	if (!read_to(d->to != NULL ? d->to : "", ports[opt->plan.format], &opt->out))
 		return false;
 	if (!read_base(d->base != NULL ? d->base : "127.0.1.1", &opt->out.base))
 		return false;
@@ -335,7 +339,7 @@ static bool complete(struct gen_opt *opt, const struct draft *d)
 	opt->plan.exporters = opt->out.exporters;
 	opt->plan.base_ms = 1000 * (d->has_time ? (int64_t)d->time_s : (int64_t)time(NULL));
 	opt->is_wall = opt->out.is_live && !d->has_time;
-	opt->domain = d->has_domain ? (uint32_t)d->domain : is_v5 ? 0 : domains[opt->plan.set];
+	opt->domain = d->has_domain ? (uint32_t)d->domain : has_set ? domains[opt->plan.set] : 0;
 	if (is_v5 && opt->first + opt->flows > V5_NUMBERS && opt->flows != NUMBER_MAX) {
 		fputs("sluicegen: v5 has room for numbers below 2^40 only\n", stderr);
 		return false;

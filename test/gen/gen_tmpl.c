@@ -251,7 +251,7 @@ enum err gen_tmpl_compile(const struct gen_plan *plan, struct gen_tmpls *out)
 	const struct row_set *set = &row_sets[plan->set];
 
 	out->count = 0;
-	if (plan->format == GEN_V5)
+	if (plan->format == GEN_V5 || plan->format == GEN_SFLOW)
 		return ERR_OK;
 	TRY(compile(set, plan->format, 0, &out->of_family[0]));
 	out->count = 1;

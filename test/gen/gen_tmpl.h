@@ -52,7 +52,7 @@ struct gen_tmpl {
 
 struct gen_tmpls {
 	struct gen_tmpl of_family[2]; /* IPv4, IPv6 */
-	unsigned count;		      /* 1: one template for both; 0: NetFlow v5 */
+	unsigned count;		      /* 1: one template for both; 0: NetFlow v5, sFlow */
 };
 
 /* ERR_LIMIT when the rows do not fit the limits above. */

@@ -6,6 +6,14 @@
 #define NTP_EPOCH_S 2208988800u
 #define JA3_COUNT 64
 #define JA3_STATE 0x6a6133
+#define SOURCES 4u /* of each sub-agent, which take turns in blocks of samples */
+#define BLOCK 64u
+#define RATE_MIN 256u
+#define DROP_EVERY 50u
+#define ETHERNET_OCTETS 14u
+#define TAG_OCTETS 4u
+#define FRAME_MIN 60u
+#define MTU 1500u
 
 struct service {
 	uint16_t port;
@@ -132,7 +140,7 @@ static bool number_is_v6(const struct gen_plan *plan, uint64_t n, uint64_t w0)
 {
 	if (plan->format == GEN_V5)
 		return false;
-	if (plan->set == GEN_NPROBE)
+	if (plan->format == GEN_SFLOW || plan->set == GEN_NPROBE)
 		return gen_bits(w0, 32, 3) < 2;
 	return (n / plan->exporters) % 8 >= 5;
 }
@@ -429,10 +437,39 @@ static void fill_rich(const struct gen_plan *plan, uint64_t n, struct gen_flow *
 	put_repeated(f, GEN_UNKNOWN, w[15], is_v9 ? 5 : gen_bits(w[14], 43, 4));
 }
 
+/* What the sampler says, and the frame that it saw. */
+static void fill_sflow(const struct gen_plan *plan, uint64_t n, struct gen_flow *f)
+{
+	const uint64_t *w = f->word;
+	uint64_t *num = f->num;
+	uint64_t j = n / plan->exporters;
+	uint64_t pair = j / BLOCK / GEN_SUB_AGENTS;
+	uint64_t place = pair * (BLOCK / SOURCES) + j % BLOCK / SOURCES;
+	uint64_t ip = 40 + gen_bits(w[3], 32, 11) % 1461 + (f->is_v6 ? 20 : 0);
+	uint64_t frame;
+
+	num[GEN_SUB_AGENT] = j / BLOCK % GEN_SUB_AGENTS;
+	num[GEN_SOURCE] = 1 + SOURCES * num[GEN_SUB_AGENT] + j % SOURCES;
+	num[GEN_SEQUENCE] = place + 1;
+	num[GEN_RATE] = RATE_MIN << j % SOURCES;
+	num[GEN_POOL] = (place + 1) * num[GEN_RATE];
+	num[GEN_DROPS] = place / DROP_EVERY;
+	num[GEN_IS_EXPANDED] = pair % 2;
+	num[GEN_IS_TAGGED] = gen_bits(w[5], 62, 2) == 0;
+	num[GEN_VLAN] = 1 + gen_bits(w[5], 24, 12) % 100;
+	num[GEN_IP_OCTETS] = ip < MTU ? ip : MTU;
+	frame = ETHERNET_OCTETS + TAG_OCTETS * num[GEN_IS_TAGGED] + num[GEN_IP_OCTETS];
+	num[GEN_FRAME] = frame > FRAME_MIN ? frame : FRAME_MIN;
+	put_mac(f, GEN_SRC_MAC, 0, gen_bits(w[5], 0, 24));
+	put_mac(f, GEN_DST_MAC, 1, gen_bits(w[12], 0, 24));
+	put_hop(f, GEN_NEXT_HOP, 0xC0000200, 2, gen_bits(w[13], 24, 8));
+}
+
 void gen_flow_fill(const struct gen_plan *plan, uint64_t n, struct gen_flow *f)
 {
 	static const unsigned words_of_set[] = { 5, 7, GEN_WORDS };
-	unsigned word_count = plan->format == GEN_V5 ? GEN_WORDS : words_of_set[plan->set];
+	bool has_set = plan->format == GEN_V9 || plan->format == GEN_IPFIX;
+	unsigned word_count = has_set ? words_of_set[plan->set] : GEN_WORDS;
 	const struct service *s;
 
 	for (unsigned k = 0; k < word_count; k++)
@@ -447,7 +484,9 @@ void gen_flow_fill(const struct gen_plan *plan, uint64_t n, struct gen_flow *f)
 		return;
 	}
 	fill_addresses(f);
-	if (plan->set == GEN_NPROBE)
+	if (plan->format == GEN_SFLOW)
+		fill_sflow(plan, n, f);
+	else if (plan->set == GEN_NPROBE)
 		fill_nprobe(f, s);
 	else if (plan->set == GEN_RICH)
 		fill_rich(plan, n, f);

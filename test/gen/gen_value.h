@@ -13,7 +13,7 @@
  * b(k, at, count) below is `count` bits of word k from bit `at` up (0 is the lowest).
  *
  * j = n / exporters, exporter = n mod exporters.  Family: basic and rich are IPv6 where j mod 8 is
- * 5 or more; nprobe where b(0,32,3) is below 2; v5 never.
+ * 5 or more; nprobe and sFlow where b(0,32,3) is below 2; v5 never.
  * V = 1000 * time + n * spread_us / 1000 is the moment of the flow in ms;
  * boot = 1000 * (time - 259200).
  *
@@ -47,9 +47,23 @@
  *			0x6a6133, i = b(6,37,6)
  *	rich		as the rows of gen_tmpl.c and the slots below say
  *
+ *	sFlow		j is sample j of an agent, which has 2 sub-agents and 4 sources at each, taking
+ *			turns: block = j / 64, sub-agent block mod 2, lane = j mod 4,
+ *			source 1 + 4 * sub-agent + lane; q = block / 2 * 16 + j mod 64 / 4 is
+ *			its place there: sequence q + 1, rate 256 << lane, pool (q + 1) * rate,
+ *			drops q / 50, expanded where block / 2 is odd
+ *	frame		IP of 40 + b(3,32,11) mod 1461 octets, 20 more (1500 at most) for IPv6,
+ *			behind Ethernet, 802.1Q where b(5,62,2) is 0; at least 60 octets and 4
+ *			of checksum, which is stripped; the first 128 are in the sample
+ *	its octets	MAC 02:5e:00 + b(5,0,24) to 02:5e:01 + b(12,0,24), TTL 64, TCP sequence
+ *			b(13,0,32), octet i behind the last header i mod 256
+ *	and beside it	extended switch: VLAN as of nprobe in, 1 out, priorities 0; extended
+ *			router: next hop as of v5 and rich, prefixes
+ *
  * The number comes back in flowId (IANA 148, 8 octets).  NetFlow v5 has no room for it, so it is
  * spread, up to 2^40: source address = 10.0.0.0 + (n mod 2^24); destination address = 172.16.0.0 +
- * ((n >> 24) ^ h), where h is the low 16 bits of word 15 of flow (n mod 2^24).
+ * ((n >> 24) ^ h), where h is the low 16 bits of word 15 of flow (n mod 2^24).  In sFlow agent, source
+ * and sequence say it.
  *
  * Owner: the caller.  The blobs point into the flow itself or into static tables.
  */
@@ -64,8 +78,10 @@
 #define GEN_UPTIME_S 259200 /* exporters booted three days before the base time */
 #define GEN_ROOM_OCTETS 1024
 
-enum gen_format { GEN_V5, GEN_V9, GEN_IPFIX };
+enum gen_format { GEN_V5, GEN_V9, GEN_IPFIX, GEN_SFLOW };
 enum gen_set { GEN_BASIC, GEN_NPROBE, GEN_RICH };
+
+#define GEN_SUB_AGENTS 2
 
 /* Numbers of a flow. */
 enum gen_slot {
@@ -112,6 +128,16 @@ enum gen_slot {
 	GEN_FLOAT,	  /* rich: bits of the float b(11,0,20) / 256, of the double in v9 */
 	GEN_END_S,	  /* rich: end in seconds */
 	GEN_FIREWALL,	  /* rich: b(11,20,8) mod 6 */
+	GEN_SUB_AGENT,	  /* these are of sFlow */
+	GEN_SOURCE,
+	GEN_SEQUENCE,
+	GEN_RATE,
+	GEN_POOL,
+	GEN_DROPS,
+	GEN_IS_EXPANDED,
+	GEN_IS_TAGGED,
+	GEN_IP_OCTETS,
+	GEN_FRAME, /* its octets */
 	GEN_SLOT_COUNT
 };
 
@@ -130,10 +156,10 @@ enum gen_blob_slot {
 	GEN_HTTP_HOST,
 	GEN_JA3,
 	GEN_NO_TEXT,
-	GEN_DST_MAC,	  /* rich: 02:5e:01 + b(12,0,24) */
+	GEN_DST_MAC,	  /* rich and sFlow: 02:5e:01 + b(12,0,24) */
 	GEN_POST_SRC_MAC, /* rich: 02:5e:02 + b(12,24,24) */
 	GEN_POST_DST_MAC, /* rich: 02:5e:03 + b(13,0,24) */
-	GEN_NEXT_HOP,	  /* rich and v5: 192.0.2.b(13,24,8), 2001:db8:2::b(13,24,8) */
+	GEN_NEXT_HOP,	  /* rich, v5 and sFlow: 192.0.2.b(13,24,8), 2001:db8:2::b(13,24,8) */
 	GEN_BGP_HOP,	  /* rich: 198.51.100.b(13,32,8), 2001:db8:3::b(13,32,8) */
 	GEN_MPLS_ADDR,	  /* rich: 203.0.113.b(13,40,8), 2001:db8:4::b(13,40,8) */
 	GEN_NAT_SRC,	  /* rich: 203.0.113.b(13,48,8), 2001:db8:5::b(13,48,8) */

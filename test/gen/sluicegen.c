@@ -36,6 +36,9 @@ struct run {
 	struct gen_flow flow;
 	uint64_t done;
 	uint64_t template_messages;
+	uint64_t sampled_octets; /* sFlow: of frames; and what they stand for */
+	uint64_t scaled_packets;
+	uint64_t scaled_octets;
 	int64_t start_ns;
 	int64_t elapsed_ns;
 	int64_t stale_check_ns;
@@ -79,14 +82,27 @@ static enum err send_message(struct run *r, uint32_t exporter)
 	return gen_out_push(&r->out, exporter, message.octets, message.count, message.time_ms);
 }
 
+static void add_volume(struct run *r)
+{
+	const uint64_t *num = r->flow.num;
+
+	if (r->opt.plan.format != GEN_SFLOW)
+		return;
+	r->sampled_octets += num[GEN_FRAME];
+	r->scaled_packets += num[GEN_RATE];
+	r->scaled_octets += num[GEN_RATE] * num[GEN_FRAME];
+}
+
 static enum err emit_flow(struct run *r, uint32_t exporter, uint64_t n)
 {
 	struct gen_msg *m = &r->msg[exporter];
 
 	gen_flow_fill(&r->opt.plan, n, &r->flow);
 	for (unsigned tries = 0; tries < 3; tries++) { /* at most: a full one, one of templates */
-		if (gen_msg_add(m, &r->conf, &r->now, &r->flow))
+		if (gen_msg_add(m, &r->conf, &r->now, &r->flow)) {
+			add_volume(r);
 			return ERR_OK;
+		}
 		TRY(send_message(r, exporter));
 	}
 	return ERR_LIMIT;
@@ -181,6 +197,7 @@ static enum err run_all(struct run *r)
 static enum err prepare(struct run *r, const char **what)
 {
 	const struct gen_out_conf *out = &r->opt.out;
+	bool is_sflow = r->opt.plan.format == GEN_SFLOW; /* sub-agents are of their agent */
 
 	gen_value_init();
 	*what = "the templates";
@@ -196,7 +213,8 @@ static enum err prepare(struct run *r, const char **what)
 		return ERR_NOMEM;
 	for (uint32_t k = 0; k < out->exporters; k++)
 		gen_msg_init(&r->msg[k], r->buffers + k * out->message_octets, out->message_octets,
-			     r->opt.domain + k);
+			     r->opt.domain + (is_sflow ? 0 : k),
+			     (out->base != 0 ? out->base : INADDR_LOOPBACK) + k);
 	return gen_out_open(&r->out, out, what);
 }
 
@@ -209,6 +227,20 @@ static double cpu_seconds(void)
 	       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
+static const char *template_text(const struct gen_opt *opt)
+{
+	switch (opt->plan.format) {
+	case GEN_V5:
+		return "fixed";
+	case GEN_SFLOW:
+		return "sample";
+	case GEN_V9:
+	case GEN_IPFIX:
+		break;
+	}
+	return gen_set_text(opt->plan.set);
+}
+
 /* One line, the same words in both forms. */
 static void print_result(const struct run *r)
 {
@@ -216,15 +248,19 @@ static void print_result(const struct run *r)
 		"flows=%" PRIu64 " messages=%" PRIu64 " octets=%" PRIu64
 		" seconds=%.3f rate=%.0f template_messages=%" PRIu64 " retries=%" PRIu64
 		" refused=%" PRIu64 " cpu_seconds=%.3f protocol=%s template=%s exporters=%u base=%s"
-		" seed=%" PRIu64 " first=%" PRIu64 " time=%" PRId64 " spread=%" PRIu64
-		" domain=%u\n";
+		" seed=%" PRIu64 " first=%" PRIu64 " time=%" PRId64 " spread=%" PRIu64 " domain=%u";
 	static const char json[] =
 		"{\"flows\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"octets\":%" PRIu64
 		",\"seconds\":%.3f,\"rate\":%.0f,\"template_messages\":%" PRIu64
 		",\"retries\":%" PRIu64 ",\"refused\":%" PRIu64
 		",\"cpu_seconds\":%.3f,\"protocol\":\"%s\",\"template\":\"%s\",\"exporters\":%u"
 		",\"base\":\"%s\",\"seed\":%" PRIu64 ",\"first\":%" PRIu64 ",\"time\":%" PRId64
-		",\"spread\":%" PRIu64 ",\"domain\":%u}\n";
+		",\"spread\":%" PRIu64 ",\"domain\":%u";
+	static const char sflow_text[] = " packets=%" PRIu64 " sampled_octets=%" PRIu64
+					 " scaled_packets=%" PRIu64 " scaled_octets=%" PRIu64;
+	static const char sflow_json[] =
+		",\"packets\":%" PRIu64 ",\"sampled_octets\":%" PRIu64
+		",\"scaled_packets\":%" PRIu64 ",\"scaled_octets\":%" PRIu64;
 	const struct gen_opt *opt = &r->opt;
 	struct in_addr base = { htonl(opt->out.base) };
 	double seconds = (double)r->elapsed_ns / NS_PER_S;
@@ -233,10 +269,13 @@ static void print_result(const struct run *r)
 	(void)inet_ntop(AF_INET, &base, base_text, sizeof(base_text));
 	printf(opt->is_json ? json : text, r->done, r->out.messages, r->out.octets, seconds,
 	       seconds > 0 ? (double)r->done / seconds : 0.0, r->template_messages, r->out.retries,
-	       r->out.refused, cpu_seconds(), gen_format_text(opt->plan.format),
-	       opt->plan.format == GEN_V5 ? "fixed" : gen_set_text(opt->plan.set),
+	       r->out.refused, cpu_seconds(), gen_format_text(opt->plan.format), template_text(opt),
 	       opt->out.exporters, base_text, opt->plan.seed, opt->first, opt->plan.base_ms / 1000,
 	       opt->plan.spread_us, opt->domain);
+	if (opt->plan.format == GEN_SFLOW)
+		printf(opt->is_json ? sflow_json : sflow_text, r->done, r->sampled_octets,
+		       r->scaled_packets, r->scaled_octets);
+	puts(opt->is_json ? "}" : "");
 	(void)fflush(stdout);
 }
 

@@ -13,12 +13,17 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 
 import pytest
 
 import traffic
-from conftest import BUILD, ROOT, folder, prove  # noqa: F401
+from conftest import BUILD, ROOT, Sluiced, files_sink, folder, prove, read_flows, sluicegen, start, wait_for  # noqa: F401
 from test_exporters import run_service
+
+sys.path.insert(0, os.path.join(ROOT, "test", "gen"))
+
+import expect  # noqa: E402
 
 CORPUS = os.path.join(ROOT, "test/corpus")
 TELEGRAF = os.path.join(ROOT, "../shared/corpus/telegraf__sflow_v5_example.pcap")
@@ -139,6 +144,70 @@ def test_pmacctd(folder):  # noqa: F811
         assert (n["icmp_type"], n["icmp_code"]) == (p.icmp or (None, None)), number
         assert (n["bytes"], int(f["raw"]["elements"]["sflow.frameLength"])) == (p.frame_octets, p.frame_octets + FCS), number
         assert (n["exporter_reported_ip"], n["sampling_rate"]) == ("10.9.0.1", 1), number
+
+
+# --- sluicegen's samples ----------------------------------------------------------------
+
+EXPORTERS, SAMPLES, TIME = 3, 12000, 1790029800
+
+
+def expected(run):
+    return expect.Run(run["protocol"], run["template"], run["flows"], run["exporters"], run["seed"], run["time"], run["base"], run["first"],
+                      run["spread"], run["domain"])
+
+
+def test_sluicegen(folder, start):  # noqa: F811
+    """Every sample of six sub-agents and 24 sources, with all that it said; what samplers dropped is counted, and nothing missed."""
+    s = start(Sluiced, files_sink(folder, codec="deflate"), ["normalizer.raw=full"])
+    run = sluicegen("-P", "sflow", "-n", SAMPLES, "-e", EXPORTERS, "-r", 20000, "-d", f"127.0.0.1:{s.port}")
+    assert wait_for(lambda: s.counter("flows") == SAMPLES), s.counter("flows")
+    s.drain()
+    s.ledger()
+    assert (s.counter("sflow_samples_missed"), s.counter("sequence_missed")) == (0, 0)
+    # Of each lane's places 0 to the last one, the fiftieth each brings a drop.
+    per_agent, lanes = SAMPLES // EXPORTERS, 4
+    places = [sum(j // 64 % 2 == sub and j % lanes == lane for j in range(per_agent)) for sub in range(2) for lane in range(lanes)]
+    assert s.counter("sflow_samples_dropped") == EXPORTERS * sum((count - 1) // 50 for count in places) > 0
+    s.stop()
+    flows, want = read_flows(folder), expected(run)
+    assert len(flows) == run["flows"] == run["packets"] == SAMPLES
+    said = [f["normalized"] for f in flows]
+    assert sum(n["packets"] for n in said) == run["packets"]
+    assert sum(n["bytes"] for n in said) == run["sampled_octets"]
+    assert sum(n["packets"] * n["sampling_rate"] for n in said) == run["scaled_packets"]
+    assert sum(n["bytes"] * n["sampling_rate"] for n in said) == run["scaled_octets"]
+    numbers = set()
+    for n, f in zip(said, flows):
+        elements = f["raw"]["elements"]
+        number = want.sample_number(n, elements)
+        e = want.expect(number)
+        numbers.add(number)
+        assert {k: n[k] for k in e.normalized} == e.normalized, number
+        assert {k: elements.get(k) for k in e.elements} == e.elements, number
+    assert numbers == set(range(SAMPLES))
+
+
+def test_sluicegen_as_tshark_reads(folder):  # noqa: F811
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed")
+    path = os.path.join(folder, "s.pcap")
+    run = sluicegen("-P", "sflow", "-n", 3000, "-e", EXPORTERS, "-w", path, "--time", TIME)
+    leaves = ["sflow.flow_sample.sequence_number", "sflow.flow_sample.sampling_rate", "sflow_245.header.frame_length", "eth.src"]
+    done = subprocess.run(["tshark", "-r", path, "-Y", "sflow", "-T", "fields", "-E", "occurrence=a", *(w for leaf in leaves for w in ("-e", leaf))],
+                          capture_output=True, text=True, timeout=120, check=True)
+    rows = [[column.split(",") for column in line.split("\t")] for line in done.stdout.splitlines()]
+    assert len(rows) == run["messages"]
+    sequences, rates, frames, macs = ([v for row in rows for v in row[i]] for i in range(4))
+    rates, frames = [int(v) for v in rates], [int(v) - FCS for v in frames]
+    assert len(sequences) == len(rates) == len(frames) == run["flows"]
+    assert len(macs) == run["flows"] + run["messages"]  # and the capture's own frames
+    assert (sum(rates), sum(frames)) == (run["scaled_packets"], run["sampled_octets"])
+    assert sum(r * f for r, f in zip(rates, frames)) == run["scaled_octets"]
+    done = subprocess.run(["tshark", "-r", path, "-Y", "_ws.malformed || _ws.short || _ws.unreassembled"], capture_output=True, text=True,
+                          timeout=120, check=True)
+    assert done.stdout == ""
+    flows, _ = replay(path)
+    assert len(flows) == run["flows"]
 
 
 # --- the mapping ------------------------------------------------------------------------
