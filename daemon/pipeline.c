@@ -106,12 +106,15 @@ struct plan *pipeline_plan(struct pipeline *p, struct session *s, struct tmpl *t
 	    !is_behind(p, s, t))
 		return plan;
 	plan_free(plan);
-	t->plan = NULL;
+	t->plan = plan_pool_find(&p->plans, t, p->generation->number, s->profile);
+	if (t->plan != NULL)
+		return t->plan;
 	p->work += WORK_PLAN + (uint64_t)t->field_count * WORK_PLAN_FIELD;
 	if (plan_compile_announced(p->generation->catalog, t, s->profile, s->announce, &plan) !=
 	    ERR_OK)
 		return NULL;
 	t->plan = plan;
+	plan_pool_put(&p->plans, t, plan);
 	stat_inc(p->stat, PIPE_STAT_PLANS);
 	return plan;
 }
@@ -463,6 +466,7 @@ void pipeline_free(struct pipeline *p)
 	if (p == NULL)
 		return;
 	collector_free(p->collector);
+	plan_pool_fini(&p->plans);
 	fixbuf_free(p->fixbuf);
 	log_batch_fini(&p->batch);
 	log_batch_fini(&p->check_batch);

@@ -12,6 +12,7 @@
 #include "daemon/envelope.h"
 #include "daemon/list_room.h"
 #include "daemon/pipeline.h"
+#include "daemon/plan_pool.h"
 #include "normalizer/plan.h"
 
 #define PIPELINE_VALUES_MAX 1024
@@ -57,6 +58,7 @@ struct pipeline {
 	struct chain announce_order; /* and of sessions that announced something */
 	uint64_t work;		     /* of the message at hand */
 	uint64_t work_max;	     /* 0: no limit */
+	struct plan_pool plans;
 	struct value values[PIPELINE_VALUES_MAX];
 	struct flow flows[PIPELINE_FLOWS];
 	struct flow check_flow;

@@ -12,7 +12,7 @@
 
 void plan_free(struct plan *p)
 {
-	if (p == NULL)
+	if (p == NULL || p->holders-- > 0)
 		return;
 	for (uint16_t i = 0; p->keys != NULL && i < p->field_count; i++)
 		free(p->keys[i].avro);
@@ -26,6 +26,12 @@ void plan_free(struct plan *p)
 	free(p->insides);
 	free(p->lines);
 	free(p);
+}
+
+struct plan *plan_share(struct plan *p)
+{
+	p->holders++;
+	return p;
 }
 
 /* Looking for repeats takes each pair of fields, twice. */

@@ -34,6 +34,8 @@ enum err plan_compile(const struct catalog *c, const struct tmpl *t, uint64_t pr
 enum err plan_compile_announced(const struct catalog *c, const struct tmpl *t, uint64_t profile,
 				const struct announce *a, struct plan **out);
 void plan_free(struct plan *p);
+/* The plan has one more holder, each of whom calls plan_free().  All are of one worker. */
+struct plan *plan_share(struct plan *p);
 /* What compiling one costs, in steps of lists (list.h). */
 uint32_t plan_cost(const struct tmpl *t);
 /* Was it built from this generation and profile? */

@@ -111,6 +111,7 @@ struct plan {
 	uint64_t profile;
 	size_t announce_count; /* announcements that it was compiled with, or that say nothing of it */
 	uint16_t announced_count; /* fields whose element is one of those */
+	uint32_t holders;	  /* besides the first */
 	uint16_t field_count;
 	uint32_t step_count;
 	uint32_t run_count;
