@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cuts NetFlow v5, v9 and IPFIX messages into records: an independent reader for the tests.
+"""Cuts NetFlow v1, v5, v7, v9 and IPFIX messages into records: an independent reader for the tests.
 
 Cutter().message(octets, peer, port) gives the flow records of one datagram, in order.
 """
@@ -17,9 +17,14 @@ BOOT = (0, 160)  # systemInitTimeMilliseconds
 # exporter's start.  seen are the templates of its session.
 Record = namedtuple("Record", "version template_id fields octets session context seen templates", defaults=({},))
 
-# Cisco's layout of v5 as IANA's elements: (number, octets); 210 is padding.
-V5 = ((8, 4), (12, 4), (15, 4), (10, 2), (14, 2), (2, 4), (1, 4), (22, 4), (21, 4), (7, 2), (11, 2), (210, 1), (6, 1), (4, 1), (5, 1),
-      (16, 2), (17, 2), (9, 1), (13, 1), (210, 2))
+V7_FLAGS = 0xFFFFFF07  # no element of IANA's says what a switch did not fill
+# Cisco's layouts as IANA's elements: (number, octets) or (number, octets, enterprise); 210 is padding.
+FRONT = ((8, 4), (12, 4), (15, 4), (10, 2), (14, 2), (2, 4), (1, 4), (22, 4), (21, 4), (7, 2), (11, 2))
+FIXED = {  # version: octets of the header, fields
+    1: (16, (*FRONT, (210, 2), (4, 1), (5, 1), (6, 1), (210, 7))),
+    5: (24, (*FRONT, (210, 1), (6, 1), (4, 1), (5, 1), (16, 2), (17, 2), (9, 1), (13, 1), (210, 2))),
+    7: (24, (*FRONT, (1, 1, V7_FLAGS), (6, 1), (4, 1), (5, 1), (16, 2), (17, 2), (9, 1), (13, 1), (2, 2, V7_FLAGS), (43, 4))),
+}
 
 
 class Template:
@@ -53,8 +58,8 @@ class Cutter:
 
     def message(self, octets, peer="", port=0):
         version = int.from_bytes(octets[:2], "big")
-        if version == 5:
-            return self.v5(octets, (peer, port, octets[20:22]))
+        if version in FIXED:
+            return self.fixed(octets, version, (peer, port, octets[20:22] if version == 5 else b""))
         if version == 9:
             _, _, uptime, seconds, _, domain = struct.unpack_from(">HHIIII", octets)
             return self.sets(octets, 20, 9, (peer, port, domain), (seconds * 1000, uptime))
@@ -63,14 +68,15 @@ class Cutter:
             return self.sets(octets[:length], 16, 10, (peer, port, domain), (seconds * 1000, None))
         return []
 
-    def v5(self, octets, session):
+    def fixed(self, octets, version, session):
         count, uptime, seconds, nanoseconds = struct.unpack_from(">xxHIII", octets)
-        template = Template(None, [((0, number), length) for number, length in V5], False)
-        self.learn(session, 5, template)
+        at, layout = FIXED[version]
+        template = Template(None, [((pen[0] if pen else 0, number), length) for number, length, *pen in layout], False)
+        self.learn(session, version, template)
         records = []
-        for at in range(24, 24 + 48 * count, 48):
+        for at in range(at, at + template.least * count, template.least):
             fields, _ = template.cut(octets, at)
-            records.append(Record(5, None, fields, octets[at:at + 48], session, (seconds * 1000 + nanoseconds // 1000000, uptime, 0),
+            records.append(Record(version, None, fields, octets[at:at + template.least], session, (seconds * 1000 + nanoseconds // 1000000, uptime, 0),
                                   self.seen[session]))
         return records
 

@@ -7,7 +7,7 @@ each, and gives what was said: a list of (fields, record octets) in order.  Ever
 import random
 import struct
 
-from cutter import V5
+from cutter import FIXED
 from registry import IANA, NATURAL, NTOP, REVERSE, V9
 
 VARIABLE = 65535
@@ -198,7 +198,7 @@ class Exporter:
         octets = b""
         count = self.random.randrange(1, 6)
         for _ in range(count):
-            fields = [((IANA, number), self.octets(self.registry.type(IANA, number), size)) for number, size in V5]
+            fields = [((IANA, number), self.octets(self.registry.type(IANA, number), size)) for number, size in FIXED[5][1]]
             record = b"".join(value for _, value in fields)
             self.said.append((fields, record))
             octets += record

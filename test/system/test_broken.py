@@ -66,7 +66,7 @@ MAPPINGS = [
     ("conversion that does not fit", promote('{ element = "interfaceName"; field = "bytes"; }'), 5, ["does not fit field bytes"]),
     ("unknown key of a line", promote('{ elemnt = "octetDeltaCount"; field = "bytes"; }'), 5, ["unknown key `elemnt'", "`element'"]),
     ("unknown key of when", 'mapping: {\n  name = "zz";\n  when = { exporter_ip = "1"; };\n};', 3, ["unknown key `exporter_ip'"]),
-    ("unknown format", 'mapping: { name = "zz";\n when = { format = "netflow9"; }; };', 2, ["unknown format `netflow9'", "`v9'"]),
+    ("unknown format", 'mapping: { name = "zz";\n when = { format = "ipfx"; }; };', 2, ["unknown format `ipfx'", "`ipfix'"]),
     ("no name", "\nmapping: { promote = ( ); };", 2, ["missing key `name'"]),
     ("name of another mapping", 'mapping: { name = "nprobe"; when = { pen = 1; }; };', 1, ["`nprobe'"]),
     ("static of an unknown field", 'mapping: { name = "zz";\n static = ( { field = "event_typ"; value = "x"; } ); };', 2, ["`event_typ'", "`event_type'"]),
