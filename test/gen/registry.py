@@ -139,7 +139,7 @@ class Mapping:
                        for line in settings.get("inside", ())]
 
     def holds(self, version, identities):
-        if "format" in self.when and self.when["format"] != {5: "v5", 9: "v9", 10: "ipfix"}[version]:
+        if "format" in self.when and self.when["format"] != {1: "v1", 5: "v5", 7: "v7", 9: "v9", 10: "ipfix"}[version]:
             return False
         return "pen" not in self.when or any(pen == self.when["pen"] for pen, _ in identities)
 
