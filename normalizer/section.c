@@ -146,6 +146,29 @@ static void fill(const struct section_line *line, const struct xform_env *env, s
 		f->notes = notes_before;
 }
 
+/* Is the address that the record says another one than the packet's, or none that such a packet has? */
+static bool is_other(const struct flow *f, unsigned field, const struct sflow_values *v,
+		     enum sflow_element v4)
+{
+	const struct slot *slot = &f->slots[field];
+	unsigned version = slot->bytes == 4 ? 4 : 6;
+	unsigned element = v4 + (version == 6 ? SFLOW_SRC_V6 - SFLOW_SRC_V4 : 0);
+
+	if (!flow_has(f, field))
+		return false;
+	if (sflow_has(v, SFLOW_IP_VERSION) && v->values[SFLOW_IP_VERSION].octets[0] != version)
+		return true;
+	return sflow_has(v, element) &&
+	       (v->values[element].bytes != slot->bytes ||
+		memcmp(v->values[element].octets, slot->octets, slot->bytes) != 0);
+}
+
+/* A packet of other addresses than the record's says nothing of it. */
+static bool is_of_another(const struct flow *f, const struct sflow_values *v)
+{
+	return is_other(f, F_src_ip, v, SFLOW_SRC_V4) || is_other(f, F_dst_ip, v, SFLOW_DST_V4);
+}
+
 void section_run(const struct plan *p, const struct xform_env *env, struct flow *f)
 {
 	struct value section = section_of(p, f);
@@ -156,6 +179,8 @@ void section_run(const struct plan *p, const struct xform_env *env, struct flow 
 		return;
 	memset(v.has, 0, sizeof(v.has));
 	sflow_header_of((enum header_protocol)p->section_first, section.octets, section.bytes, &v);
+	if (is_of_another(f, &v))
+		return;
 	memcpy(before, f->has, sizeof(before));
 	for (uint16_t i = 0; i < p->line_count; i++) {
 		const struct section_line *line = &p->lines[i];

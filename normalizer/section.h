@@ -7,7 +7,8 @@
  *	section_run(plan, env, flow)	plan_run()'s, per record whose template has a section
  *
  * The packet's headers are read as those of sFlow's samples, and fill the fields that the record's own elements left
- * empty, by the lines that the mappings have for these elements.  The section itself stands in raw as ever.
+ * empty, by the lines that the mappings have for these elements.  The section itself stands in raw as ever, and alone when its
+ * packet has other addresses than the record.
  *
  * Owner: the plan.  Lifetime: the plan's.
  */

@@ -347,8 +347,7 @@ def rich_fields(e, w, v6):
         packet_size_min=bits(w[13], 0, 16), packet_size_max=bits(w[13], 16, 16),
         ip_fragment_id=bits(w[13], 0, 16), ip_fragment_offset=bits(w[13], 16, 13),
         icmp_type=icmp[0], icmp_code=icmp[1], ip_dscp=bits(w[7], 0, 6),
-        # A section that looks like the front of an IPv6 header is read as one.
-        ipv6_flow_label=bits(w[7], 6, 20) if v6 else bits(w[15], 32, 20) if bits(w[15], 60, 4) == 6 else None,
+        ipv6_flow_label=bits(w[7], 6, 20) if v6 else None,
         ingress_vrf=bits(w[7], 26, 24), egress_vrf=bits(w[7], 40, 24),
         biflow_direction=bits(w[10], 62, 2), forwarding_status=bits(w[10], 54, 8),
         observation_point_id=bits(w[8], 8, 32), dropped_bytes=bits(w[15], 0, 40),

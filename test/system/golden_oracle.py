@@ -244,6 +244,8 @@ EXPLAINED = [
      lambda theirs, ours: (theirs, ours) == ("1", "false")),
     ("softflowd_ipfix_micro", "flow_start_ns", "RFC 7011 section 6.1.9", "the low 11 bits of the fraction are ignored", low_bits),
     ("softflowd_ipfix_micro", "flow_end_ns", "RFC 7011 section 6.1.9", "the low 11 bits of the fraction are ignored", low_bits),
+    ("sluicegen_*_rich", "ip_version", "RFC 5477 section 8.5.2", "a packet's header in the record says it; tshark shows sections as octets",
+     lambda theirs, ours: theirs is None and ours == 6),
     ("*nprobe_dpi", "app_name", "RFC 7011 section 6.1.6", "a string is all its octets; tshark ends it at a NUL", cut_at_nul),
     ("*nprobe_dpi", "applicationName", "RFC 7011 section 6.1.6", "a string is all its octets; tshark ends it at a NUL", cut_at_nul),
     ("*nprobe_dpi", "ntop.L7_PROTO_NAME", "RFC 7011 section 6.1.6", "a string is all its octets; tshark ends it at a NUL", cut_at_nul),

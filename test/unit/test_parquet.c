@@ -190,9 +190,9 @@ static void hybrid_random(void **state)
 		struct parquet_buffer out = { 0 };
 
 		for (size_t i = 0; i < count; i++) {
-			values[i] = i > 0 && roll() % often > 0
-					    ? values[i - 1]
-					    : (uint16_t)(roll() & ((1u << width) - 1));
+			values[i] = (uint16_t)(roll() & ((1u << width) - 1));
+			if (i > 0 && roll() % often > 0)
+				values[i] = values[i - 1];
 			runs_add(&account, &runs, values[i], 1);
 		}
 		hybrid_encode(&account, &out, &runs, width);
