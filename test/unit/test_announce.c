@@ -110,7 +110,7 @@ static void test_records(void **state)
 		{ "no name of ours", { { VENDOR, 77, 13, "a b", ANNOUNCE_NAME }, { VENDOR, 77, 13, "a\"b", ANNOUNCE_NAME },
 				       { VENDOR, 77, 13, "a#2", ANNOUNCE_NAME }, { VENDOR, 77, 13, "\xc3\xa4", ANNOUNCE_NAME },
 				       { VENDOR, 77, 13, "\xff", ANNOUNCE_NAME }, { VENDOR, 77, 13, NAME_121, ANNOUNCE_NAME } }, "e32473id77" },
-		{ "the longest", { { VENDOR, 77, 13, NAME_121 + 1, ANNOUNCE_NEW } }, NAME_121 + 1 },
+		{ "the longest", { { VENDOR, 77, 13, &NAME_121[1], ANNOUNCE_NEW } }, &NAME_121[1] },
 		{ "known", { { PEN_IANA, 8, 13, "mine", ANNOUNCE_KNOWN }, { PEN_NTOP, 118, 13, "mine", ANNOUNCE_KNOWN },
 			     { VENDOR, 77, 13, "mine", ANNOUNCE_NEW } }, "mine" },
 		{ "known like this", { { PEN_IANA, 8, 18, "sourceIPv4Address", ANNOUNCE_SAME }, { PEN_IANA, 1, 2, "octets", ANNOUNCE_SAME } }, "e32473id77" },
