@@ -28,7 +28,7 @@
 #define PAUSE_MS 20 /* whoever may sleep longer has nothing under way */
 #define DOUBLE "test/system/registry_double.py"
 #define SCHEMA "{\"type\":\"record\",\"name\":\"x\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}"
-#define POLL_MS_MAX 100
+#define POLL_MS_MAX 500 /* who waits for the double in its slow mode takes seconds */
 
 static struct child registry_child;
 static int port;
