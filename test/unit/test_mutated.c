@@ -12,7 +12,8 @@
 #define QUICK_MESSAGES 2 /* SLUICE_MUTATE=all in the environment */
 #define MESSAGE_MS_MAX 1000    /* of CPU: a loop that does not end soon, not a speed */
 
-static void feed(struct road *r, const uint8_t *octets, size_t bytes, const struct origin *origin)
+static int64_t feed_once(struct road *r, const uint8_t *octets, size_t bytes,
+			 const struct origin *origin)
 {
 	uint8_t *copy = malloc(bytes + 1);
 	int64_t start_ns = clock_thread_cpu_ns();
@@ -22,7 +23,14 @@ static void feed(struct road *r, const uint8_t *octets, size_t bytes, const stru
 	pipeline_receive(r->pipeline, copy, bytes, origin);
 	free(copy);
 	r->units++;
-	if (clock_thread_cpu_ns() - start_ns > MESSAGE_MS_MAX * INT64_C(1000000))
+	return (clock_thread_cpu_ns() - start_ns) / 1000000;
+}
+
+/* A virtual machine that stood still may charge that to whoever ran: once is no loop. */
+static void feed(struct road *r, const uint8_t *octets, size_t bytes, const struct origin *origin)
+{
+	if (feed_once(r, octets, bytes, origin) > MESSAGE_MS_MAX &&
+	    feed_once(r, octets, bytes, origin) > MESSAGE_MS_MAX)
 		fail_msg("one message took more than %d ms of CPU", MESSAGE_MS_MAX);
 	if (r->units % 512 == 0)
 		road_read(r);
