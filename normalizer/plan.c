@@ -193,12 +193,9 @@ static bool is_list_whole(const struct draft *d, const struct mapping *m,
 	return true;
 }
 
-/* Lines of the most specific active mapping that claims the element, and of those behind it as far
- * as `also` lets them. */
-static void find_targets(struct draft *d, uint16_t index)
+void draft_each_line(struct draft *d, struct element_id id, draft_line_fn *fn, unsigned of)
 {
 	const struct mapping_set *set = d->catalog->mappings;
-	struct element_id id = id_of(&d->tmpl->fields[index]);
 
 	for (size_t m = 0; m < set->count; m++) {
 		const struct mapping *mapping = &set->mappings[m];
@@ -212,14 +209,26 @@ static void find_targets(struct draft *d, uint16_t index)
 		for (size_t i = first; i < first + count; i++) {
 			uint32_t line = mapping->by_element[i];
 
-			if (is_list_whole(d, mapping, &mapping->promotes[line]))
-				add_target(d, index, &mapping->promotes[line],
-					   (uint32_t)m << 20 | line);
+			fn(d, mapping, (uint32_t)m << 20 | line, of);
 			goes_on = goes_on && mapping->promotes[line].also;
 		}
 		if (count > 0 && !goes_on)
 			return;
 	}
+}
+
+static void find_target(struct draft *d, const struct mapping *mapping, uint32_t number,
+			unsigned index)
+{
+	const struct promote *line = &mapping->promotes[number & DRAFT_LINE_BITS];
+
+	if (is_list_whole(d, mapping, line))
+		add_target(d, (uint16_t)index, line, number);
+}
+
+static void find_targets(struct draft *d, uint16_t index)
+{
+	draft_each_line(d, id_of(&d->tmpl->fields[index]), find_target, index);
 }
 
 /* Avro string: length as zigzag varint, then the octets; and behind them a zero, for who wants the name. */

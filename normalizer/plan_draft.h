@@ -39,4 +39,12 @@ struct draft {
 /* Steps, runs and groups of the plan, from the draft's targets, which are sorted by field thereafter. */
 enum err plan_lay_out(struct draft *d);
 
+/* The number of a line: that of its mapping, and below that its place in it. */
+#define DRAFT_LINE_BITS ((1u << 20) - 1)
+typedef void draft_line_fn(struct draft *d, const struct mapping *mapping, uint32_t number,
+			   unsigned of);
+/* Lines of the most specific active mapping that claims the element, and of those behind it as far as `also` lets
+ * them; `of` is the caller's. */
+void draft_each_line(struct draft *d, struct element_id id, draft_line_fn *fn, unsigned of);
+
 #endif

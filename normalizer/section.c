@@ -64,30 +64,10 @@ static void add_line(struct draft *d, const struct promote *promote, uint16_t el
 	p->line_count++;
 }
 
-/* As plan.c finds targets: the most specific mapping that claims the element. */
-static void add_lines(struct draft *d, uint16_t element)
+static void take_line(struct draft *d, const struct mapping *mapping, uint32_t number,
+		      unsigned element)
 {
-	const struct mapping_set *set = d->catalog->mappings;
-	struct element_id id = { sflow_rows[element].pen, sflow_rows[element].number };
-
-	for (size_t m = 0; m < set->count; m++) {
-		const struct mapping *mapping = &set->mappings[m];
-		bool goes_on = true;
-		size_t first;
-		size_t count;
-
-		if ((d->plan->profile >> m & 1) == 0)
-			continue;
-		count = mapping_lines(mapping, id, &first);
-		for (size_t i = first; i < first + count; i++) {
-			const struct promote *line = &mapping->promotes[mapping->by_element[i]];
-
-			add_line(d, line, element);
-			goes_on = goes_on && line->also;
-		}
-		if (count > 0 && !goes_on)
-			return;
-	}
+	add_line(d, &mapping->promotes[number & DRAFT_LINE_BITS], (uint16_t)element);
 }
 
 enum err section_compile(struct draft *d)
@@ -108,7 +88,10 @@ enum err section_compile(struct draft *d)
 	if (p->lines == NULL)
 		return ERR_NOMEM;
 	for (unsigned element = FIRST_ELEMENT; element <= LAST_ELEMENT; element++)
-		add_lines(d, (uint16_t)element);
+		draft_each_line(
+			d,
+			(struct element_id){ sflow_rows[element].pen, sflow_rows[element].number },
+			take_line, element);
 	return ERR_OK;
 }
 
