@@ -96,7 +96,7 @@ static void drop_session(struct collector *c, struct session *s)
 		take_drop_tmpl(c, s->tmpls[i]);
 	}
 	s->tmpl_count = 0;
-	chain_cut(&c->kept, &s->kept);
+	keep_session_gone(c, s);
 	if (s->fixed != NULL)
 		c->ops->tmpl_gone(c->ctx, s->fixed);
 	c->ops->session_gone(c->ctx, s);

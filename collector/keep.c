@@ -14,6 +14,8 @@
 #define TMPL_HEAD_BYTES (4u * 8 + 1 + 2)
 #define ENTERPRISE_BIT 0x8000u
 #define SPEC_BYTES_MAX 8u
+#define LENGTH_BYTES 4u
+#define TIMES_BYTES 16u
 #define DEFINE_HEAD_MAX 6u
 
 void keep_fini(struct keep *k)
@@ -167,43 +169,103 @@ static struct session *session_of(struct chain_link *link)
 	return (struct session *)(void *)((uint8_t *)link - offsetof(struct session, kept));
 }
 
-static void keep_session(const struct keep_now *now, struct session *s, struct keep *out)
+void keep_session_gone(struct collector *c, struct session *s)
+{
+	chain_cut(&c->kept, &s->kept);
+	if (c->place.session == s)
+		c->place.session = NULL;
+}
+
+/* The entry is whole. */
+static void close_entry(struct keep *out)
+{
+	struct wr length = wr_of(out->octets + out->open_at, LENGTH_BYTES);
+
+	wr_u32(&length, (uint32_t)(out->bytes - out->open_at - LENGTH_BYTES));
+	out->is_open = false;
+}
+
+/* True: templates follow. */
+static bool begin_session(struct collector *c, const struct keep_now *now, struct session *s,
+			  struct keep *out)
 {
 	bool has_tmpls = s->tmpl_count > s->borrowed_count;
-	size_t start = out->bytes;
-	size_t most = KEEP_KEY_BYTES + 16;
+	size_t most = KEEP_KEY_BYTES + (has_tmpls ? TIMES_BYTES : 0);
 	uint8_t *octets;
 	struct wr w;
 
 	/* Templates that we made are made again. */
 	if ((!has_tmpls && !s->is_kept) || !has_sets(s->key.version))
-		return;
-	for (size_t i = 0; i < s->tmpl_count; i++)
-		most += TMPL_HEAD_BYTES + DEFINE_HEAD_MAX +
-			(size_t)s->tmpls[i]->field_count * SPEC_BYTES_MAX;
-	octets = keep_add(out, 4 + most);
+		return false;
+	out->open_at = out->bytes;
+	octets = keep_add(out, LENGTH_BYTES + most);
 	if (octets == NULL)
-		return;
-	w = wr_of(octets + 4, most);
+		return false;
+	w = wr_of(octets + LENGTH_BYTES, most);
 	keep_put_key(&w, &s->peer, &s->key);
 	if (has_tmpls) {
 		wr_u64(&w, (uint64_t)s->first_ms);
 		wr_u64(&w, (uint64_t)keep_utc_of(now, s->idle_since_ms));
 	}
-	for (size_t i = 0; i < s->tmpl_count; i++) {
-		if (!s->tmpls[i]->is_borrowed)
-			put_tmpl(&w, now, s->tmpls[i]);
-	}
-	keep_end_entry(out, start, &w);
+	must(!w.is_full);
 	s->is_kept = has_tmpls;
+	out->is_open = has_tmpls;
+	c->place = (struct keep_place){ .session = s };
+	if (!has_tmpls)
+		close_entry(out);
+	return has_tmpls;
+}
+
+static bool add_tmpl(const struct keep_now *now, const struct tmpl *t, struct keep *out)
+{
+	size_t most =
+		TMPL_HEAD_BYTES + DEFINE_HEAD_MAX + (size_t)t->field_count * SPEC_BYTES_MAX;
+	uint8_t *octets = keep_add(out, most);
+	struct wr w;
+
+	if (octets == NULL)
+		return false;
+	w = wr_of(octets, most);
+	put_tmpl(&w, now, t);
+	out->bytes -= most - wr_used(&w);
+	return true;
+}
+
+/* Templates of the open entry; false: the slice is full before all of them stand there. */
+static bool go_on(struct collector *c, const struct keep_now *now, size_t enough, struct keep *out)
+{
+	struct session *s = c->place.session;
+
+	if (s == NULL) { /* what is gone has no templates */
+		out->bytes = out->open_at + LENGTH_BYTES + KEEP_KEY_BYTES;
+		close_entry(out);
+		return true;
+	}
+	for (size_t i = session_tmpl_from(s, c->place.next_id); i < s->tmpl_count; i++) {
+		const struct tmpl *t = s->tmpls[i];
+
+		if (out->bytes >= enough) {
+			c->place.next_id = t->id;
+			return false;
+		}
+		if (!t->is_borrowed && !add_tmpl(now, t, out))
+			break;
+	}
+	close_entry(out);
+	return true;
 }
 
 bool keep_tmpls(struct collector *c, const struct keep_now *now, size_t some, struct keep *out)
 {
 	size_t enough = out->bytes + some;
 
-	while (c->kept.fresh != NULL && out->bytes < enough)
-		keep_session(now, session_of(chain_next(&c->kept)), out);
+	while (out->is_open || (c->kept.fresh != NULL && out->bytes < enough)) {
+		if (!out->is_open &&
+		    !begin_session(c, now, session_of(chain_next(&c->kept)), out))
+			continue;
+		if (!go_on(c, now, enough, out))
+			return true;
+	}
 	return c->kept.fresh != NULL;
 }
 

@@ -15,7 +15,8 @@
  *	held	number u64 | key | local port u16 | transport u8 | received UTC, waits since UTC, number, gap i64 | message octets, offset,
  *		others, of message u32 | header u8 + octets | set octets u32 + octets
  *
- * Entries are given in slices, between which the worker does its work: it never copies all that waits at once.
+ * Entries are given in slices, between which the worker does its work: it never copies all that waits at once, nor all of a
+ * session with thousands of templates. What changes in the meantime is given once more.
  *
  * A set has a number from its first entry on, and while it waits the bit of its number is set. The bits may lie in memory that
  * outlives the process: they say what was handed on when the entry that says so is not on disk yet.
@@ -43,6 +44,8 @@ struct keep {
 	uint8_t *octets;
 	size_t bytes;
 	size_t room;
+	size_t open_at; /* while is_open: where the last entry begins, which goes on with the next slice */
+	bool is_open;
 	bool is_failed;
 };
 
@@ -52,6 +55,12 @@ uint8_t *keep_add(struct keep *k, size_t bytes);
 
 /* Room for so many more, so that who adds does not have to make it. */
 bool keep_reserve(struct keep *k, size_t bytes);
+
+/* How far the session is whose entry is open. */
+struct keep_place {
+	struct session *session; /* NULL: it went */
+	uint32_t next_id;	 /* of its templates */
+};
 
 #define KEEP_KEY_BYTES 25u    /* the id of tmpls */
 #define KEEP_NUMBER_BYTES 8u  /* the id of held */

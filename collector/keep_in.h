@@ -20,6 +20,7 @@ int64_t keep_utc_of(const struct keep_now *now, int64_t mono_ms);
 int64_t keep_mono_of(const struct keep_now *now, int64_t real_ms);
 /* The session's templates are others now. */
 void keep_changed(struct collector *c, struct session *s);
+void keep_session_gone(struct collector *c, struct session *s);
 /* A set that was kept is handed on, or dropped. */
 void keep_set_gone(struct collector *c, const struct held_set *set);
 /* What was written of the entry that began at `start`, under its length. */

@@ -81,8 +81,7 @@ void session_identify(struct session *s, const struct exporter_entry *entry)
 	s->exporter_number = SESSION_NUMBER_NONE;
 }
 
-/* Index of the first template whose id is not below `id`. */
-static size_t tmpl_index(const struct session *s, uint16_t id)
+size_t session_tmpl_from(const struct session *s, uint32_t id)
 {
 	size_t low = 0;
 	size_t high = s->tmpl_count;
@@ -100,7 +99,7 @@ static size_t tmpl_index(const struct session *s, uint16_t id)
 
 struct tmpl *session_tmpl(const struct session *s, uint16_t id)
 {
-	size_t i = tmpl_index(s, id);
+	size_t i = session_tmpl_from(s, id);
 
 	return i < s->tmpl_count && s->tmpls[i]->id == id ? s->tmpls[i] : NULL;
 }
@@ -119,7 +118,7 @@ static enum err grow(struct session *s)
 
 enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, struct tmpl **old)
 {
-	size_t i = tmpl_index(s, t->id);
+	size_t i = session_tmpl_from(s, t->id);
 
 	if (i < s->tmpl_count && s->tmpls[i]->id == t->id) {
 		*old = s->tmpls[i];
@@ -139,7 +138,7 @@ enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, s
 
 struct tmpl *session_tmpl_take(struct session *s, uint16_t id)
 {
-	size_t i = tmpl_index(s, id);
+	size_t i = session_tmpl_from(s, id);
 	struct tmpl *t;
 
 	if (i >= s->tmpl_count || s->tmpls[i]->id != id)

@@ -158,6 +158,8 @@ struct tmpl *session_tmpl(const struct session *s, uint16_t id);
 /* Adds the template under its id; the session owns it.  The one it replaces goes to *old, or NULL.
  * ERR_LIMIT past `tmpls_max`, ERR_NOMEM. */
 enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, struct tmpl **old);
+/* Index of the first template whose id is not below `id`. */
+size_t session_tmpl_from(const struct session *s, uint32_t id);
 /* Takes the template of that id out; NULL when there is none. */
 struct tmpl *session_tmpl_take(struct session *s, uint16_t id);
 

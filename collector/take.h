@@ -62,6 +62,7 @@ struct collector {
 	struct tmpl *orphans; /* to be freed */
 	uint64_t restored;    /* number of the message of an earlier life that was restored last */
 	struct chain kept;    /* sessions in the order in which their templates changed */
+	struct keep_place place;
 	struct keep_numbers numbers; /* of sets that are kept on disk */
 	struct keep gone_sets;	     /* numbers of those that left since they were asked for */
 	struct sflow_batch *sflow;   /* take_sflow.c's */

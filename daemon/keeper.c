@@ -199,6 +199,7 @@ static bool ask_each(struct keeper *k, enum keep_kind kind, size_t most)
 	bool is_all = true;
 
 	out->bytes = 0;
+	out->is_open = false;
 	out->is_failed = false;
 	for (unsigned i = 0; i < count; i++) {
 		size_t enough = out->bytes + most / count;
@@ -208,7 +209,7 @@ static bool ask_each(struct keeper *k, enum keep_kind kind, size_t most)
 			if (!keep_reserve(out, (size_t)2 * SLICE_BYTES))
 				return false;
 			workers_call(k->workers, i, ask_worker, &a);
-		} while (a.has_more && out->bytes < enough);
+		} while (a.has_more && (out->is_open || out->bytes < enough));
 		is_all = is_all && !a.has_more;
 	}
 	return is_all;

@@ -1444,6 +1444,63 @@ static void test_kept_changes(void **state)
 	close_bench(&b);
 }
 
+/* The entry of a session is given in slices; what happens to the session between two of them shows in the end. */
+static void test_kept_slices(void **state)
+{
+	static const struct {
+		int64_t later_ms; /* when the collector looks around, behind the first slice */
+		const char *message;
+		size_t entries; /* of the session, of which the last holds */
+		size_t held;	/* of its templates */
+	} cases[] = {
+		{ 0, NULL, 1, 2 },
+		{ 0, IPFIX("0020", "00000000") "00020010" "0101" "0002" "00080004" "00020008", 2, 2 },
+		{ 0, IPFIX("0020", "00000000") "00020010" "00ff" "0002" "00080004" "00020008", 1, 2 },
+		{ 0, IPFIX("0020", "00000000") "00020010" "0102" "0002" "00080004" "00020008", 2, 3 },
+		{ 1801000, NULL, 2, 0 }, /* its templates are too old */
+		{ 3601000, NULL, 1, 0 }, /* it is */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct keep kept = { 0 };
+		struct keep_now now = now_of();
+		struct bench b;
+		struct bench next;
+		size_t entries = 0;
+		struct rd r;
+		struct rd entry;
+
+		open_bench_with(&b, &patient_limits);
+		receive_at(&b, IPFIX("0030", "00000000") T256 T257, REAL_MS);
+		assert_true(keep_tmpls(b.collector, &now, 1, &kept));
+		assert_true(kept.is_open);
+		assert_true(keep_tmpls(b.collector, &now, 1, &kept));
+		assert_true(kept.is_open);
+		if (cases[i].later_ms > 0)
+			collector_tick(b.collector, clock_mono_ms() + cases[i].later_ms);
+		if (cases[i].message != NULL)
+			receive_at(&b, cases[i].message, REAL_MS);
+		while (keep_tmpls(b.collector, &now, 1, &kept))
+			;
+		assert_false(kept.is_open);
+		assert_false(kept.is_failed);
+		r = rd_of(kept.octets, kept.bytes);
+		while (rd_left(&r) > 0) {
+			assert_true(keep_next(&r, &entry));
+			entries++;
+		}
+		assert_int_equal(entries, cases[i].entries);
+		open_bench_with(&next, &patient_limits);
+		if (rd_left(&entry) > KEEP_KEY_BYTES)
+			assert_int_equal(keep_take_tmpls(next.collector, entry, &later), ERR_OK);
+		assert_int_equal(stat_get(next.stat, STAT_TEMPLATES_NOW), cases[i].held);
+		keep_fini(&kept);
+		close_bench(&next);
+		close_bench(&b);
+	}
+}
+
 /* Lifetimes run on while nobody looks, and a clock that was put back makes nothing young. */
 static void test_kept_stale(void **state)
 {
@@ -1490,6 +1547,7 @@ int main(void)
 		cmocka_unit_test(test_held_evicted),  cmocka_unit_test(test_borrowed),
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_kept_marks),    cmocka_unit_test(test_kept_changes),
+		cmocka_unit_test(test_kept_slices),
 		cmocka_unit_test(test_held_bounds),   cmocka_unit_test(test_held_oldest_goes),
 	};
 
