@@ -218,8 +218,7 @@ static bool begin_session(struct collector *c, const struct keep_now *now, struc
 
 static bool add_tmpl(const struct keep_now *now, const struct tmpl *t, struct keep *out)
 {
-	size_t most =
-		TMPL_HEAD_BYTES + DEFINE_HEAD_MAX + (size_t)t->field_count * SPEC_BYTES_MAX;
+	size_t most = TMPL_HEAD_BYTES + DEFINE_HEAD_MAX + (size_t)t->field_count * SPEC_BYTES_MAX;
 	uint8_t *octets = keep_add(out, most);
 	struct wr w;
 
@@ -260,8 +259,7 @@ bool keep_tmpls(struct collector *c, const struct keep_now *now, size_t some, st
 	size_t enough = out->bytes + some;
 
 	while (out->is_open || (c->kept.fresh != NULL && out->bytes < enough)) {
-		if (!out->is_open &&
-		    !begin_session(c, now, session_of(chain_next(&c->kept)), out))
+		if (!out->is_open && !begin_session(c, now, session_of(chain_next(&c->kept)), out))
 			continue;
 		if (!go_on(c, now, enough, out))
 			return true;

@@ -11,6 +11,8 @@
 
 /* Definitions nearer to each other than this are copies of one. */
 #define REFRESH_MS_MIN 1000
+/* Of definitions in one message that are new or others than before: 64 KiB have no room for more of seven fields. */
+#define NEWS_MAX 2048
 
 static const struct take_rows live_rows = { STAT_SETS_DECODED, STAT_SET_OVERRUN, STAT_SET_SHORT };
 
@@ -173,7 +175,8 @@ static void take_definition(struct collector *c, const struct message *m, struct
 		stat_inc(c->stat, STAT_TEMPLATES_LATE);
 		return;
 	}
-	refused = define_build(d, &c->limits, &t);
+	refused = ++c->take.news_count > NEWS_MAX ? STAT_TMPL_MESSAGE
+						  : define_build(d, &c->limits, &t);
 	if (refused != COLLECTOR_STAT_COUNT) {
 		refuse_definition(c, s, d->id, refused);
 		return;
@@ -431,6 +434,7 @@ static void begin(struct collector *c, const struct message *m, struct session *
 	c->take.walk.record_count = 0;
 	c->take.walk.run_count = 0;
 	c->take.definition_count = 0;
+	c->take.news_count = 0;
 	c->take.is_overrun = false;
 	c->take.is_units_unknown = false;
 	c->gone = NULL;

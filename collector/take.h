@@ -30,7 +30,8 @@ struct take {
 	bool is_overrun;
 	bool is_units_unknown;
 	uint32_t definition_count;
-	uint64_t changes; /* of templates, before the set whose records are handed on */
+	uint32_t news_count; /* of those, that were new, or others than before */
+	uint64_t changes;    /* of templates, before the set whose records are handed on */
 };
 
 struct collector {

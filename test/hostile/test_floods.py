@@ -15,7 +15,7 @@ import vectors
 import wire
 from rig import RECORDS, REFRESH, SETTLE_BYTES, addresses, reasons_of, udp
 from service import wait_for
-from vectors import FLOW, TEMPLATES_MAX, data, define, flow, ipfix, room, template, templates
+from vectors import DEFINITIONS, FLOW, NEWS_MAX, TEMPLATES_MAX, data, define, flow, ipfix, room, template, templates
 
 SOURCES = int(os.environ.get("SLUICE_HOSTILE_SOURCES", "1000000"))  # forged addresses
 IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
@@ -56,14 +56,16 @@ class Flood:
 def test_ids(flooded, row):
     """Of one domain, more ids than it may have; then of twenty."""
     rig = flooded(2, *SETTINGS)
-    flood, per, sock = Flood(rig), room(16) // 8, rig.source()
+    flood, per, sock = Flood(rig), DEFINITIONS, rig.source()
     ids = list(range(256, 65536))
     for domain in range(20):
         for i in range(0, len(ids), per):
             flood.send(sock, ipfix(templates(b"".join(template(n, [(4, 1)]) for n in ids[i:i + per])), domain=domain))
     grown = flood.end(row, "template flood over ids")
     assert grown["templates_new", ""] == 20 * TEMPLATES_MAX
-    assert grown["templates_refused", "limit"] == 20 * (len(ids) - TEMPLATES_MAX)
+    messages = -(-len(ids) // per)
+    assert grown["templates_refused", "message"] == 20 * (len(ids) - messages * NEWS_MAX)
+    assert grown["templates_refused", "limit"] == 20 * (messages * NEWS_MAX - TEMPLATES_MAX)
 
 
 def test_domains(flooded, row):

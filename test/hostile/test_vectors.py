@@ -10,6 +10,7 @@ from rig import reasons_of, udp
 
 SOURCES = 3
 COST_US_MAX = 5000  # of CPU for any one message
+COST_MAX = 2  # times that of a message full of flows, where the machine takes too long for all messages
 MEASURED_MAX = 120  # messages of a class that are measured one by one
 RSS_MIB_MAX = 128 + 64 + 64 + 64  # log.memory_bytes, the sink's memory_bytes, hold_bytes, and all else
 
@@ -18,10 +19,14 @@ def measured(messages):
     return messages[::len(messages) // MEASURED_MAX + 1]
 
 
-def cost_us(rig, messages):
-    """Again before it is believed that one costs too much: who shares the core's caches makes the same work take more of it."""
+def costs_us(rig, messages):
+    """What the worst costs, and what it may: again before it is believed that it is too much, beside a message that is known,
+    since who shares the core and its caches makes the same work take more of it."""
     cost = rig.cost_us(measured(messages))
-    return cost if cost <= COST_US_MAX else rig.cost_us(measured(messages), repeats=9, of=min)
+    if cost <= COST_US_MAX:
+        return cost, COST_US_MAX
+    cost, known = (rig.cost_us(some, repeats=9, of=min) for some in (measured(messages), vectors.largest_flows()))
+    return cost, max(COST_US_MAX, COST_MAX * known)
 
 
 @pytest.mark.parametrize("vector", vectors.ALL, ids=lambda v: v.name)
@@ -33,12 +38,12 @@ def test_vectors(shared, row, vector):
     assert grown["units_udp", ""] == sent
     for key, count in vector.counted.items():
         assert grown[key] == SOURCES * count, (key, grown)
-    worst = cost_us(shared, vector.messages)
+    worst, allowed = costs_us(shared, vector.messages)
     drops = shared.settle()
     assert drops == 0
     rss = shared.rss_kib() // 1024
     row(vector.name, sent, worst, drops, rss, reasons_of(grown))
-    assert worst <= COST_US_MAX
+    assert worst <= allowed
     assert rss <= RSS_MIB_MAX
 
 

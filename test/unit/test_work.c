@@ -158,10 +158,69 @@ static void test_unlimited(void **state)
 	assert_int_equal(receive(LIMIT, true).others, count);
 }
 
+/* One field each, of the length that is told, as many as a message has room for. */
+static uint32_t make_definitions(uint16_t bytes)
+{
+	uint32_t count = (MESSAGE_MAX - 20) / 8;
+	struct wr w = wr_of(message, sizeof(message));
+
+	wr_u16(&w, VERSION_IPFIX);
+	wr_u16(&w, (uint16_t)(20 + 8 * count));
+	wr_u32(&w, 1767593600);
+	wr_u32(&w, 0);
+	wr_u32(&w, 1);
+	wr_u16(&w, 2);
+	wr_u16(&w, (uint16_t)(4 + 8 * count));
+	for (uint32_t i = 0; i < count; i++) {
+		wr_u16(&w, (uint16_t)(256 + i));
+		wr_u16(&w, 1);
+		wr_u16(&w, 4);
+		wr_u16(&w, bytes);
+	}
+	must(!w.is_full);
+	return count;
+}
+
+/* Of definitions that are new or others than before, a message may have 2048; what stood there already costs nothing. */
+static void test_definitions(void **state)
+{
+	static const struct {
+		uint16_t bytes;
+		uint32_t fresh, changed, refreshed;
+	} messages[] = { { 1, 2048, 0, 0 }, { 1, 2048, 0, 2048 }, { 2, 0, 2048, 0 } };
+	const struct origin origin = { .peer = addr_of_v4(0x7f000001), .port = 1, .receive_ms = 1767593600000 };
+	struct road *r = malloc(sizeof(*r));
+	uint64_t fresh = 0, changed = 0, refreshed = 0, refused = 0;
+
+	(void)state;
+	must(r != NULL);
+	road_message_work = LIMIT;
+	road_open(r, "time", 0);
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		uint32_t count = make_definitions(messages[i].bytes);
+
+		pipeline_receive(r->pipeline, message, 20 + 8 * count, &origin);
+		fresh += messages[i].fresh;
+		changed += messages[i].changed;
+		refreshed += messages[i].refreshed;
+		refused += count - messages[i].fresh - messages[i].changed - messages[i].refreshed;
+		assert_int_equal(stat_get(r->collector_stat, STAT_TEMPLATES_NEW), fresh);
+		assert_int_equal(stat_get(r->collector_stat, STAT_TEMPLATES_CHANGED), changed);
+		assert_int_equal(stat_get(r->collector_stat, STAT_TEMPLATES_REFRESHED), refreshed);
+		assert_int_equal(stat_get(r->collector_stat, STAT_TMPL_MESSAGE), refused);
+	}
+	/* What was to be replaced describes the data no longer. */
+	assert_int_equal(stat_get(r->collector_stat, STAT_TEMPLATES_NOW), 2048);
+	r->units = 3;
+	road_check_ledger(r);
+	road_close(r);
+	free(r);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes),
-					    cmocka_unit_test(test_unlimited) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes), cmocka_unit_test(test_unlimited),
+					    cmocka_unit_test(test_definitions) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
