@@ -52,12 +52,14 @@ enum element_type {
 	ELEMENT_TYPE_COUNT
 };
 
-/* Structured data (RFC 6313, 4.5). */
+/* Structured data (RFC 6313, 4.5); and of sFlow's gateway record, which no data type of a registry tells. */
 enum element_list {
 	ELEMENT_NO_LIST,
 	ELEMENT_BASIC_LIST,
 	ELEMENT_SUB_TEMPLATE_LIST,
-	ELEMENT_SUB_TEMPLATE_MULTI_LIST
+	ELEMENT_SUB_TEMPLATE_MULTI_LIST,
+	ELEMENT_AS_PATH,
+	ELEMENT_COMMUNITIES
 };
 
 struct fixbuf_model;

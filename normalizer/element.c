@@ -11,6 +11,8 @@
 #include "base/nearest.h"
 #include "collector/tmpl.h"
 
+#define ID_AS_PATH 27 /* of PEN_SFLOW, in sflow.xml */
+#define ID_COMMUNITIES 28
 #define REVERSE "reverse"
 #define REVERSE_BYTES (sizeof(REVERSE) - 1)
 
@@ -84,6 +86,16 @@ static const char *vendor_prefix(const struct fixbuf_element *e)
 	return "";
 }
 
+/* Octets of sFlow's gateway record, which raw shows as what they mean. */
+static enum element_list list_of(const struct fixbuf_element *from)
+{
+	if (from->pen == PEN_SFLOW && from->id == ID_AS_PATH)
+		return ELEMENT_AS_PATH;
+	if (from->pen == PEN_SFLOW && from->id == ID_COMMUNITIES)
+		return ELEMENT_COMMUNITIES;
+	return from->list;
+}
+
 static enum err take(void *ctx, const struct fixbuf_element *from)
 {
 	struct element_registry *reg = ctx;
@@ -97,7 +109,7 @@ static enum err take(void *ctx, const struct fixbuf_element *from)
 	e->id = from->pen == PEN_V9 ? (uint16_t)(from->id | V9_ENTERPRISE_BIT) : from->id;
 	e->natural_bytes = from->natural_bytes;
 	e->type = from->type;
-	e->list = from->list;
+	e->list = list_of(from);
 	e->units = from->units;
 	e->semantics = from->semantics;
 	e->min = from->min;

@@ -359,6 +359,22 @@ static bool open_multi(struct lists *l, uint8_t depth, struct rd r)
 	return true;
 }
 
+static bool is_of_rfc6313(enum element_list list)
+{
+	return list != ELEMENT_AS_PATH && list != ELEMENT_COMMUNITIES;
+}
+
+/* What sFlow says of BGP is read at once: it has nothing inside, and its size is that of its octets. */
+static bool put_bgp(struct lists *l, enum element_list list, struct value v)
+{
+	bool is_put;
+
+	spend(l, v.bytes / 4);
+	is_put = list == ELEMENT_AS_PATH ? list_put_as_path(&l->out, v)
+					 : list_put_communities(&l->out, v);
+	return is_put || refuse(l, LIST_BROKEN);
+}
+
 /* False, and nothing written, when its octets are no list. */
 static bool open_list(struct lists *l, enum element_list list, uint8_t depth, struct value v)
 {
@@ -367,6 +383,8 @@ static bool open_list(struct lists *l, enum element_list list, uint8_t depth, st
 	if (depth > LIST_DEPTH_MAX)
 		return refuse(l, LIST_DEEP);
 	spend(l, STEPS_LIST);
+	if (!is_of_rfc6313(list))
+		return put_bgp(l, list, v);
 	if (list == ELEMENT_BASIC_LIST)
 		return open_basic(l, depth, r);
 	return list == ELEMENT_SUB_TEMPLATE_LIST ? open_sub(l, depth, r) : open_multi(l, depth, r);
@@ -522,7 +540,7 @@ static void run_one(struct lists *l, struct raw_value *raw)
 		give_up(l, from, found_before, taken_before);
 		return;
 	}
-	l->counts[LIST_OPENED]++;
+	l->counts[LIST_OPENED] += is_of_rfc6313((enum element_list)raw->key->list);
 	raw->octets = from;
 	raw->bytes = (uint32_t)(l->out.at - from);
 	raw->form = RAW_STRING;
@@ -536,7 +554,9 @@ void lists_run(struct lists *l, const struct plan *p, const struct xform_env *en
 	l->taken_count = 0;
 	memset(l->is_found, 0, sizeof(l->is_found));
 	for (uint32_t i = 0; i < f->raw_count; i++) {
-		if (f->raw[i].key->list != ELEMENT_NO_LIST && f->raw[i].bytes > 0)
+		enum element_list list = (enum element_list)f->raw[i].key->list;
+
+		if (list != ELEMENT_NO_LIST && (f->raw[i].bytes > 0 || !is_of_rfc6313(list)))
 			run_one(l, &f->raw[i]);
 	}
 	if (p->inside_count > 0)

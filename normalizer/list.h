@@ -14,6 +14,11 @@
  *	{"semantic":"allOf","template":300,"records":[{"sourceIPv4Address":"10.0.0.1"}]}
  *	{"semantic":"undefined","blocks":[{"template":300,"records":[...]},{"template":301,"hex":"00ff"}]}
  *
+ * sFlow's AS paths and communities are read the same way, from XDR:
+ *
+ *	[{"type":"sequence","as":["65001","65002"]},{"type":"set","as":["65003"]}]
+ *	["65000:123","65535:65281"]
+ *
  * A list inside a list stands as its object.  What cannot be opened is {"hex":"..."}, or `hex` in the place of `records`:
  * broken, deeper than LIST_DEPTH_MAX, of a template that is not known; so is a value that is not of its element's type.
  * A list that cannot be opened at all is hex, as before.  Values that the mapping wants of lists (`inside`) go into fields

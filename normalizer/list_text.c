@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "normalizer/list_text.h"
 
+#include "base/rd.h"
 #include "base/utf8.h"
 #include "normalizer/raw_text.h"
 
@@ -122,4 +123,73 @@ void list_put_semantic(struct wr *out, uint8_t semantic)
 	} else {
 		list_put_u64(out, semantic);
 	}
+}
+
+static bool is_path(struct rd r)
+{
+	while (rd_left(&r) > 0) {
+		uint32_t count;
+
+		rd_skip(&r, 4);
+		count = rd_u32(&r);
+		if (count > rd_left(&r) / 4)
+			return false;
+		rd_skip(&r, (size_t)count * 4);
+	}
+	return !r.is_short;
+}
+
+/* sFlow Version 5, enum as_path_segment_type; a number that has no name stands as it is. */
+static void put_segment_type(struct wr *out, uint32_t type)
+{
+	static const char *const names[] = { "\"set\"", "\"sequence\"" };
+
+	list_put(out, "{\"type\":");
+	if (type == 1 || type == 2)
+		list_put(out, names[type - 1]);
+	else
+		list_put_u64(out, type);
+}
+
+bool list_put_as_path(struct wr *out, struct value path)
+{
+	struct rd r = rd_of(path.octets, path.bytes);
+
+	if (!is_path(r))
+		return false;
+	wr_u8(out, '[');
+	while (rd_left(&r) > 0) {
+		uint32_t count;
+
+		put_segment_type(out, rd_u32(&r));
+		list_put(out, ",\"as\":[");
+		count = rd_u32(&r);
+		for (uint32_t i = 0; i < count; i++) {
+			list_put(out, i == 0 ? "\"" : ",\"");
+			list_put_u64(out, rd_u32(&r));
+			wr_u8(out, '"');
+		}
+		list_put(out, rd_left(&r) > 0 ? "]}," : "]}");
+	}
+	wr_u8(out, ']');
+	return true;
+}
+
+/* RFC 1997: the upper half is an autonomous system's number, the lower one is for it to give. */
+bool list_put_communities(struct wr *out, struct value communities)
+{
+	struct rd r = rd_of(communities.octets, communities.bytes);
+
+	if (communities.bytes % 4 != 0)
+		return false;
+	wr_u8(out, '[');
+	while (rd_left(&r) > 0) {
+		wr_u8(out, '"');
+		list_put_u64(out, rd_u16(&r));
+		wr_u8(out, ':');
+		list_put_u64(out, rd_u16(&r));
+		list_put(out, rd_left(&r) > 0 ? "\"," : "\"");
+	}
+	wr_u8(out, ']');
+	return true;
 }

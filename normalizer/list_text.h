@@ -24,5 +24,8 @@ void list_put_name(struct wr *out, const struct raw_key *key);
 void list_put_scalar(struct wr *out, enum raw_form form, struct value v, uint64_t *notes);
 /* {"semantic":... */
 void list_put_semantic(struct wr *out, uint8_t semantic);
+/* False, and nothing written, when segments do not come out even with the octets. */
+bool list_put_as_path(struct wr *out, struct value path);
+bool list_put_communities(struct wr *out, struct value communities);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/rd.h"
 #include "collector/collector.h"
 #include "normalizer/catalog.h"
+#include "normalizer/list.h"
 #include "normalizer/plan.h"
 #include "sink/avro.h"
 #include "test/fuzz/alloc.h"
@@ -30,6 +31,7 @@ struct sink {
 };
 
 static struct catalog *catalog;
+static struct lists *lists;
 static struct avro_encoder encoder;
 static uint8_t *event;
 static struct flow flow;
@@ -106,12 +108,13 @@ static void put_required(struct flow *f)
 static size_t records(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 		      const struct record *r, size_t count, enum collector_stat *reason)
 {
-	static const struct xform_env env = { 0 };
+	const struct xform_env env = { .lists = lists };
 	struct sink *k = ctx;
 	struct plan *plan = t->plan;
 
 	must(k->is_open);
 	(void)reason;
+	lists_begin(lists);
 	/* Without memory for less room it takes more, which nobody counts. */
 	alloc_pause();
 	if (plan == NULL)
@@ -123,6 +126,7 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 		must(r[i].offset + r[i].bytes <= m->bytes);
 		read_values(t, r[i].values);
 		flow_clear(&flow);
+		lists_clear(lists);
 		plan_run_values(plan, &env, r[i].values, &flow);
 		put_required(&flow);
 		must(flow.slots[F_packets].i64 == 1);
@@ -230,8 +234,27 @@ static void once(const uint8_t *octets, size_t bytes)
 	stat_set_free(stat);
 }
 
+/* What sFlow says of BGP asks for no template. */
+static const struct plan *plan_of(void *ctx, uint16_t id, const struct tmpl **t, uint32_t *cost)
+{
+	(void)ctx;
+	(void)id;
+	*t = NULL;
+	*cost = 0;
+	must(false);
+	return NULL;
+}
+
+static const struct announce *announce_of(void *ctx)
+{
+	(void)ctx;
+	must(false);
+	return NULL;
+}
+
 static void stop(void)
 {
+	lists_free(lists);
 	catalog_free(catalog);
 	free(event);
 }
@@ -240,12 +263,15 @@ static void start(void)
 {
 	struct catalog_conf conf = { "templates/elements", "templates/mappings", "templates/tables",
 				     RAW_MODE_FULL };
+	const struct list_source source = { NULL, plan_of, announce_of };
 	struct why why = { "" };
 
 	log_set_level(LOG_LEVEL_ERROR);
 	event = malloc(EVENT_BYTES);
 	must(event != NULL);
 	must(catalog_load(&conf, 1, &why, &catalog) == ERR_OK);
+	must(lists_new(&source, &lists) == ERR_OK);
+	lists_use(lists, catalog->elements);
 	avro_encoder_init(&encoder, &catalog->fields);
 	must(atexit(stop) == 0);
 }

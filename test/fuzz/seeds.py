@@ -633,6 +633,9 @@ LISTS = {
                      struct.pack(">HH", 301, 10) + varied(b"a.b") + bytes(2) + struct.pack(">HH", 999, 5) + b"\1"),
     "multi_short": list_of(2, [], b"\xff" + struct.pack(">HH", 300, 3)),
     "stack": list_of(0, [], b"\4" + struct.pack(">HH", 70, 3) + b"\0\1\1\0\2\1"),
+    "as_path": list_of(3, [], struct.pack(">7I", 2, 2, 64512, 4200000000, 1, 1, 64514)),
+    "as_path_lies": list_of(3, [], struct.pack(">5I", 2, 1, 64512, 1, 1 << 30)),
+    "communities": list_of(4, [], struct.pack(">4H", 65000, 123, 65535, 65281)),
     "zero_fields": list_of(1, [[(6, 0)] * 30 + [(5, 1)]], b"\xff" + struct.pack(">H", 300) + b"\6" * 40),
 }
 

@@ -261,8 +261,9 @@ SAID = [
     ([(1029, struct.pack(">I", 80))], 2, {"tunnel_id": 80}, ["sflow.vniEgress"]),
     ([(1029, struct.pack(">I", 80)), (1030, struct.pack(">I", 79))], 2, {"tunnel_id": 79}, []),
     ([(1037, struct.pack(">I", 101) + opaque(b"web-in") + struct.pack(">I", 1))], 2, {"action_acl": "web-in"}, ["sflow.aclName"]),
-    ([(1003, struct.pack(">I", 2) + AGENT6 + struct.pack(">7I", 64496, 64497, 64498, 1, 2, 2, 64512) + struct.pack(">III", 64513, 0, 100))], 2,
-     {"bgp_next_hop": "2001:db8::7", "src_as_number": 64497, "src_prev_as": 64498, "dst_next_as": 64512, "dst_as_number": 64513}, []),
+    ([(1003, struct.pack(">I", 2) + AGENT6 + struct.pack(">7I", 64496, 64497, 64498, 1, 2, 2, 64512) + struct.pack(">IIII", 64513, 1, 65000 << 16 | 123, 100))], 2,
+     {"bgp_next_hop": "2001:db8::7", "src_as_number": 64497, "src_prev_as": 64498, "dst_next_as": 64512, "dst_as_number": 64513,
+      "sflow.dstAsPath": '[{"type":"sequence","as":["64512","64513"]}]', "sflow.communities": '["65000:123"]', "sflow.localPreference": "100"}, []),
     ([(1004, struct.pack(">I", 106) + opaque(b"alice") + struct.pack(">I", 106) + opaque(b""))], 2, {"user_name": "alice"}, []),
     ([(1005, struct.pack(">I", 1) + opaque(b"/a") + opaque(b"a.example"))], 2,
      {"http_url": "/a", "http_host": "a.example", "event_type": "http"}, []),
@@ -289,7 +290,7 @@ def test_fields(folder):  # noqa: F811
     flows.sort(key=lambda f: f["normalized"]["export_sequence"])
     assert len(flows) == len(SAID)
     for number, (flow, (_, _, want, _)) in enumerate(zip(flows, SAID)):
-        assert {k: flow["normalized"][k] for k in want} == want, number
+        assert {k: flow["raw"]["elements"].get(k) if k.startswith("sflow.") else flow["normalized"][k] for k in want} == want, number
         assert flow["normalized"]["observation_domain_id"] == 9
     assert flows[-1]["raw"]["elements"]["sflow.otherRecords"] == "00abc0010000000431323334"
     with open(os.path.join(ROOT, "templates/mappings/sflow5.conf"), encoding="ascii") as f:
