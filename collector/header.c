@@ -3,9 +3,8 @@
 
 #include <netinet/in.h>
 
-#include "base/rd.h"
+#include "collector/header_scan.h"
 
-#define MAC_BYTES 6
 #define IPV4_HEAD_BYTES 20
 #define IPV6_HEAD_BYTES 40
 #define TCP_HEAD_BYTES 20
@@ -17,42 +16,6 @@
 #define PROTOCOL_IPV6 41
 #define PROTOCOL_GRE 47
 
-/*
- * What the next octets are.  A step reads one header and says what follows it, so that a packet of
- * any depth is one loop.  Each step takes at least one octet or ends it.
- */
-enum next {
-	NEXT_NONE,
-	NEXT_ETHERNET,
-	NEXT_ETHERTYPE, /* what ethertype says, in scan.type */
-	NEXT_MPLS,
-	NEXT_PPP,
-	NEXT_PPP_PROTOCOL,
-	NEXT_IP, /* of either version */
-	NEXT_IPV4,
-	NEXT_IPV6,
-	NEXT_TRANSPORT, /* by the level's protocol */
-	NEXT_GRE,
-	NEXT_VXLAN,
-	NEXT_GENEVE,
-};
-
-struct scan {
-	struct rd r;
-	uint16_t type;
-	struct header_level *level;
-	struct header *out;
-};
-
-/* Where a field ends in its header, and its bit. */
-struct part {
-	uint8_t end;
-	uint32_t has;
-};
-
-static const struct part ether_parts[] = { { 6, HEADER_HAS_DST_MAC },
-					   { 12, HEADER_HAS_SRC_MAC },
-					   { 0, 0 } };
 static const struct part ipv4_parts[] = { { 1, HEADER_HAS_IP_VERSION }, { 2, HEADER_HAS_TOS },
 					  { 4, HEADER_HAS_IP_BYTES },	{ 6, HEADER_HAS_IP_ID },
 					  { 8, HEADER_HAS_FRAGMENT },	{ 9, HEADER_HAS_TTL },
@@ -87,34 +50,6 @@ static const struct part icmp_parts[] = { { 1, HEADER_HAS_ICMP_TYPE },
 					  { 2, HEADER_HAS_ICMP_CODE },
 					  { 0, 0 } };
 
-/*
- * The next `bytes` octets, for fields at fixed places.  Where fewer are left, those of whole fields in
- * `room`, zeros behind them, and the scan is short; the bits of whole fields are set either way.
- */
-static const uint8_t *take_parts(struct scan *s, const struct part *parts, size_t bytes,
-				 uint8_t room[IPV6_HEAD_BYTES])
-{
-	const uint8_t *at = s->r.at;
-	size_t left = rd_left(&s->r);
-	size_t whole = 0;
-
-	for (; parts->end != 0 && parts->end <= left; parts++) {
-		s->level->has |= parts->has;
-		whole = parts->end;
-	}
-	if (rd_take(&s->r, bytes) != NULL)
-		return at;
-	memset(room, 0, bytes);
-	if (at != NULL)
-		memcpy(room, at, whole);
-	return room;
-}
-
-static bool has(const struct header_level *l, uint32_t bit)
-{
-	return (l->has & bit) != 0;
-}
-
 size_t header_extension_bytes(uint8_t protocol, uint8_t length)
 {
 	switch (protocol) {
@@ -131,132 +66,6 @@ size_t header_extension_bytes(uint8_t protocol, uint8_t length)
 		return 8;
 	default:
 		return 0;
-	}
-}
-
-static enum next read_ethernet(struct scan *s)
-{
-	uint8_t room[IPV6_HEAD_BYTES];
-	const uint8_t *at = s->r.at;
-
-	(void)take_parts(s, ether_parts, (size_t)2 * MAC_BYTES, room);
-	s->level->dst_mac = has(s->level, HEADER_HAS_DST_MAC) ? at : NULL;
-	s->level->src_mac = has(s->level, HEADER_HAS_SRC_MAC) ? at + MAC_BYTES : NULL;
-	s->type = rd_u16(&s->r);
-	return s->r.is_short ? NEXT_NONE : NEXT_ETHERTYPE;
-}
-
-/* A length in place of the type is IEEE 802.3: what follows is LLC, and a type when SNAP. */
-static bool enter_snap(struct scan *s)
-{
-	const uint8_t *llc = rd_take(&s->r, 6);
-
-	if (llc == NULL || be32(llc) != 0xAAAA0300u || be16(llc + 4) != 0)
-		return false;
-	s->type = rd_u16(&s->r);
-	return !s->r.is_short;
-}
-
-static bool enter_vlans(struct scan *s)
-{
-	struct header_level *l = s->level;
-
-	while (header_is_vlan(s->type)) {
-		uint16_t tag = rd_u16(&s->r);
-
-		if (s->r.is_short)
-			return false;
-		if (l->vlan_count < HEADER_VLANS_KEPT)
-			l->vlan[l->vlan_count] = tag;
-		if (l->vlan_count < UINT8_MAX)
-			l->vlan_count++;
-		s->type = rd_u16(&s->r);
-		if (s->r.is_short)
-			return false;
-	}
-	return true;
-}
-
-static enum next read_pppoe(struct scan *s)
-{
-	const uint8_t *head = rd_take(&s->r, 4);
-
-	if (head == NULL || head[0] != 0x11 || head[1] != 0)
-		return NEXT_NONE;
-	s->level->pppoe_session = be16(head + 2);
-	s->level->has |= HEADER_HAS_PPPOE;
-	rd_skip(&s->r, 2);
-	return s->r.is_short ? NEXT_NONE : NEXT_PPP_PROTOCOL;
-}
-
-static enum next read_ethertype(struct scan *s)
-{
-	if (!enter_vlans(s))
-		return NEXT_NONE;
-	if (s->type < 1536 && !enter_snap(s))
-		return NEXT_NONE;
-	s->level->ethertype = s->type;
-	s->level->has |= HEADER_HAS_ETHERTYPE;
-	switch (s->type) {
-	case 0x0800:
-		return NEXT_IPV4;
-	case 0x86DD:
-		return NEXT_IPV6;
-	case 0x8847:
-	case 0x8848:
-		return NEXT_MPLS;
-	case 0x8864:
-		return read_pppoe(s);
-	case 0x6558: /* transparent Ethernet bridging, in GRE and GENEVE */
-		return has(s->level, HEADER_HAS_DST_MAC) ? NEXT_NONE : NEXT_ETHERNET;
-	default:
-		return NEXT_NONE;
-	}
-}
-
-static enum next read_mpls(struct scan *s)
-{
-	struct header_level *l = s->level;
-	uint32_t entry;
-
-	do {
-		entry = rd_u32(&s->r);
-		if (s->r.is_short)
-			return NEXT_NONE;
-		if (l->mpls_count < HEADER_LABELS_MAX)
-			l->mpls[l->mpls_count++] = entry;
-	} while ((entry & 0x100u) == 0);
-	l->has |= HEADER_HAS_MPLS_BOTTOM;
-	return NEXT_IP;
-}
-
-/* RFC 1662: address and control may be there, or left out. */
-static enum next read_ppp(struct scan *s)
-{
-	if (rd_left(&s->r) >= 2 && be16(s->r.at) == 0xFF03u)
-		rd_skip(&s->r, 2);
-	return NEXT_PPP_PROTOCOL;
-}
-
-/* RFC 1661, 2: an odd first octet is a protocol field compressed to that octet. */
-static enum next read_ppp_protocol(struct scan *s)
-{
-	uint16_t protocol = rd_u8(&s->r);
-
-	if ((protocol & 1u) == 0)
-		protocol = (uint16_t)(protocol << 8 | rd_u8(&s->r));
-	if (s->r.is_short)
-		return NEXT_NONE;
-	switch (protocol) {
-	case 0x0021:
-		return NEXT_IPV4;
-	case 0x0057:
-		return NEXT_IPV6;
-	case 0x0281:
-	case 0x0283:
-		return NEXT_MPLS;
-	default:
-		return NEXT_NONE;
 	}
 }
 
@@ -286,7 +95,7 @@ static enum next read_ipv4(struct scan *s)
 {
 	struct header_level *l = s->level;
 	const uint8_t *at = s->r.at;
-	uint8_t room[IPV6_HEAD_BYTES];
+	uint8_t room[HEADER_PART_BYTES];
 	const uint8_t *head;
 	size_t head_bytes;
 
@@ -303,6 +112,9 @@ static enum next read_ipv4(struct scan *s)
 	l->protocol = head[9];
 	l->src_ip = has(l, HEADER_HAS_SRC_IP) ? at + 12 : NULL;
 	l->dst_ip = has(l, HEADER_HAS_DST_IP) ? at + 16 : NULL;
+	/* Until it is seen what is behind it. */
+	if (l->protocol == IPPROTO_AH && l->fragment_offset == 0)
+		l->has &= ~(uint32_t)HEADER_HAS_PROTOCOL;
 	head_bytes = (head[0] & 15u) * 4u;
 	if (s->r.is_short || head_bytes < IPV4_HEAD_BYTES)
 		return NEXT_NONE;
@@ -318,7 +130,7 @@ static enum next read_ipv4(struct scan *s)
 static void read_fragment(struct scan *s)
 {
 	struct header_level *l = s->level;
-	uint8_t room[IPV6_HEAD_BYTES];
+	uint8_t room[HEADER_PART_BYTES];
 	const uint8_t *head = take_parts(s, fragment_parts, HEADER_EXTENSION_HEAD_BYTES, room);
 
 	l->fragment_offset = be16(head + 2) >> 3;
@@ -354,7 +166,7 @@ static enum next read_ipv6(struct scan *s)
 	struct header_level *l = s->level;
 	const uint8_t *at = s->r.at;
 	size_t left = rd_left(&s->r);
-	uint8_t room[IPV6_HEAD_BYTES];
+	uint8_t room[HEADER_PART_BYTES];
 	const uint8_t *head;
 	uint16_t bytes;
 
@@ -387,7 +199,7 @@ static void set_ports(struct header_level *l, const uint8_t *head)
 
 static enum next read_tcp(struct scan *s)
 {
-	uint8_t room[IPV6_HEAD_BYTES];
+	uint8_t room[HEADER_PART_BYTES];
 	const uint8_t *head = take_parts(s, tcp_parts, TCP_HEAD_BYTES, room);
 
 	set_ports(s->level, head);
@@ -398,7 +210,7 @@ static enum next read_tcp(struct scan *s)
 
 static enum next read_udp(struct scan *s)
 {
-	uint8_t room[IPV6_HEAD_BYTES];
+	uint8_t room[HEADER_PART_BYTES];
 	const uint8_t *head = take_parts(s, udp_parts, 8, room);
 
 	set_ports(s->level, head);
@@ -419,7 +231,7 @@ static enum next read_udp(struct scan *s)
 /* Protocols that begin with two ports, and of which no more is told. */
 static enum next read_ports(struct scan *s)
 {
-	uint8_t room[IPV6_HEAD_BYTES];
+	uint8_t room[HEADER_PART_BYTES];
 
 	set_ports(s->level, take_parts(s, port_parts, 4, room));
 	return NEXT_NONE;
@@ -427,7 +239,7 @@ static enum next read_ports(struct scan *s)
 
 static enum next read_icmp(struct scan *s)
 {
-	uint8_t room[IPV6_HEAD_BYTES];
+	uint8_t room[HEADER_PART_BYTES];
 	const uint8_t *head = take_parts(s, icmp_parts, 2, room);
 
 	s->level->icmp_type = head[0];
@@ -451,9 +263,27 @@ static void set_tunnel_id(struct scan *s, uint32_t id)
 	s->out->has_tunnel_id = true;
 }
 
+/* RFC 4302.  What it says of the protocol behind it goes before what the IP header said, as with IPv6's extensions. */
+static enum next read_authentication(struct scan *s)
+{
+	struct header_level *l = s->level;
+	const uint8_t *head = s->r.at;
+	size_t left = rd_left(&s->r);
+
+	if (left == 0)
+		return NEXT_NONE;
+	rd_skip(&s->r, header_extension_bytes(IPPROTO_AH, left < 2 ? 0 : head[1]));
+	l->protocol = head[0];
+	if (l->protocol != IPPROTO_AH)
+		l->has |= HEADER_HAS_PROTOCOL;
+	return s->r.is_short ? NEXT_NONE : NEXT_TRANSPORT;
+}
+
 static enum next read_transport(struct scan *s)
 {
 	switch (s->level->protocol) {
+	case IPPROTO_AH:
+		return read_authentication(s);
 	case IPPROTO_TCP:
 		return read_tcp(s);
 	case IPPROTO_UDP:
@@ -534,11 +364,12 @@ static enum next read_geneve(struct scan *s)
 }
 
 static enum next (*const steps[])(struct scan *) = {
-	[NEXT_ETHERNET] = read_ethernet,
-	[NEXT_ETHERTYPE] = read_ethertype,
-	[NEXT_MPLS] = read_mpls,
-	[NEXT_PPP] = read_ppp,
-	[NEXT_PPP_PROTOCOL] = read_ppp_protocol,
+	[NEXT_ETHERNET] = header_read_ethernet,
+	[NEXT_ETHERTYPE] = header_read_ethertype,
+	[NEXT_MPLS] = header_read_mpls,
+	[NEXT_PPP] = header_read_ppp,
+	[NEXT_PPP_PROTOCOL] = header_read_ppp_protocol,
+	[NEXT_LLC] = header_read_llc,
 	[NEXT_IP] = read_ip,
 	[NEXT_IPV4] = read_ipv4,
 	[NEXT_IPV6] = read_ipv6,
@@ -556,12 +387,15 @@ static enum next first_step(enum header_protocol first)
 	case HEADER_PPP:
 	case HEADER_POS:
 		return NEXT_PPP;
+	case HEADER_AAL5:
+		return NEXT_LLC;
 	case HEADER_IPV4:
 		return NEXT_IPV4;
 	case HEADER_IPV6:
 		return NEXT_IPV6;
 	case HEADER_MPLS:
 		return NEXT_MPLS;
+	case HEADER_AAL5_IP:
 	case HEADER_IP:
 	case HEADER_MPLS_PAYLOAD:
 		return NEXT_IP;
@@ -569,14 +403,38 @@ static enum next first_step(enum header_protocol first)
 	return NEXT_NONE;
 }
 
+static void scan_on(struct scan *s, enum next next)
+{
+	while (next != NEXT_NONE)
+		next = steps[next](s);
+}
+
 bool header_parse(const uint8_t *octets, size_t size, enum header_protocol first,
 		  struct header *out)
 {
 	struct scan s = { rd_of(octets, size), 0, &out->outer, out };
-	enum next next = first_step(first);
 
 	memset(out, 0, sizeof(*out));
-	while (next != NEXT_NONE)
-		next = steps[next](&s);
+	scan_on(&s, first_step(first));
 	return out->outer.has != 0 || out->outer.vlan_count != 0 || out->outer.mpls_count != 0;
+}
+
+bool header_parse_payload(const uint8_t *octets, size_t size, uint8_t ip_version, uint8_t protocol,
+			  struct header *out)
+{
+	struct scan s = { rd_of(octets, size), 0, &out->outer, out };
+
+	memset(out, 0, sizeof(*out));
+	out->outer.ip_version = ip_version;
+	out->outer.protocol = protocol;
+	if (size == 0)
+		return false;
+	if (ip_version == 6) {
+		scan_on(&s, read_extensions(&s, protocol));
+	} else {
+		if (protocol != IPPROTO_AH)
+			out->outer.has = HEADER_HAS_PROTOCOL;
+		scan_on(&s, NEXT_TRANSPORT);
+	}
+	return out->outer.has != 0;
 }

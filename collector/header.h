@@ -25,11 +25,13 @@
  * header_protocol); of those that are not named here nothing is known. */
 enum header_protocol {
 	HEADER_ETHERNET = 1, /* also PSAMP's dataLinkFrameSection (315) */
-	HEADER_PPP = 7,
+	HEADER_PPP = 7,	     /* or Cisco's HDLC */
+	HEADER_AAL5 = 9,     /* LLC and SNAP before the packet */
+	HEADER_AAL5_IP = 10,
 	HEADER_IPV4 = 11,
 	HEADER_IPV6 = 12,
-	HEADER_MPLS = 13, /* also mplsLabelStackSection (316) */
-	HEADER_POS = 14,
+	HEADER_MPLS = 13,   /* also mplsLabelStackSection (316) */
+	HEADER_POS = 14,    /* as PPP */
 	HEADER_IP = 256,    /* the version says which: ipHeaderPacketSection (313) */
 	HEADER_MPLS_PAYLOAD /* what is behind the label stack (317): IP where it looks like IP */
 };
@@ -80,7 +82,7 @@ struct header_level {
 	uint8_t ip_version;
 	uint8_t tos;
 	uint8_t ttl;
-	uint8_t protocol;	  /* behind IPv6 extension headers; no bit when they were cut */
+	uint8_t protocol;	  /* behind IPv6 extensions and AH; no bit when they were cut */
 	uint8_t fragment_flags;	  /* 0x40 do not fragment, 0x20 more follow (IPFIX fragmentFlags) */
 	uint16_t fragment_offset; /* in units of 8 octets, as on the wire */
 	uint32_t ip_bytes;	  /* of the IP packet with its header */
@@ -115,6 +117,11 @@ struct header {
 /* False when nothing is known of `first`, or no field is whole; `out` is set in any case. */
 bool header_parse(const uint8_t *octets, size_t size, enum header_protocol first,
 		  struct header *out);
+
+/* The same of what is behind an IPv4 header and its options, or behind the 40 octets of IPv6 (ipPayloadPacketSection,
+ * 314); `protocol` is what that header says of it. */
+bool header_parse_payload(const uint8_t *octets, size_t size, uint8_t ip_version, uint8_t protocol,
+			  struct header *out);
 
 static inline uint16_t header_vlan_id(uint16_t tag)
 {

@@ -121,5 +121,8 @@ void sflow_header(uint32_t protocol, const uint8_t *octets, uint32_t bytes,
 /* The same of any packet: of its headers alone, from SFLOW_SRC_MAC to SFLOW_INNER_DST_PORT. */
 void sflow_header_of(enum header_protocol first, const uint8_t *octets, uint32_t bytes,
 		     struct sflow_values *out);
+/* And of what is behind its IP header: `protocol` is what that says of it. */
+void sflow_payload_of(uint8_t ip_version, uint8_t protocol, const uint8_t *octets, uint32_t bytes,
+		      struct sflow_values *out);
 
 #endif

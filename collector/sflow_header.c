@@ -143,22 +143,35 @@ static void put_tunnel(const struct header *h, struct sflow_values *out)
 		put_new(out, SFLOW_GRE_KEY, h->tunnel_id);
 }
 
-void sflow_header_of(enum header_protocol first, const uint8_t *octets, uint32_t bytes,
-		     struct sflow_values *out)
+static void put_header(const struct header *h, struct sflow_values *out)
 {
-	const struct header_level *outer;
-	struct header h;
+	const struct header_level *outer = &h->outer;
 
-	if (!header_parse(octets, bytes, first, &h))
-		return;
-	outer = &h.outer;
 	put_octets(out, (outer->has & HEADER_HAS_SRC_MAC) != 0, SFLOW_SRC_MAC, outer->src_mac);
 	put_octets(out, (outer->has & HEADER_HAS_DST_MAC) != 0, SFLOW_DST_MAC, outer->dst_mac);
 	put_tags(outer, out);
 	put_numbers(outer, outer_rows, out);
 	put_numbers(outer, outer->ip_version == 6 ? icmp_v6_rows : icmp_v4_rows, out);
 	put_addresses(outer, SFLOW_SRC_V4, SFLOW_DST_V4, SFLOW_SRC_V6, SFLOW_DST_V6, out);
-	put_tunnel(&h, out);
+	put_tunnel(h, out);
+}
+
+void sflow_header_of(enum header_protocol first, const uint8_t *octets, uint32_t bytes,
+		     struct sflow_values *out)
+{
+	struct header h;
+
+	if (header_parse(octets, bytes, first, &h))
+		put_header(&h, out);
+}
+
+void sflow_payload_of(uint8_t ip_version, uint8_t protocol, const uint8_t *octets, uint32_t bytes,
+		      struct sflow_values *out)
+{
+	struct header h;
+
+	if (header_parse_payload(octets, bytes, ip_version, protocol, &h))
+		put_header(&h, out);
 }
 
 void sflow_header(uint32_t protocol, const uint8_t *octets, uint32_t bytes,

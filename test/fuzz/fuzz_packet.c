@@ -2,7 +2,8 @@
 /*
  * Goal: no sampled header crashes or hangs its parser; what it finds lies in the octets, and more octets
  * never take back what fewer had shown.
- * Method: the first octet says what the frame begins with, the second where it is cut once more.  Where
+ * Method: the first octet says what the frame begins with, the second where it is cut once more; from 128 on it is what is
+ * behind an IP header.  Where
  * the replay's own reader finds a whole datagram in the same Ethernet frame, both must say the same of it.
  */
 #include <netinet/in.h>
@@ -13,6 +14,8 @@
 #include "base/must.h"
 #include "collector/header.h"
 #include "collector/packet.h"
+
+#define PAYLOAD_KINDS 128 /* from this first octet on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes);
 
@@ -89,11 +92,32 @@ static void once(const struct block *b, enum header_protocol first, struct heade
 	check_level(b, &out->inner);
 }
 
+/* Only what is behind the IP header, whose protocol is the second octet; the third one is where it is cut. */
+static void check_payload(const uint8_t *octets, size_t bytes)
+{
+	uint8_t version = octets[0] % 2 == 0 ? 4 : 6;
+	struct header whole;
+	struct header part;
+	struct block b;
+
+	if (bytes < 3)
+		return;
+	b = (struct block){ octets + 3, bytes - 3 };
+	(void)header_parse_payload(b.octets, b.bytes, version, octets[1], &whole);
+	(void)header_parse_payload(b.octets, b.bytes * octets[2] / 256, version, octets[1], &part);
+	check_level(&b, &whole.outer);
+	check_level(&b, &whole.inner);
+	check_less(&part.outer, &whole.outer);
+	check_less(&part.inner, &whole.inner);
+	must((whole.outer.has & (HEADER_HAS_SRC_IP | HEADER_HAS_IP_VERSION)) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes)
 {
 	static const uint16_t firsts[] = { HEADER_ETHERNET, HEADER_PPP,		 HEADER_IPV4,
 					   HEADER_IPV6,	    HEADER_MPLS,	 HEADER_POS,
-					   HEADER_IP,	    HEADER_MPLS_PAYLOAD, 2 };
+					   HEADER_IP,	    HEADER_MPLS_PAYLOAD, 2,
+					   HEADER_AAL5,	    HEADER_AAL5_IP };
 	struct header whole;
 	struct header part;
 	struct block b;
@@ -102,6 +126,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes)
 
 	if (bytes < 2)
 		return 0;
+	if (octets[0] >= PAYLOAD_KINDS) {
+		check_payload(octets, bytes);
+		return 0;
+	}
 	first = (enum header_protocol)firsts[octets[0] % (sizeof(firsts) / sizeof(firsts[0]))];
 	b = (struct block){ octets + 2, bytes - 2 };
 	cut = (struct block){ octets + 2, b.bytes * octets[1] / 256 };

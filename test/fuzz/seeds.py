@@ -541,6 +541,12 @@ PARQUET_FLOW = {
 # Sampled headers: what the frame begins with, as fuzz_packet numbers it, where it is cut once more, and the frame.
 FIRSTS = {frames.ETHERNET: 0, frames.PPP: 1, frames.IPV4: 2, frames.IPV6: 3, frames.MPLS: 4}
 PACKET = {name: bytes([FIRSTS[first], 200]) + octets for name, (first, octets) in frames.FIXED.items()}
+AUTHENTICATION = struct.pack(">BBHII", 6, 4, 0, 7, 1) + bytes(12)
+PACKET["hdlc"] = bytes([5, 200]) + b"\x0f\0\x08\0\x45\0\0\x1c\0\1\0\0\x40\x11\0\0" + bytes(16)
+PACKET["aal5"] = bytes([9, 200]) + b"\xaa\xaa\3\0\0\0\x08\0\x45\0\0\x1c\0\1\0\0\x40\x11\0\0" + bytes(16)
+PACKET["authentication"] = bytes([2, 200]) + b"\x45\0\0\x40\0\1\0\0\x40\x33\0\0" + bytes(8) + AUTHENTICATION + bytes(20)
+PACKET["payload"] = bytes([128, 51, 200]) + AUTHENTICATION + b"\xc0\0\1\xbb" + bytes(16)
+PACKET["payload6"] = bytes([129, 0, 200]) + b"\x11\0\1\4\0\0\0\0" + b"\xc0\0\1\xbb" + bytes(16)
 
 # sFlow: datagrams without their version word, each with its length before it.
 
