@@ -22,6 +22,7 @@ from conftest import Sluiced, files_sink, read_flows, wait_for
 from switch import Switch
 
 NS = 1000  # in a microsecond
+SECTION_MAX = 1390  # octets of a frame that softflowd reports
 RICH = ("src_host,dst_host,src_port,dst_port,proto,tos,tcpflags,src_mac,dst_mac,vlan,src_as,dst_as,tag,label,in_iface,out_iface,"
         "sampling_rate,mpls_label_top,flows,src_mask,dst_mask")
 
@@ -80,7 +81,11 @@ def same_milliseconds(n, start_us, end_us, where):
     assert n["flow_start_ns"] is None and n["flow_end_ns"] is None, where
 
 
-def run_service(folder, export, *options):
+def none_missed(s):
+    return [s.counter(name) for name in ("sequence_missed", "sequence_late", "sequence_restarts", "sflow_samples_missed")] == [0] * 4
+
+
+def run_service(folder, export, *options, missed_none=False):
     """A service, what export(port) sends to it, and the flows that come out of it; with what export() returns."""
     s = Sluiced(folder, files_sink(folder, codec="deflate"), ["normalizer.raw=full", *options])
     try:
@@ -88,6 +93,8 @@ def run_service(folder, export, *options):
         s.settle(quiet_s=0.4)
         s.drain()
         ledger = s.ledger()
+        if missed_none:
+            assert none_missed(s)
         s.stop()
     finally:
         s.kill()
@@ -141,21 +148,34 @@ def check_softflowd(folder, path, packets, words, check_time, is_one_way=False):
     return flows, truth
 
 
-def test_softflowd_v5(folder, own):
+def not_early(n, start_us, end_us, where):
     """Times are by uptime: the boot time has lost its microseconds, so each may be a millisecond late."""
+    for name, want_us in (("flow_start_time", start_us), ("flow_end_time", end_us)):
+        assert 0 <= n[name] - want_us // 1000 <= 1, f"{where} {name}"
+    assert n["flow_start_ns"] is None
+
+
+def test_softflowd_v5(folder, own):
     path, packets = own
     v4 = [p for p in packets if ":" not in p.src]
-
-    def near(n, start_us, end_us, where):
-        for name, want_us in (("flow_start_time", start_us), ("flow_end_time", end_us)):
-            assert 0 <= n[name] - want_us // 1000 <= 1, f"{where} {name}"
-        assert n["flow_start_ns"] is None
     flows, (records, _, _) = run_service(folder, softflowd(path, "-v", "5"))
     assert len(flows) == records and {f["normalized"]["source"] for f in flows} == {"netflow5"}
     assert totals(flows, "packets", "bytes") == traffic.sums(packets, 4)
     truth = flows_of_softflowd(v4)
-    compare(flows, truth, lambda key: both_ways(truth, key), near)
+    compare(flows, truth, lambda key: both_ways(truth, key), not_early)
     assert {f["normalized"]["sampling_rate"] for f in flows} == {1}
+
+
+def test_softflowd_v1(folder, own):
+    """As v5, but nobody says how it samples."""
+    path, packets = own
+    v4 = [p for p in packets if ":" not in p.src]
+    flows, (records, packet_sum, octet_sum) = run_service(folder, softflowd(path, "-v", "1"))
+    assert len(flows) == records and {f["normalized"]["source"] for f in flows} == {"netflow1"}
+    assert totals(flows, "packets", "bytes") == (packet_sum, octet_sum) == traffic.sums(v4)
+    truth = flows_of_softflowd(v4)
+    compare(flows, truth, lambda key: both_ways(truth, key), not_early)
+    assert {f["normalized"]["sampling_rate"] for f in flows} == {None}
 
 
 def test_softflowd_v9(folder, own):
@@ -259,14 +279,14 @@ def test_softflowd_tos(folder, own):
     assert len(compared) > 3
 
 
-@pytest.mark.parametrize("version", ["5", "9", "10"])
+@pytest.mark.parametrize("version", ["1", "5", "9", "10"])
 def test_softflowd_sampled(folder, own, version):
     """One of ten packets, the first among them; counters are not multiplied."""
     path, packets = own
     taken, count = [], 0
     for p in packets:
-        # With v5 it does not even count the IPv6 packet that it would have taken.
-        if count % 10 == 0 and version == "5" and ":" in p.src:
+        # With v1 and v5 it does not even count the IPv6 packet that it would have taken.
+        if count % 10 == 0 and version in ("1", "5") and ":" in p.src:
             continue
         taken += [p] if count % 10 == 0 else []
         count += 1
@@ -275,9 +295,43 @@ def test_softflowd_sampled(folder, own, version):
     assert len(flows) == records
     assert totals(flows, "packets", "bytes") == traffic.sums(taken)
     assert by_key(flows).keys() == flows_of_softflowd(taken).keys()
-    # v5 tells it in its header, the others in options data.
-    assert {f["normalized"]["sampling_rate"] for f in flows} == {10}
-    assert {f["enriched"]["packets_corrected"] for f in flows} == {10 * f["normalized"]["packets"] for f in flows}
+    # v5 tells it in its header, v9 and IPFIX in options data, v1 not at all.
+    rate = None if version == "1" else 10
+    assert {f["normalized"]["sampling_rate"] for f in flows} == {rate}
+    assert all(f["enriched"]["packets_corrected"] == (rate and rate * f["normalized"]["packets"]) for f in flows)
+
+
+@pytest.mark.parametrize("rate", [1, 10])
+def test_softflowd_psamp(folder, own, rate):
+    """A report for each frame that it took, in their order, with as much of it as there is room for, and its time."""
+    path, _ = own
+    taken = traffic.read_pcap(path)[::rate]
+
+    def export(port):
+        done = subprocess.run(["softflowd", "-r", path, "-n", f"127.0.0.1:{port}", "-v", "psamp", "-s", str(rate), "-a", "-d", "-c", "none"],
+                              capture_output=True, text=True, timeout=30, check=True)
+        return int(re.search(r"Packets processed: (\d+)", done.stdout + done.stderr).group(1))
+    flows, said = run_service(folder, export, missed_none=True)
+    assert len(flows) == said == len(taken)
+    flows.sort(key=lambda f: int(f["raw"]["elements"]["selectionSequenceId"]))
+    for number, (f, (time_us, octets)) in enumerate(zip(flows, taken)):
+        elements = f["raw"]["elements"]
+        count = int(elements["sectionExportedOctets"])
+        assert bytes.fromhex(elements["dataLinkFrameSection"])[:count] == octets[:SECTION_MAX], number
+        assert int(elements["selectionSequenceId"]) == number + 1
+        check_packet(f, traffic.read_frame(time_us, octets), number)
+        # As softflowd_ipfix_micro: a microsecond on top, and the last 11 bits say nothing.
+        assert -477 <= f["normalized"]["flow_end_ns"] - time_us * NS <= NS, number
+
+
+def check_packet(f, p, where):
+    """A flow that is one packet, by what stands in its headers."""
+    n = f["normalized"]
+    assert (n["src_ip"], n["dst_ip"], n["protocol_number"], n["ip_tos"]) == (p.src, p.dst, p.proto, p.tos), where
+    assert (n["src_mac"], n["dst_mac"], n["src_vlan"] or None) == (p.src_mac, p.dst_mac, p.vlan), where
+    assert (n["src_port"] or 0, n["dst_port"] or 0, n["tcp_flags"] or 0) == (p.src_port, p.dst_port, p.flags), where
+    assert (n["icmp_type"], n["icmp_code"]) == (p.icmp or (None, None)), where
+    assert (n["ip_version"], n["ip_ttl_max"]) == (6 if ":" in p.src else 4, 64), where
 
 
 # --- pmacctd ---------------------------------------------------------------------------
