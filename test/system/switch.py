@@ -2,11 +2,21 @@
 """Open vSwitch as an exporter, for tests and for scripts/corpus-capture; needs root, and nothing but Python."""
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 
 import traffic
+
+# Opens a socket where it runs, and hands it to whoever has the other end of the pair.
+LISTEN = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+s.bind(("127.0.0.1", 0))
+socket.send_fds(socket.socket(fileno=int(sys.argv[1])), [b"s"], [s.fileno()])
+"""
 
 
 def wait_for(what, seconds):
@@ -36,8 +46,8 @@ class Switch:
             self.children.append(subprocess.Popen(command, stdout=log, stderr=log, env=self.environment))
         return self.children[-1]
 
-    def run(self, *command):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=self.environment, check=False)
+    def run(self, *command, pass_fds=()):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=self.environment, check=False, pass_fds=pass_fds)
         if done.returncode != 0:
             raise RuntimeError(f"{command}: {done.stdout}{done.stderr}\n{self.log()}")
         return done.stdout
@@ -85,6 +95,28 @@ class Switch:
                    "obs_point_id=456 sampling=1 cache_active_timeout=60 cache_max_flows=2000 other_config:virtual_obs_id=lab-vobs")
         self.vsctl(f'-- set Bridge br0 netflow=@n -- --id=@n create NetFlow targets="127.0.0.1:{v5_port}" active_timeout=1 '
                    "engine_id=9 engine_type=3")
+
+    def sample(self, *ports):
+        """sFlow of every packet, and of the interfaces' counters once a second, to each of these ports."""
+        targets = ",".join(f'"127.0.0.1:{port}"' for port in ports)
+        self.vsctl(f"-- set Bridge br0 sflow=@s -- --id=@s create sFlow agent=lo targets=[{targets}] header=128 sampling=1 polling=1")
+
+    def listen(self):
+        """A socket of the namespace, which keeps what comes until it is read."""
+        mine, its = socket.socketpair()
+        with mine, its:
+            self.run(*self.within, sys.executable, "-c", LISTEN, str(its.fileno()), pass_fds=[its.fileno()])
+            (number,) = socket.recv_fds(mine, 1, 1)[1]
+        return socket.socket(fileno=number)
+
+    def interfaces(self):
+        """Numbers that the kernel gave them, by name."""
+        return {name: int(number) for number, name in re.findall(r"^(\d+): (\w+)", self.run(*self.within, "ip", "link"), re.M)}
+
+    def received(self):
+        """(packets, octets) that came into the bridge at each port, as it counts them itself."""
+        return {int(port): (int(packets), int(octets)) for port, packets, octets in
+                re.findall(r"port +(\d+): rx pkts=(\d+), bytes=(\d+)", self.ofctl("dump-ports"))}
 
     def seen(self, packets):
         """What the bridge says of its IPFIX, by name, once it has seen so many packets."""

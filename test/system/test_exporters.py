@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,7 @@ from conftest import Sluiced, files_sink, read_flows, wait_for
 from switch import Switch
 
 NS = 1000  # in a microsecond
+FCS = 4  # octets of a checksum that sFlow counts as the frame's
 SECTION_MAX = 1390  # octets of a frame that softflowd reports
 RICH = ("src_host,dst_host,src_port,dst_port,proto,tos,tcpflags,src_mac,dst_mac,vlan,src_as,dst_as,tag,label,in_iface,out_iface,"
         "sampling_rate,mpls_label_top,flows,src_mask,dst_mask")
@@ -501,6 +503,88 @@ def test_open_vswitch(switch, folder):
         assert totals(some, "packets", "bytes") == (count, octets)
         check_switch_ipfix(some, traffic.flows_of(packets, key_of_packet), direction)
     check_switch_v5(flows["netflow5"], [p for p in packets if ":" not in p.src])
+
+
+def samples_of(datagram):
+    """(sequence, flow samples as [(input, output, frame's length)], how many counter samples): the test's own reading."""
+    version, kind = struct.unpack_from(">II", datagram)
+    assert (version, kind) == (5, 1)
+    sequence, _, count = struct.unpack_from(">3I", datagram, 16)
+    at, flows, counters = 28, [], 0
+    for _ in range(count):
+        kind, length = struct.unpack_from(">II", datagram, at)
+        sample, at = datagram[at + 8:at + 8 + length], at + 8 + length
+        assert kind in (1, 2)
+        if kind == 1:
+            flows.append((*struct.unpack_from(">II", sample, 20), *frame_lengths(sample)))
+        counters += kind == 2
+    assert at == len(datagram)
+    return sequence, flows, counters
+
+
+def frame_lengths(sample):
+    """Of a flow sample's raw headers."""
+    at = 32
+    while at < len(sample):
+        kind, length = struct.unpack_from(">II", sample, at)
+        if kind == 1:
+            yield struct.unpack_from(">I", sample, at + 12)[0]
+        at += 8 + length
+    assert at == len(sample)
+
+
+def test_open_vswitch_sflow(switch, folder):
+    """Every packet is a sample; a second receiver of the same datagrams counts them, with those of counters."""
+    path = os.path.join(folder, "own.pcap")
+    traffic.write_pcap(path, traffic.make())
+    frames = traffic.read_pcap(path)
+    s = Sluiced(folder, files_sink(folder), ["normalizer.raw=full"], within=switch.within)
+    try:
+        with switch.listen() as witness:
+            switch.sample(s.port, witness.getsockname()[1])
+            assert len(switch.send(path)) == len(frames)
+            assert wait_for(lambda: s.counter("flows") == len(frames) and s.counter("records_counter_sample") >= 4), s.ctl("counters")
+            switch.vsctl("clear Bridge br0 sflow")
+            s.settle("messages_sflow5")
+            said = [samples_of(datagram) for datagram in pending(witness)]
+        numbers, received = switch.interfaces(), switch.received()
+        assert none_missed(s) and s.counter("records_counter_sample") == sum(counters for *_, counters in said)
+        s.drain()
+        s.ledger()
+        s.stop()
+    finally:
+        s.kill()
+    assert [sequence for sequence, *_ in said] == list(range(1, len(said) + 1))
+    samples = [flow for _, flows, _ in said for flow in flows]
+    flows = read_flows(folder)
+    assert len(flows) == len(samples) == len(frames)
+    # What came into the bridge, as it says itself, is what its samples say.
+    for port, name in ((1, "pa"), (2, "pb")):
+        some = [f["normalized"] for f in flows if f["normalized"]["in_interface"] == numbers[name]]
+        assert received[port] == (sum(n["packets"] for n in some), sum(n["bytes"] for n in some))
+    assert flows[0]["raw"]["elements"]["sflow.samplePool"] == "1"
+    at_port = {numbers["pa"]: iter([f for f in frames if f[1][10] != 2]), numbers["pb"]: iter([f for f in frames if f[1][10] == 2])}
+    for number, (f, sample) in enumerate(zip(flows, samples)):
+        n, elements = f["normalized"], f["raw"]["elements"]
+        # The bridge looks at its ports by turns: of frames that are at both, either may be first.
+        frame = next(at_port[n["in_interface"]])
+        packet = traffic.read_frame(*frame)
+        check_packet(f, packet, number)
+        assert (n["packets"], n["bytes"], n["sampling_rate"]) == (1, packet.frame_octets, 1), number
+        assert (n["in_interface"], n["out_interface"], int(elements["sflow.frameLength"])) == sample, number
+        assert sample[2] == packet.frame_octets + FCS, number
+        assert bytes.fromhex(elements["sflow.header"]) == frame[1][:128], number
+        assert (n["exporter_reported_ip"], int(elements["sflow.sampleSequence"])) == ("127.0.0.1", number + 1), number
+
+
+def pending(listener):
+    """Datagrams that wait in a socket."""
+    listener.setblocking(False)
+    while True:
+        try:
+            yield listener.recv(65535)
+        except BlockingIOError:
+            return
 
 
 def check_switch_times(n, want, where):
