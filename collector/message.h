@@ -68,7 +68,7 @@ struct value {
 /* A data record inside its message. */
 struct record {
 	const uint8_t *octets;
-	/* Of each field of its template, where the octets are not as a template says; else NULL. */
+	/* Of a sample, whose octets are not as a template says: by element (sflow.def); else NULL. */
 	const struct value *values;
 	uint32_t bytes;
 	uint32_t offset; /* of its first octet in the message */

@@ -104,6 +104,14 @@ static inline void sflow_put(struct sflow_values *v, unsigned element, const uin
 	v->has[element / 64] |= UINT64_C(1) << (element % 64);
 }
 
+/* The first element of the shape that is not before `from`; SFLOW_ELEMENTS: there is none. */
+static inline unsigned sflow_shape_next(const uint64_t shape[SFLOW_WORDS], unsigned from)
+{
+	while (from < SFLOW_ELEMENTS && (shape[from / 64] >> (from % 64) & 1) == 0)
+		from++;
+	return from;
+}
+
 /* A number, in as many octets as its element has. */
 static inline void sflow_put_number(struct sflow_values *v, unsigned element, uint64_t number)
 {

@@ -25,7 +25,6 @@ struct sflow_batch {
 	uint32_t slot; /* of the next sample; none that waits is in it, or behind it in its half */
 	struct record records[BATCH_SAMPLES];
 	struct sflow_values values[SLOTS];
-	struct value told[SLOTS][SFLOW_ELEMENTS]; /* one for each field of the template */
 	uint8_t hints[HINTS]; /* where a session's template of a shape was, the last time */
 	bool is_begun;	      /* message_begin was called */
 	bool is_letter;	      /* the message was told of as undecodable */
@@ -165,18 +164,12 @@ static struct tmpl *tmpl_of(struct collector *c, const struct message *m, struct
 	return t != NULL ? t : add_shape(c, m, s, all_elements());
 }
 
-/* The values of the template's fields: of those that the sample has not, none. */
-static void tell_values(const struct tmpl *t, const struct sflow_values *v, struct value *told)
+/* Those that the template has and the sample has not. */
+static void blank_values(const struct tmpl *t, struct sflow_values *v)
 {
-	for (unsigned word = 0; word < SFLOW_WORDS; word++) {
-		uint64_t shape = t->shape[word];
-
-		for (; shape != 0; shape &= shape - 1) {
-			unsigned element = word * 64 + (unsigned)__builtin_ctzll(shape);
-
-			*told++ = sflow_has(v, element) ? v->values[element]
-							: (struct value){ NULL, 0 };
-		}
+	for (unsigned i = 0; i < SFLOW_ELEMENTS; i++) {
+		if (!sflow_has(v, i) && (t->shape[i / 64] >> (i % 64) & 1) != 0)
+			v->values[i] = (struct value){ NULL, 0 };
 	}
 }
 
@@ -232,16 +225,17 @@ static void add_flow(struct collector *c, const struct message *m, struct sessio
 		     const struct sflow_sample *sample, struct tmpl *t)
 {
 	struct sflow_batch *b = c->sflow;
-	struct value *told = b->told[b->slot];
+	struct sflow_values *v = &b->values[b->slot];
 
 	if (!b->is_begun)
 		c->ops->message_begin(c->ctx, m, s);
 	b->is_begun = true;
 	if (b->tmpl != t)
 		flush(c, m, s);
-	tell_values(t, &b->values[b->slot], told);
+	if (!is_shape(t, v->has))
+		blank_values(t, v);
 	b->records[b->count].octets = sample->octets;
-	b->records[b->count].values = told;
+	b->records[b->count].values = v->values;
 	b->records[b->count].bytes = sample->bytes;
 	b->records[b->count].offset = (uint32_t)(sample->octets - m->octets);
 	b->tmpl = t;

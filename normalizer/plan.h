@@ -56,13 +56,16 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 /* The same from the values of its fields, one for each field of the template. */
 void plan_run_values(const struct plan *p, const struct xform_env *env, const struct value *values,
 		     struct flow *f);
+/* The same of a sample, from its values by element: those that its template has (collector/sflow.h). */
+void plan_run_sample(const struct plan *p, const struct xform_env *env, const struct value *values,
+		     struct flow *f);
 
 /* One that comes with its values, or as octets. */
 static inline void plan_run_record(const struct plan *p, const struct xform_env *env,
 				   const struct record *r, struct flow *f)
 {
 	if (r->values != NULL)
-		plan_run_values(p, env, r->values, f);
+		plan_run_sample(p, env, r->values, f);
 	else
 		plan_run(p, env, r->octets, f);
 }

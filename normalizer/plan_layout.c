@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "collector/sflow.h"
 #include "normalizer/plan_draft.h"
 #include "normalizer/section.h"
 
@@ -29,6 +30,8 @@ static enum step_op fast_op(const struct xform *x, uint16_t bytes)
 	if (is_scaled(x, bytes))
 		return STEP_SCALED;
 	switch (x->op) {
+	case XFORM_UINT:
+		return x->scale == 1 && bytes <= 8 ? STEP_UINT : STEP_XFORM;
 	case XFORM_U8:
 		return STEP_U8;
 	case XFORM_U16:
@@ -80,13 +83,14 @@ static bool is_direct(const struct draft *d, uint16_t index)
 	return is_carried;
 }
 
-/* The fields before the first of variable length, which stand at the same place in every record. */
+/* The fields that are in runs: before the first of variable length, or of fixed length in a sample. */
 static void find_direct(struct draft *d)
 {
 	for (uint16_t i = 0; i < d->tmpl->field_count; i++) {
-		if (d->tmpl->fields[i].bytes == TMPL_VARIABLE)
+		if (d->tmpl->fields[i].bytes != TMPL_VARIABLE)
+			d->is_direct[i] = is_direct(d, i);
+		else if (!d->plan->is_sampled)
 			return;
-		d->is_direct[i] = is_direct(d, i);
 	}
 }
 
@@ -191,38 +195,43 @@ static void make_steps(struct draft *d)
 	}
 }
 
-/* Steps of one kind together, otherwise in their order. */
-static void sort_runs(struct plan *p, const struct step *from)
+static bool is_variable(const struct step *s)
+{
+	return (s->flags & STEP_VARIABLE) != 0;
+}
+
+/* The first `count` steps: those of one kind together, otherwise in their order; of variable length ones last. */
+static void sort_runs(struct plan *p, const struct step *from, uint32_t count)
 {
 	uint32_t n = 0;
 
 	for (unsigned op = 0; op < STEP_OPS; op++) {
 		uint32_t first = n;
 
-		for (uint32_t i = 0; i < p->run_steps; i++) {
-			if (from[i].op == op)
+		for (uint32_t i = 0; i < count; i++) {
+			if (from[i].op == op && !is_variable(&from[i]))
 				p->steps[n++] = from[i];
 		}
 		if (n > first)
 			p->runs[p->run_count++] =
 				(struct run){ (uint8_t)op, (uint16_t)first, (uint16_t)n };
 	}
+	p->run_steps = n;
+	for (uint32_t i = 0; i < count; i++) {
+		if (is_variable(&from[i]))
+			p->steps[n++] = from[i];
+	}
 }
 
-/* Where raw = "full" every step keeps its octets, in the order of the wire: there are no runs then. */
-static enum err make_runs(struct draft *d)
+/* Where the steps' octets are in a record; answers how many of them are in front of the first of variable length. */
+static uint32_t place_steps(struct plan *p)
 {
-	struct plan *p = d->plan;
-	struct step *copy;
 	uint32_t offset = 0;
+	uint32_t count = 0;
 
-	if (d->catalog->raw == RAW_MODE_FULL)
-		return ERR_OK;
-	for (; p->run_steps < p->step_count; p->run_steps++) {
-		struct step *step = &p->steps[p->run_steps];
+	for (; count < p->step_count && !is_variable(&p->steps[count]); count++) {
+		struct step *step = &p->steps[count];
 
-		if ((step->flags & STEP_VARIABLE) != 0)
-			break;
 		if ((step->flags & STEP_AGAIN) != 0)
 			step->offset = step[-1].offset;
 		else
@@ -230,11 +239,39 @@ static enum err make_runs(struct draft *d)
 		offset = step->offset + step->bytes;
 	}
 	p->run_bytes = offset;
-	copy = malloc((p->run_steps + 1) * sizeof(*copy));
+	return count;
+}
+
+/* The same of a sample: all of them. */
+static uint32_t place_elements(struct plan *p, const struct tmpl *t)
+{
+	unsigned element = sflow_shape_next(t->shape, 0);
+	uint16_t index = 0;
+
+	for (uint32_t i = 0; i < p->step_count; i++) {
+		for (; index < p->steps[i].index; index++)
+			element = sflow_shape_next(t->shape, element + 1);
+		p->steps[i].offset = element;
+	}
+	return p->step_count;
+}
+
+/* Where raw = "full" every step keeps its octets, in the order of the wire: there are no runs then. */
+static enum err make_runs(struct draft *d)
+{
+	struct plan *p = d->plan;
+	uint32_t count = p->is_sampled ? place_elements(p, d->tmpl) : 0;
+	struct step *copy;
+
+	if (d->catalog->raw == RAW_MODE_FULL)
+		return ERR_OK;
+	if (!p->is_sampled)
+		count = place_steps(p);
+	copy = malloc((count + 1) * sizeof(*copy));
 	if (copy == NULL)
 		return ERR_NOMEM;
-	memcpy(copy, p->steps, p->run_steps * sizeof(*copy));
-	sort_runs(p, copy);
+	memcpy(copy, p->steps, count * sizeof(*copy));
+	sort_runs(p, copy, count);
 	free(copy);
 	return ERR_OK;
 }
@@ -283,6 +320,7 @@ static void make_groups(struct draft *d)
 enum err plan_lay_out(struct draft *d)
 {
 	must(d->targets != NULL);
+	d->plan->is_sampled = d->tmpl->version == VERSION_SFLOW5;
 	find_direct(d);
 	make_steps(d);
 	TRY(make_runs(d));

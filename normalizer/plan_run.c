@@ -35,6 +35,18 @@ static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, st
 	raw->form = (enum raw_form)form;
 }
 
+/* False when its xform has to look at it. */
+static inline __attribute__((always_inline)) bool take_text(uint16_t field, struct value v,
+							    struct flow *f)
+{
+	bool is_ascii;
+	uint32_t bytes = utf8_trim(v.octets, v.bytes, &is_ascii);
+
+	if (bytes > 0 && is_ascii)
+		flow_set_octets(f, field, v.octets, bytes);
+	return bytes == 0 || is_ascii;
+}
+
 /* Bits of the fields that cannot fail are set already, all at once. */
 static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 							   const struct step *step,
@@ -42,7 +54,6 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 							   struct value v, struct flow *f)
 {
 	struct slot *slot = &f->slots[step->field];
-	uint32_t bytes;
 	bool is_ascii;
 
 	switch ((enum step_op)step->op) {
@@ -78,16 +89,16 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 		slot->octets = v.octets;
 		slot->bytes = v.bytes;
 		return;
-	case STEP_STR:
-		bytes = utf8_trim(v.octets, v.bytes, &is_ascii);
-		if (bytes == 0)
-			return;
-		if (is_ascii) {
-			slot->octets = v.octets;
-			slot->bytes = bytes;
+	case STEP_UINT:
+		slot->i64 = (int64_t)be_uint(v.octets, v.bytes);
+		if (slot->i64 > 0 && slot->i64 <= INT32_MAX) {
 			flow_mark(f, step->field);
 			return;
 		}
+		break;
+	case STEP_STR:
+		if (take_text(step->field, v, f))
+			return;
 		break;
 	case STEP_XFORM:
 		break;
@@ -270,9 +281,17 @@ static inline void mark_always(const struct plan *p, struct flow *f)
 		f->has[i] |= p->always[i];
 }
 
+/* Of a step in a run: of a sample's values, or in the record. */
+static inline __attribute__((always_inline)) const uint8_t *
+octets_of(const struct step *step, const uint8_t *record, const struct value *values)
+{
+	return values != NULL ? values[step->offset].octets : record + step->offset;
+}
+
 /* Those that stand at the same place in every record. */
-static void do_run(const struct plan *p, const struct run *run, const struct xform_env *env,
-		   const uint8_t *record, struct flow *f)
+static inline __attribute__((always_inline)) void
+do_run(const struct plan *p, const struct run *run, const struct xform_env *env,
+       const uint8_t *record, const struct value *values, struct flow *f)
 {
 	const struct step *step = p->steps + run->first;
 	const struct step *end = p->steps + run->end;
@@ -280,44 +299,63 @@ static void do_run(const struct plan *p, const struct run *run, const struct xfo
 	switch ((enum step_op)run->op) {
 	case STEP_U8:
 		for (; step < end; step++)
-			f->slots[step->field].i64 = record[step->offset];
+			f->slots[step->field].i64 = *octets_of(step, record, values);
 		return;
 	case STEP_U16:
 		for (; step < end; step++)
-			f->slots[step->field].i64 = be16(record + step->offset);
+			f->slots[step->field].i64 = be16(octets_of(step, record, values));
 		return;
 	case STEP_U32:
 		for (; step < end; step++)
-			f->slots[step->field].i64 = be32(record + step->offset);
+			f->slots[step->field].i64 = be32(octets_of(step, record, values));
 		return;
+	case STEP_MAC:
 	case STEP_V4:
+	case STEP_V6:
 		for (; step < end; step++) {
-			f->slots[step->field].octets = record + step->offset;
-			f->slots[step->field].bytes = 4;
+			f->slots[step->field].octets = octets_of(step, record, values);
+			f->slots[step->field].bytes = step->bytes;
 		}
 		return;
 	case STEP_TRACK:
 		for (; step < end; step++)
-			f->tracked[step->at] = (struct value){ record + step->offset, step->bytes };
+			f->tracked[step->at] =
+				(struct value){ octets_of(step, record, values), step->bytes };
+		return;
+	case STEP_RAW:
+		for (; step < end; step++) {
+			struct value v = { octets_of(step, record, values), step->bytes };
+
+			keep_raw(f, step->key, step->form, v);
+		}
 		return;
 	case STEP_SCALED:
 	case STEP_U64:
 	case STEP_MS:
-	case STEP_MAC:
-	case STEP_V6:
+	case STEP_UINT:
 	case STEP_STR:
 	case STEP_XFORM:
-	case STEP_RAW:
 	case STEP_PADDING:
 	case STEP_SKIP:
 	case STEP_OPS:
 		break;
 	}
 	for (; step < end; step++) {
-		struct value v = { record + step->offset, step->bytes };
+		struct value v = { octets_of(step, record, values), step->bytes };
 
 		run_step(p, step, env, v, f);
 	}
+}
+
+/* When all steps are done. */
+static void finish(const struct plan *p, const struct xform_env *env, struct flow *f)
+{
+	run_groups(p, env, f);
+	if (p->line_count > 0)
+		section_run(p, env, f);
+	if (p->has_lists && env->lists != NULL)
+		lists_run(env->lists, p, env, f);
+	run_statics(p, f);
 }
 
 void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,
@@ -328,7 +366,7 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 
 	mark_always(p, f);
 	for (uint32_t i = 0; i < p->run_count; i++)
-		do_run(p, &p->runs[i], env, record, f);
+		do_run(p, &p->runs[i], env, record, NULL, f);
 	for (const struct step *step = p->steps + p->run_steps; step < end; step++) {
 		struct value v = { at + step->offset, step->bytes };
 
@@ -344,12 +382,23 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 		at = v.octets + v.bytes;
 		run_step(p, step, env, v, f);
 	}
-	run_groups(p, env, f);
-	if (p->line_count > 0)
-		section_run(p, env, f);
-	if (p->has_lists && env->lists != NULL)
-		lists_run(env->lists, p, env, f);
-	run_statics(p, f);
+	finish(p, env, f);
+}
+
+void plan_run_sample(const struct plan *p, const struct xform_env *env, const struct value *values,
+		     struct flow *f)
+{
+	const struct step *end = p->steps + p->step_count;
+
+	mark_always(p, f);
+	for (uint32_t i = 0; i < p->run_count; i++)
+		do_run(p, &p->runs[i], env, NULL, values, f);
+	for (const struct step *step = p->steps + p->run_steps; step < end; step++) {
+		if ((step->flags & STEP_KEEPS) != 0)
+			keep_raw(f, step->key, step->form, values[step->offset]);
+		run_step(p, step, env, values[step->offset], f);
+	}
+	finish(p, env, f);
 }
 
 void plan_run_values(const struct plan *p, const struct xform_env *env, const struct value *values,
@@ -361,10 +410,5 @@ void plan_run_values(const struct plan *p, const struct xform_env *env, const st
 			keep_raw(f, step->key, step->form, values[step->index]);
 		run_step(p, step, env, values[step->index], f);
 	}
-	run_groups(p, env, f);
-	if (p->line_count > 0)
-		section_run(p, env, f);
-	if (p->has_lists && env->lists != NULL)
-		lists_run(env->lists, p, env, f);
-	run_statics(p, f);
+	finish(p, env, f);
 }

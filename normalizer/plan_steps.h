@@ -26,6 +26,7 @@ enum step_op {
 	STEP_MAC,
 	STEP_V4, /* an address of 4 octets, not competed for */
 	STEP_V6,
+	STEP_UINT, /* 1 to 8 octets, when they are a number from 1 to 2^31-1; else as its xform says */
 	STEP_STR,     /* a text, not competed for */
 	STEP_XFORM,   /* any other conversion with one target */
 	STEP_RAW,     /* no target */
@@ -45,7 +46,8 @@ struct step {
 	uint8_t form;  /* enum raw_form */
 	uint8_t flags; /* STEP_VARIABLE, STEP_KEEPS, STEP_AGAIN; mostly none */
 	uint32_t
-		offset; /* in a run: from the record's first octet; else octets before it that nobody wants */
+		offset; /* in a run: from the record's first octet; else octets before it that nobody wants;
+			 * of a sample: its element */
 	uint16_t bytes;		   /* fixed length */
 	uint16_t index;		   /* of the template's field */
 	uint16_t field;		   /* STEP_U8 ... STEP_V6 */
@@ -117,6 +119,7 @@ struct plan {
 	uint32_t run_count;
 	uint32_t run_steps; /* the first of the steps are in runs */
 	uint32_t run_bytes; /* where the others begin in the record */
+	bool is_sampled;    /* of samples, which come as values by element */
 	uint32_t xform_count;
 	uint32_t tracked_count;
 	uint32_t group_count;

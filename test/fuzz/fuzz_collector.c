@@ -16,6 +16,7 @@
 #include "base/rd.h"
 #include "base/utf8.h"
 #include "collector/collector.h"
+#include "collector/sflow.h"
 #include "collector/fixbuf_session.h"
 #include "collector/gate.h"
 #include "collector/keep.h"
@@ -151,10 +152,14 @@ static void read_values(const struct tmpl *t, const struct value *values)
 {
 	volatile uint8_t sum = 0;
 
-	for (uint16_t f = 0; f < t->field_count; f++) {
-		must(t->fields[f].bytes == TMPL_VARIABLE || t->fields[f].bytes == values[f].bytes);
-		for (uint32_t n = 0; n < values[f].bytes; n++)
-			sum = (uint8_t)(sum + values[f].octets[n]);
+	unsigned e = 0;
+
+	for (uint16_t f = 0; f < t->field_count; f++, e++) {
+		e = sflow_shape_next(t->shape, e);
+		must(e < SFLOW_ELEMENTS);
+		must(t->fields[f].bytes == TMPL_VARIABLE || t->fields[f].bytes == values[e].bytes);
+		for (uint32_t n = 0; n < values[e].bytes; n++)
+			sum = (uint8_t)(sum + values[e].octets[n]);
 	}
 }
 

@@ -83,10 +83,14 @@ static void read_values(const struct tmpl *t, const struct value *values)
 {
 	volatile uint8_t sum = 0;
 
-	for (uint16_t f = 0; f < t->field_count; f++) {
-		must(t->fields[f].bytes == TMPL_VARIABLE || t->fields[f].bytes == values[f].bytes);
-		for (uint32_t n = 0; n < values[f].bytes; n++)
-			sum = (uint8_t)(sum + values[f].octets[n]);
+	unsigned e = 0;
+
+	for (uint16_t f = 0; f < t->field_count; f++, e++) {
+		e = sflow_shape_next(t->shape, e);
+		must(e < SFLOW_ELEMENTS);
+		must(t->fields[f].bytes == TMPL_VARIABLE || t->fields[f].bytes == values[e].bytes);
+		for (uint32_t n = 0; n < values[e].bytes; n++)
+			sum = (uint8_t)(sum + values[e].octets[n]);
 	}
 }
 
@@ -127,7 +131,7 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 		read_values(t, r[i].values);
 		flow_clear(&flow);
 		lists_clear(lists);
-		plan_run_values(plan, &env, r[i].values, &flow);
+		plan_run_sample(plan, &env, r[i].values, &flow);
 		put_required(&flow);
 		must(flow.slots[F_packets].i64 == 1);
 		must(avro_encode(&encoder, &flow, event, EVENT_BYTES) > 0);

@@ -418,13 +418,18 @@ static void on_end(void *ctx, const struct message *m, struct session *s)
 /* Every octet of every value is read, and has the length that the template says. */
 static void read_values(struct seen *k, const struct tmpl *t, const struct value *values)
 {
-	for (uint16_t f = 0; f < t->field_count; f++) {
+	unsigned element = 0;
+
+	for (uint16_t f = 0; f < t->field_count; f++, element++) {
 		uint16_t bytes = t->fields[f].bytes;
 
+		element = sflow_shape_next(t->shape, element);
+		assert_true(element < SFLOW_ELEMENTS);
+		assert_int_equal(sflow_rows[element].number, t->fields[f].id);
 		if (bytes != TMPL_VARIABLE)
-			assert_int_equal(values[f].bytes, bytes);
-		for (uint32_t i = 0; i < values[f].bytes; i++)
-			k->octets += values[f].octets[i] != 0;
+			assert_int_equal(values[element].bytes, bytes);
+		for (uint32_t i = 0; i < values[element].bytes; i++)
+			k->octets += values[element].octets[i] != 0;
 	}
 }
 
