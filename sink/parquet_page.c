@@ -2,10 +2,10 @@
 #include "sink/parquet_parts.h"
 
 #include <snappy-c.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include "base/must.h"
+#include "sink/parquet_crc.h"
 
 #define KEEP_BYTES (1u << 20)
 #define ZSTD_PRESET 3
@@ -159,7 +159,7 @@ static size_t seal(struct parquet *p, const struct page *page)
 	thrift_i32(&t, 1, (int32_t)page->type);
 	thrift_i32(&t, 2, (int32_t)plain_bytes);
 	thrift_i32(&t, 3, (int32_t)b->packed.bytes);
-	thrift_i32(&t, 4, (int32_t)crc32(0, b->packed.at, (uInt)b->packed.bytes));
+	thrift_i32(&t, 4, (int32_t)parquet_crc(b->packed.at, b->packed.bytes));
 	thrift_struct(&t, page->type == PAGE_DICT ? 7 : 5);
 	thrift_i32(&t, 1, (int32_t)page->values);
 	thrift_i32(&t, 2, (int32_t)page->encoding);

@@ -9,6 +9,7 @@
  *	parquet_wide.c		what is done to many numbers at once
  *	parquet_column.c	what a column keeps, with dictionary and without
  *	parquet_page.c		a page from what its column holds; the bench
+ *	parquet_crc.c		the check of a page
  *	parquet_chunk.c		the pages of a column and a group into the file; the footer
  *
  * A column is two things: what is looked at for each of its values, which is one cache line, and the body, which
