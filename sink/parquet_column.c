@@ -167,6 +167,7 @@ void column_restart(struct parquet *p, unsigned leaf)
 	buffer_restart(&p->account, &b->pages);
 	delta_clear(&b->delta);
 	dict_clear(&b->dict);
+	recent_clear(&b->recent);
 	bounds_clear(&b->bounds);
 	bounds_clear(&b->chunk_bounds);
 	memset(b->page_counts, 0, sizeof(b->page_counts));
@@ -199,6 +200,7 @@ void column_free(struct parquet *p, unsigned leaf)
 	parquet_release(&p->account, &b->pages);
 	delta_release(&p->account, &b->delta);
 	dict_release(&p->account, &b->dict);
+	parquet_release(&p->account, &b->recent);
 	p->account.bytes -= sizeof(*b);
 	free(b);
 	p->columns[leaf].body = NULL;

@@ -6,7 +6,6 @@
 
 #define SLOTS_MIN 64
 #define TAG_SHIFT 16
-#define FETCH_ENTRIES 1024 /* smaller ones are in the cache anyway */
 
 uint64_t dict_hash_octets(const void *octets, size_t bytes)
 {
@@ -164,7 +163,7 @@ void dict_fetch_entries(const struct parquet_dict *d, const uint64_t *hashes, si
 	const uint32_t *places = (const uint32_t *)(const void *)d->places.at;
 	uint32_t mask = slot_mask(d);
 
-	if (d->count < FETCH_ENTRIES)
+	if (d->count < DICT_FETCH_ENTRIES)
 		return;
 	for (size_t i = 0; i < count; i++)
 		__builtin_prefetch(&slots[(uint32_t)hashes[i] & mask]);

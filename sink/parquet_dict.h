@@ -24,6 +24,7 @@
 #define DICT_ENTRIES_MAX 0xfffeu /* an index is 16 bits */
 #define DICT_BYTES_MAX (1u << 20)
 #define DICT_FULL UINT32_MAX
+#define DICT_FETCH_ENTRIES 1024 /* fewer are in the cache anyway */
 
 struct parquet_dict {
 	struct parquet_buffer slots;

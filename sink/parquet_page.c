@@ -261,6 +261,7 @@ static void next_page(struct parquet *p, struct parquet_column *column)
 	buffer_restart(&p->account, &c->runs);
 	buffer_restart(&p->account, &c->reps);
 	buffer_restart(&p->account, &c->defs);
+	recent_clear(&c->recent);
 	bounds_clear(&c->bounds);
 	c->page_row = column->row;
 	c->def_row = column->row;

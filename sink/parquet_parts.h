@@ -27,6 +27,7 @@
 #include "sink/parquet_delta.h"
 #include "sink/parquet_dict.h"
 #include "sink/parquet_level.h"
+#include "sink/parquet_recent.h"
 #include "sink/parquet_schema.h"
 
 /* enum Encoding of parquet.thrift. */
@@ -99,9 +100,10 @@ struct parquet_body {
 	uint64_t def_row;	    /* not repeated: where `def` began, which is in no run yet */
 	uint32_t dict_before;	    /* entries when the page began */
 	uint16_t def;
-	bool is_decided;	  /* of the chunk: the dictionary pays, for now */
-	enum parquet_codec codec; /* of the chunk, since its first page */
-	struct parquet_dict dict; /* of the chunk */
+	bool is_decided;	      /* of the chunk: the dictionary pays, for now */
+	enum parquet_codec codec;     /* of the chunk, since its first page */
+	struct parquet_dict dict;     /* of the chunk */
+	struct parquet_buffer recent; /* texts of the page at hand */
 	struct parquet_bounds bounds;
 	struct parquet_buffer values; /* direct ones, but integers as differences */
 	struct parquet_delta delta;

@@ -185,40 +185,103 @@ static uint64_t hash_texts(const struct parquet_column *c, const uint8_t *base,
 		begins |= UINT64_C(1) << i;
 		hashes[n++] = dict_hash_octets(octets, last_bytes);
 	}
-	dict_fetch_entries(&c->body->dict, hashes, n);
+	if (n > 0)
+		dict_fetch_entries(&c->body->dict, hashes, n);
 	return begins;
 }
 
-/* As put_indices(), of BATCH_ROWS values at most. */
-static size_t put_text_indices(struct parquet *p, struct parquet_column *c, const uint8_t *base,
-			       const struct parquet_text *v, size_t count)
+/* The entry of a value that was not just seen; DICT_FULL: there is none. */
+static uint32_t look_up(struct parquet *p, struct parquet_body *b, uint64_t hash,
+			const uint8_t *octets, size_t bytes)
+{
+	uint32_t index = dict_octets(&p->account, &b->dict, hash, octets, bytes);
+
+	if (index != DICT_FULL && dict_stamp(&b->dict, index, b->pages_count + 1))
+		bounds_octets(&b->bounds, octets, bytes);
+	return index;
+}
+
+/* Where a text that is short, and was seen in this page, is known to be; else it is looked up. */
+static inline uint32_t look_up_short(struct parquet *p, struct parquet_body *b,
+				     const uint8_t *octets, size_t bytes)
+{
+	struct recent key = recent_of(octets, bytes);
+	struct recent *r = recent_at(&b->recent) + recent_slot(&key);
+
+	if (r->head != key.head || r->tail != key.tail || r->bytes != key.bytes) {
+		key.index = look_up(p, b, dict_hash_octets(octets, bytes), octets, bytes);
+		if (key.index == DICT_FULL)
+			return DICT_FULL;
+		*r = key;
+	}
+	return r->index;
+}
+
+/* Of few values, as most columns of texts are; returns how many, until the dictionary was full. */
+static size_t put_few_texts(struct parquet *p, struct parquet_column *c, const uint8_t *base,
+			    const struct parquet_text *v, size_t count)
+{
+	struct parquet_body *b = c->body;
+
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *octets = base + v[i].at;
+		uint32_t bytes = v[i].bytes;
+		uint32_t index;
+
+		if (bytes <= RECENT_BYTES)
+			index = look_up_short(p, b, octets, bytes);
+		else if (c->run > 0 && bytes == c->last_bytes &&
+			 is_same(c->last_octets, octets, bytes))
+			index = c->index;
+		else
+			index = look_up(p, b, dict_hash_octets(octets, bytes), octets, bytes);
+		if (index == DICT_FULL)
+			return i;
+		if (c->run > 0 && index == c->index) {
+			c->run++;
+			continue;
+		}
+		begin_run(p, c, index);
+		c->last_octets = bytes <= RECENT_BYTES ? NULL : dict_entry(&b->dict, index, &bytes);
+		c->last_bytes = bytes;
+	}
+	return count;
+}
+
+/* Of many, so that entries are fetched before they are needed. */
+static size_t put_many_texts(struct parquet *p, struct parquet_column *c, const uint8_t *base,
+			     const struct parquet_text *v, size_t count)
 {
 	struct parquet_body *b = c->body;
 	uint64_t hashes[BATCH_ROWS];
 	const uint64_t *hash = hashes;
-	uint64_t begins;
+	uint64_t begins = hash_texts(c, base, v, count, hashes);
 	size_t done = 0;
 
-	if (!has_room(p, c, count))
-		return count;
-	begins = hash_texts(c, base, v, count, hashes);
 	for (; begins != 0; begins &= begins - 1) {
 		size_t i = (size_t)__builtin_ctzll(begins);
-		const uint8_t *octets = base + v[i].at;
 		uint32_t index;
 
 		c->run += (uint32_t)(i - done);
-		index = dict_octets(&p->account, &b->dict, *hash++, octets, v[i].bytes);
+		index = look_up(p, b, *hash++, base + v[i].at, v[i].bytes);
 		if (index == DICT_FULL)
 			return i;
-		if (dict_stamp(&b->dict, index, b->pages_count + 1))
-			bounds_octets(&b->bounds, octets, v[i].bytes);
 		begin_run(p, c, index);
 		c->last_octets = dict_entry(&b->dict, index, &c->last_bytes);
 		done = i + 1;
 	}
 	c->run += (uint32_t)(count - done);
 	return count;
+}
+
+/* As put_indices(), of BATCH_ROWS values at most. */
+static size_t put_text_indices(struct parquet *p, struct parquet_column *c, const uint8_t *base,
+			       const struct parquet_text *v, size_t count)
+{
+	if (!has_room(p, c, count) || !recent_make(&p->account, &c->body->recent))
+		return count;
+	return c->body->dict.count < DICT_FETCH_ENTRIES ? put_few_texts(p, c, base, v, count)
+							: put_many_texts(p, c, base, v, count);
 }
 
 size_t column_put_octets(struct parquet *p, unsigned leaf, const uint8_t *base,
