@@ -146,7 +146,8 @@ static void charge(struct bound *b, struct tmpl *t, uint64_t bytes)
 
 static void list(struct bound *b, struct tmpl *t)
 {
-	t->is_listed_used = t->used_ms != 0;
+	/* Those of sFlow are made again when a sample wants one: they go before what only its exporter can send. */
+	t->is_listed_used = t->used_ms != 0 && t->version != VERSION_SFLOW5;
 	list_put(&b->all, TMPL_OF_ALL, t);
 	list_put(&t->exporter->level, TMPL_OF_EXPORTER, t);
 }

@@ -127,6 +127,19 @@ static enum err new_shape(const uint64_t *shape, struct tmpl **out)
 	return ERR_OK;
 }
 
+static void flush(struct collector *c, const struct message *m, struct session *s)
+{
+	struct sflow_batch *b = c->sflow;
+	struct set_run run = { .tmpl = b->tmpl, .first = 0, .count = b->count };
+
+	if (b->count == 0)
+		return;
+	memcpy(c->take.walk.records, b->records, b->count * sizeof(b->records[0]));
+	b->count = 0;
+	stat_inc(c->stat, STAT_SETS_DATA);
+	take_hand_on_run(c, m, s, &run);
+}
+
 static struct tmpl *add_shape(struct collector *c, const struct message *m, struct session *s,
 			      const uint64_t *shape)
 {
@@ -138,7 +151,11 @@ static struct tmpl *add_shape(struct collector *c, const struct message *m, stru
 	t->id = free_id(s);
 	t->seen_ms = s->idle_since_ms;
 	t->defined_ms = m->origin->receive_ms;
-	if (session_tmpl_put(s, t, SHAPES_MAX + 1, &old) != ERR_OK) {
+	/* One that goes for it may be the one that samples wait with. */
+	flush(c, m, s);
+	c->sflow->tmpl = NULL;
+	if (session_tmpl_put(s, t, SHAPES_MAX + 1, &old) != ERR_OK ||
+	    take_bound_tmpl(c, s, t) != ERR_OK) {
 		tmpl_free(t);
 		return NULL;
 	}
@@ -174,19 +191,6 @@ static void blank_values(const struct tmpl *t, struct sflow_values *v)
 }
 
 /* ---- samples ---- */
-
-static void flush(struct collector *c, const struct message *m, struct session *s)
-{
-	struct sflow_batch *b = c->sflow;
-	struct set_run run = { .tmpl = b->tmpl, .first = 0, .count = b->count };
-
-	if (b->count == 0)
-		return;
-	memcpy(c->take.walk.records, b->records, b->count * sizeof(b->records[0]));
-	b->count = 0;
-	stat_inc(c->stat, STAT_SETS_DATA);
-	take_hand_on_run(c, m, s, &run);
-}
 
 static void refuse(struct collector *c, const struct message *m, struct session *s,
 		   enum collector_stat reason)
@@ -268,7 +272,7 @@ static void take_flow(struct collector *c, const struct message *m, struct sessi
 		refuse(c, m, s, STAT_REC_SAMPLE_NOMEM);
 		return;
 	}
-	t->used_ms = s->idle_since_ms;
+	take_touch_tmpl(c, s, t);
 	add_flow(c, m, s, sample, t);
 }
 

@@ -58,6 +58,18 @@ static bool make_room(struct collector *c, struct session *s, struct tmpl *t)
 	return true;
 }
 
+enum err take_bound_tmpl(struct collector *c, struct session *s, struct tmpl *t)
+{
+	enum err e = make_room(c, s, t) ? bound_count(c->bound, s, t) : ERR_LIMIT;
+
+	if (e != ERR_OK) {
+		must(session_tmpl_take(s, t->id) == t);
+		return e;
+	}
+	tell_use(c);
+	return ERR_OK;
+}
+
 enum err take_put_tmpl(struct collector *c, struct session *s, struct tmpl *t, struct tmpl **old)
 {
 	enum err e;
@@ -67,14 +79,9 @@ enum err take_put_tmpl(struct collector *c, struct session *s, struct tmpl *t, s
 		take_uncount_tmpl(c, *old);
 		t->before = *old; /* in the account from the start */
 	}
-	e = make_room(c, s, t) ? bound_count(c->bound, s, t) : ERR_LIMIT;
+	e = take_bound_tmpl(c, s, t);
 	t->before = NULL;
-	if (e != ERR_OK) {
-		must(session_tmpl_take(s, t->id) == t);
-		return e;
-	}
-	tell_use(c);
-	return ERR_OK;
+	return e;
 }
 
 void take_touch_tmpl(struct collector *c, const struct session *s, struct tmpl *t)

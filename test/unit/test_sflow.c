@@ -479,11 +479,12 @@ struct rig {
 	struct origin origin;
 };
 
-static void rig_open(struct rig *g)
+static void rig_open_bounded(struct rig *g, uint32_t templates_exporter_max, uint32_t templates_all_max)
 {
-	static const struct collector_limits limits = {
+	const struct collector_limits limits = {
 		.sessions_max = 16, .templates_max = 8, .fields_max = 512, .repeats_max = 16,
 		.template_lifetime_s = 1800, .session_idle_s = 3600,
+		.templates_exporter_max = templates_exporter_max, .templates_all_max = templates_all_max,
 	};
 
 	memset(g, 0, sizeof(*g));
@@ -491,6 +492,11 @@ static void rig_open(struct rig *g)
 	g->origin.receive_ms = 1000000;
 	assert_int_equal(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &g->stat), ERR_OK);
 	assert_int_equal(collector_new(&limits, &ops, &g->seen, g->stat, &g->c), ERR_OK);
+}
+
+static void rig_open(struct rig *g)
+{
+	rig_open_bounded(g, 0, 0);
 }
 
 static void rig_close(struct rig *g)
@@ -631,10 +637,31 @@ static void test_all(void **state)
 	rig_close(&g);
 }
 
+#define SHAPE_RECORDS 8
+
+/* A flow sample with those of the records whose bits are set. */
+static void put_shape(struct wr *w, uint32_t shape)
+{
+	static const uint32_t formats[SHAPE_RECORDS] = { 1020, 1029, 1030, 1036, 1039, 1040, 1011, 1012 };
+	uint8_t *length;
+
+	wr_u32(w, 1);
+	length = w->at;
+	wr_u32(w, 0);
+	for (unsigned i = 0; i < 7; i++)
+		wr_u32(w, i == 2 ? 100 : shape);
+	wr_u32(w, (uint32_t)__builtin_popcount(shape));
+	for (unsigned i = 0; i < SHAPE_RECORDS; i++) {
+		if ((shape >> i & 1) != 0)
+			put_record(w, formats[i], (const uint8_t[8]){ 0 }, formats[i] == 1020 ? 8 : 4);
+	}
+	length[3] = (uint8_t)(w->at - length - 4);
+	length[2] = (uint8_t)((w->at - length - 4) >> 8);
+}
+
 /* Samples that hold ever other elements: no more templates than a session may have, and no sample is lost. */
 static void test_shapes(void **state)
 {
-	static const uint32_t formats[] = { 1020, 1029, 1030, 1036, 1039, 1040, 1011, 1012 };
 	uint8_t octets[512];
 	struct rig g;
 
@@ -642,30 +669,56 @@ static void test_shapes(void **state)
 	rig_open(&g);
 	for (uint32_t shape = 0; shape < 256; shape++) {
 		struct wr w = wr_of(octets, sizeof(octets));
-		uint8_t *length;
 
 		put_datagram(&w, shape, 1);
-		wr_u32(&w, 1);
-		length = w.at;
-		wr_u32(&w, 0);
-		for (unsigned i = 0; i < 7; i++)
-			wr_u32(&w, i == 2 ? 100 : shape);
-		wr_u32(&w, (uint32_t)__builtin_popcount(shape));
-		for (unsigned i = 0; i < 8; i++) {
-			if ((shape >> i & 1) != 0)
-				put_record(&w, formats[i], (const uint8_t[8]){ 0 }, formats[i] == 1020 ? 8 : 4);
-		}
-		length[3] = (uint8_t)(w.at - length - 4);
-		length[2] = (uint8_t)((w.at - length - 4) >> 8);
+		put_shape(&w, shape);
 		receive(&g, octets, wr_used(&w));
 	}
 	assert_int_equal(g.seen.flows, 256);
 	assert_int_equal(g.seen.templates, 65);
+	assert_int_equal(stat_of(&g, STAT_TEMPLATES_NOW), 65);
 	assert_int_equal(g.seen.fields_most, SFLOW_ELEMENTS);
 	assert_int_equal(stat_of(&g, STAT_SFLOW_SHAPES), 256 - 64);
 	assert_int_equal(stat_of(&g, STAT_SFLOW_PARTIAL), 0);
 	check_ledger(&g, 0);
 	rig_close(&g);
+}
+
+/* What is made for samples has the bounds of all templates, also where one datagram wants more of them at once. */
+static void test_bounds(void **state)
+{
+	static const struct {
+		uint32_t exporter_max, all_max;
+		enum collector_stat evicted;
+		uint64_t most;
+	} cases[] = { { 10, 0, STAT_TMPL_EVICTED_EXPORTER, 10 },
+		      { 1, 0, STAT_TMPL_EVICTED_EXPORTER, 1 },
+		      { 0, 20, STAT_TMPL_EVICTED_ALL, 20 },
+		      { 0, 1, STAT_TMPL_EVICTED_ALL, 1 } };
+	static uint8_t octets[ROOM];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rig g;
+
+		rig_open_bounded(&g, cases[i].exporter_max, cases[i].all_max);
+		for (uint32_t domain = 0; domain < 8; domain++) {
+			struct wr w = wr_of(octets, sizeof(octets));
+
+			put_datagram(&w, 1, 128);
+			octets[15] = (uint8_t)domain;
+			for (uint32_t n = 0; n < 128; n++)
+				put_shape(&w, n * 37 % 64);
+			receive(&g, octets, wr_used(&w));
+			assert_true(g.seen.templates <= cases[i].most);
+			assert_int_equal(stat_of(&g, STAT_TEMPLATES_NOW), g.seen.templates);
+		}
+		assert_int_equal(g.seen.flows, 8 * 128);
+		assert_int_equal(g.seen.templates, cases[i].most);
+		assert_true(stat_of(&g, cases[i].evicted) > 8 * 64 - 2 * cases[i].most);
+		check_ledger(&g, 0);
+		rig_close(&g);
+	}
 }
 
 /* Two agents behind one address count their datagrams each for itself; gaps are of datagrams and of samples. */
@@ -701,6 +754,7 @@ int main(void)
 		cmocka_unit_test(test_said_twice),
 		cmocka_unit_test(test_sources),	 cmocka_unit_test(test_datagrams),
 		cmocka_unit_test(test_all),	 cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_agents),
 	};
 
