@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "collector/frame.h"
+#include "daemon/advice.h"
 #include "daemon/control_reports.h"
 #include "daemon/inputs.h"
 #include "daemon/ledger.h"
@@ -136,38 +137,24 @@ static void show_kernel_advice(struct service *s, struct json *out)
 	}
 }
 
-/* Advice that an operator can act on; none when all is well since the start: a restart may have been it. */
-static void show_advice(struct service *s, const uint64_t *collector, const uint64_t *pipe,
-			uint64_t kept, struct json *out)
+static void say_advice(void *ctx, const char *text)
 {
-	const struct balance_sums *old = &s->balance.opening;
+	json_str(ctx, NULL, text);
+}
 
+/* Advice that an operator can act on; none when all is well since the start: a restart may have been it. */
+static void show_advice(struct service *s, const struct balance_sums *sums, uint64_t kept,
+			struct json *out)
+{
 	json_open_array(out, "advice");
-	if (collector[STAT_KERNEL_DROPS] > old->collector[STAT_KERNEL_DROPS])
-		json_str(out, NULL,
-			 "kernel_drops: the kernel dropped datagrams before us; raise rcvbuf and "
-			 "net.core.rmem_max, or workers");
 	show_kernel_advice(s, out);
-	if (pipe[PIPE_STAT_LOG_FULL] > old->pipe[PIPE_STAT_LOG_FULL])
-		json_str(out, NULL,
-			 "log_full: sinks were too slow or away; raise log.max_bytes, see `sinks`");
-	if (collector[STAT_SET_NO_TEMPLATE] > old->collector[STAT_SET_NO_TEMPLATE] ||
-	    collector[STAT_HELD_EXPIRED] > old->collector[STAT_HELD_EXPIRED])
-		json_str(
-			out, NULL,
-			"no_template: data sets came and their template did not, or too late; lower the "
-			"exporter's template refresh interval, or raise collector.hold_s");
+	advice_each(sums, &s->balance.opening, say_advice, out);
 	if (kept > 0)
 		json_str(
 			out, NULL,
 			"dead_letter: there is what could not be decoded or was refused; "
 			"`sluicectl ledger` and `counters` say why, `sluicectl replay` sends it through "
 			"again");
-	if (pipe[PIPE_STAT_SELFCHECK_DIFFERS] > old->pipe[PIPE_STAT_SELFCHECK_DIFFERS])
-		json_str(
-			out, NULL,
-			"selfcheck_differences: our decoding and libfixbuf's differ; please report "
-			"it with a capture");
 	json_end(out);
 }
 
@@ -204,13 +191,14 @@ static void show_log_state(struct log_hub *hub, struct json *out)
 
 void show_status(struct service *s, struct json *out)
 {
-	uint64_t collector[COLLECTOR_STAT_COUNT];
-	uint64_t pipe[PIPE_STAT_COUNT];
+	struct balance_sums sums;
+	const uint64_t *collector = sums.collector;
+	const uint64_t *pipe = sums.pipe;
 	char started[CLOCK_TEXT_BYTES];
 	struct dead_sums dead;
 
-	sum_collector(s, collector);
-	sum_pipe(s, pipe);
+	sum_collector(s, sums.collector);
+	sum_pipe(s, sums.pipe);
 	clock_text(s->started_ms, started);
 	json_bool(out, "ok", s->is_bound);
 	json_str(out, "version", SLUICE_VERSION);
@@ -237,7 +225,7 @@ void show_status(struct service *s, struct json *out)
 	show_tee(s, out);
 	show_sinks(s, out);
 	dead_sum(s->dead, &dead);
-	show_advice(s, collector, pipe, dead.kept, out);
+	show_advice(s, &sums, dead.kept, out);
 }
 
 void show_margin(struct service *s, struct json *out)
