@@ -89,6 +89,9 @@ static const char *const collector_advices[COLLECTOR_STAT_COUNT] = {
 	[STAT_TMPL_LIMIT] =
 		"templates_refused: an observation domain has more templates than collector.templates_max; "
 		"raise it if its exporter is yours",
+	[STAT_TMPL_MESSAGE] =
+		"templates_refused: one message defined thousands of templates; sluicectl exporters says "
+		"whose they are, and what nobody should send needs a filter before it comes here",
 	[STAT_TMPL_NOMEM] = no_memory,
 	[STAT_TMPL_OVERRUN] = templates_wrong,
 	[STAT_TMPL_EVICTED_EXPORTER] = templates_evicted,
