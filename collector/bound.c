@@ -10,27 +10,15 @@
 /* What the allocator and the session's table take for one, at most. */
 #define COST_BESIDE 64u
 
-struct use_list {
-	struct tmpl *oldest;
-	struct tmpl *newest;
-};
-
-enum chain_kind { CHAIN_UNUSED, CHAIN_USED, CHAINS };
-
-struct level {
-	struct bound_use use;
-	struct use_list chains[CHAINS];
-};
-
 struct bound_exporter {
 	uint8_t address[sizeof(((struct session_key *)0)->octets)];
-	struct level level;
+	struct tmpl_level level;
 };
 
 struct bound {
 	struct bound_conf conf;
 	struct htab *exporters; /* address -> struct bound_exporter * */
-	struct level all;
+	struct tmpl_level all;
 };
 
 enum err bound_new(const struct bound_conf *conf, struct bound **out)
@@ -54,7 +42,7 @@ void bound_free(struct bound *b)
 {
 	if (b == NULL)
 		return;
-	must(b->all.use.count == 0);
+	must(b->all.count == 0);
 	htab_free(b->exporters);
 	free(b);
 }
@@ -85,62 +73,85 @@ bool bound_fits(const struct bound *b, const struct tmpl *t)
 	return !is_over(bound_cost(t), b->conf.all_bytes_max);
 }
 
-static struct tmpl *least_useful(const struct level *l)
+static struct tmpl *least_useful(const struct tmpl_level *l)
 {
-	struct tmpl *unused = l->chains[CHAIN_UNUSED].oldest;
+	return l->unused.oldest != NULL ? l->unused.oldest : l->used.oldest;
+}
 
-	return unused != NULL ? unused : l->chains[CHAIN_USED].oldest;
+static bool is_exporter_full(const struct bound *b, const struct bound_exporter *of)
+{
+	return of != NULL && is_over(of->level.count + 1, b->conf.exporter_max);
 }
 
 struct tmpl *bound_victim(const struct bound *b, const struct session *s, const struct tmpl *t,
 			  enum bound_why *why)
 {
-	const struct bound_exporter *of = exporter_of(b, s);
+	const struct bound_exporter *of;
 
-	if (of != NULL && is_over(of->level.use.count + 1, b->conf.exporter_max)) {
-		*why = BOUND_EXPORTER;
+	*why = BOUND_SESSION;
+	if (is_over(s->level.count + 1, b->conf.session_max))
+		return least_useful(&s->level);
+	*why = BOUND_EXPORTER;
+	of = exporter_of(b, s);
+	if (is_exporter_full(b, of))
 		return least_useful(&of->level);
-	}
-	*why = is_over(b->all.use.count + 1, b->conf.all_max) ? BOUND_ALL : BOUND_BYTES;
-	if (*why == BOUND_BYTES &&
-	    !is_over(b->all.use.bytes + bound_cost(t), b->conf.all_bytes_max))
-		return NULL;
-	return least_useful(&b->all);
+	*why = BOUND_ALL;
+	if (is_over(b->all.count + 1, b->conf.all_max))
+		return least_useful(&b->all);
+	*why = BOUND_BYTES;
+	return is_over(b->all.bytes + bound_cost(t), b->conf.all_bytes_max) ? least_useful(&b->all)
+									    : NULL;
 }
 
-static void list_put(struct level *l, enum tmpl_chain which, struct tmpl *t)
+static struct tmpl_level *level_of(struct bound *b, struct tmpl *t, enum tmpl_chain which)
 {
-	struct use_list *c = &l->chains[t->is_listed_used];
+	if (which == TMPL_OF_ALL)
+		return &b->all;
+	return which == TMPL_OF_SESSION ? &t->session->level : &t->exporter->level;
+}
 
-	t->links[which].older = c->newest;
+static struct tmpl_list *list_of(struct bound *b, struct tmpl *t, enum tmpl_chain which)
+{
+	struct tmpl_level *l = level_of(b, t, which);
+
+	return t->is_listed_used ? &l->used : &l->unused;
+}
+
+static void list_put(struct tmpl_list *l, enum tmpl_chain which, struct tmpl *t)
+{
+	t->links[which].older = l->newest;
 	t->links[which].newer = NULL;
-	if (c->newest == NULL)
-		c->oldest = t;
+	if (l->newest == NULL)
+		l->oldest = t;
 	else
-		c->newest->links[which].newer = t;
-	c->newest = t;
+		l->newest->links[which].newer = t;
+	l->newest = t;
 }
 
-static void list_cut(struct level *l, enum tmpl_chain which, struct tmpl *t)
+static void list_cut(struct tmpl_list *l, enum tmpl_chain which, struct tmpl *t)
 {
-	struct use_list *c = &l->chains[t->is_listed_used];
 	struct tmpl *older = t->links[which].older;
 	struct tmpl *newer = t->links[which].newer;
 
 	if (older == NULL)
-		c->oldest = newer;
+		l->oldest = newer;
 	else
 		older->links[which].newer = newer;
 	if (newer == NULL)
-		c->newest = older;
+		l->newest = older;
 	else
 		newer->links[which].older = older;
 }
 
-static void charge(struct bound *b, struct tmpl *t, uint64_t bytes)
+/* One more or one less, or none, and what it costs now. */
+static void charge(struct bound *b, struct tmpl *t, int count, uint64_t bytes)
 {
-	b->all.use.bytes += bytes - t->counted_bytes;
-	t->exporter->level.use.bytes += bytes - t->counted_bytes;
+	for (enum tmpl_chain which = 0; which < TMPL_CHAINS; which++) {
+		struct tmpl_level *l = level_of(b, t, which);
+
+		l->count += (uint64_t)(int64_t)count;
+		l->bytes += bytes - t->counted_bytes;
+	}
 	t->counted_bytes = bytes;
 }
 
@@ -148,14 +159,14 @@ static void list(struct bound *b, struct tmpl *t)
 {
 	/* Those of sFlow are made again when a sample wants one: they go before what only its exporter can send. */
 	t->is_listed_used = t->used_ms != 0 && t->version != VERSION_SFLOW5;
-	list_put(&b->all, TMPL_OF_ALL, t);
-	list_put(&t->exporter->level, TMPL_OF_EXPORTER, t);
+	for (enum tmpl_chain which = 0; which < TMPL_CHAINS; which++)
+		list_put(list_of(b, t, which), which, t);
 }
 
 static void unlist(struct bound *b, struct tmpl *t)
 {
-	list_cut(&b->all, TMPL_OF_ALL, t);
-	list_cut(&t->exporter->level, TMPL_OF_EXPORTER, t);
+	for (enum tmpl_chain which = 0; which < TMPL_CHAINS; which++)
+		list_cut(list_of(b, t, which), which, t);
 }
 
 static enum err add_exporter(struct bound *b, const struct session *s, struct bound_exporter **out)
@@ -185,9 +196,7 @@ enum err bound_count(struct bound *b, struct session *s, struct tmpl *t)
 	t->exporter = of;
 	t->session = s;
 	t->touched_ms = t->used_ms != 0 ? t->used_ms : t->seen_ms;
-	b->all.use.count++;
-	of->level.use.count++;
-	charge(b, t, bound_cost(t));
+	charge(b, t, 1, bound_cost(t));
 	list(b, t);
 	return ERR_OK;
 }
@@ -195,7 +204,7 @@ enum err bound_count(struct bound *b, struct session *s, struct tmpl *t)
 void bound_recount(struct bound *b, struct tmpl *t)
 {
 	if (t->exporter != NULL)
-		charge(b, t, bound_cost(t));
+		charge(b, t, 0, bound_cost(t));
 }
 
 void bound_touch(struct bound *b, struct tmpl *t, int64_t mono_ms)
@@ -214,20 +223,23 @@ void bound_forget(struct bound *b, struct tmpl *t)
 	if (of == NULL)
 		return;
 	unlist(b, t);
-	charge(b, t, 0);
-	b->all.use.count--;
-	of->level.use.count--;
+	charge(b, t, -1, 0);
 	t->exporter = NULL;
 	t->session = NULL;
-	if (of->level.use.count > 0)
+	if (of->level.count > 0)
 		return;
 	must(htab_del(b->exporters, of->address) == of);
 	free(of);
 }
 
+static struct bound_use use_of(const struct tmpl_level *l)
+{
+	return (struct bound_use){ l->count, l->bytes };
+}
+
 struct bound_use bound_all(const struct bound *b)
 {
-	return b->all.use;
+	return use_of(&b->all);
 }
 
 struct bound_use bound_exporter(const struct bound *b, const struct session *s)
@@ -235,5 +247,5 @@ struct bound_use bound_exporter(const struct bound *b, const struct session *s)
 	const struct bound_exporter *of = exporter_of(b, s);
 	struct bound_use none = { 0 };
 
-	return of == NULL ? none : of->level.use;
+	return of == NULL ? none : use_of(&of->level);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bound.h - how many templates a worker keeps: of one address, over its ports and domains, and in all.
+ * bound.h - how many templates a worker keeps: of one session, of one address over its ports and domains, and in all.
  *
  *	while ((t = bound_victim(b, s, new, &why)) != NULL)	who goes so that the new one fits
  *		... bound_forget(b, t)
@@ -11,9 +11,9 @@
  *	used	| oldest ... newest |	by when data used them, to BOUND_GRAIN_MS
  *
  * Who makes up templates loses his own, and over all addresses those that no data ever used go before those of
- * exporters at work.  Nobody is searched for: a template is in the lists of its address and of the worker.
+ * exporters at work.  Nobody is searched for: a template is in the lists of its session, its address and the worker.
  *
- * Owner: the collector.  Lifetime: process; of an address, while it has templates.
+ * Owner: the collector.  Lifetime: process; of an address, while it has templates; of a session, its own.
  */
 #ifndef COLLECTOR_BOUND_H
 #define COLLECTOR_BOUND_H
@@ -24,12 +24,13 @@
 #define BOUND_GRAIN_MS 1000
 
 struct bound_conf {
-	uint64_t exporter_max; /* templates of one address; 0: no bound, as for the others */
+	uint64_t session_max;  /* templates of one; 0: no bound, as for the others */
+	uint64_t exporter_max; /* of one address */
 	uint64_t all_max;
 	uint64_t all_bytes_max;
 };
 
-enum bound_why { BOUND_EXPORTER, BOUND_ALL, BOUND_BYTES };
+enum bound_why { BOUND_SESSION, BOUND_EXPORTER, BOUND_ALL, BOUND_BYTES };
 
 struct bound_use {
 	uint64_t count;

@@ -39,7 +39,8 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	c->limits = *limits;
 	c->ops = ops;
 	c->ctx = ctx;
-	bound = (struct bound_conf){ .exporter_max = limits->templates_exporter_max,
+	bound = (struct bound_conf){ .session_max = limits->templates_max,
+				     .exporter_max = limits->templates_exporter_max,
 				     .all_max = limits->templates_all_max,
 				     .all_bytes_max = limits->templates_all_bytes };
 	c->stat = stat;

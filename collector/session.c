@@ -59,6 +59,7 @@ void session_free(struct session *s)
 	must(s->tmpl_count == 0);
 	tmpl_free(s->fixed);
 	free(s->tmpls);
+	free(s->tmpl_ids);
 	free(s->sources);
 	free(s);
 }
@@ -89,7 +90,7 @@ size_t session_tmpl_from(const struct session *s, uint32_t id)
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (s->tmpls[mid]->id < id)
+		if (s->tmpl_ids[mid] < id)
 			low = mid + 1;
 		else
 			high = mid;
@@ -97,40 +98,50 @@ size_t session_tmpl_from(const struct session *s, uint32_t id)
 	return low;
 }
 
+static bool is_at(const struct session *s, size_t i, uint16_t id)
+{
+	return i < s->tmpl_count && s->tmpl_ids[i] == id;
+}
+
 struct tmpl *session_tmpl(const struct session *s, uint16_t id)
 {
 	size_t i = session_tmpl_from(s, id);
 
-	return i < s->tmpl_count && s->tmpls[i]->id == id ? s->tmpls[i] : NULL;
+	return is_at(s, i, id) ? s->tmpls[i] : NULL;
 }
 
 static enum err grow(struct session *s)
 {
 	size_t room = s->tmpls_room == 0 ? TMPLS_FIRST : s->tmpls_room * 2;
 	struct tmpl **tmpls = realloc(s->tmpls, room * sizeof(*tmpls));
+	uint16_t *ids;
 
 	if (tmpls == NULL)
 		return ERR_NOMEM;
 	s->tmpls = tmpls;
+	ids = realloc(s->tmpl_ids, room * sizeof(*ids));
+	if (ids == NULL)
+		return ERR_NOMEM;
+	s->tmpl_ids = ids;
 	s->tmpls_room = room;
 	return ERR_OK;
 }
 
-enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, struct tmpl **old)
+enum err session_tmpl_put(struct session *s, struct tmpl *t, struct tmpl **old)
 {
 	size_t i = session_tmpl_from(s, t->id);
 
-	if (i < s->tmpl_count && s->tmpls[i]->id == t->id) {
+	if (is_at(s, i, t->id)) {
 		*old = s->tmpls[i];
 		s->tmpls[i] = t;
 		return ERR_OK;
 	}
-	if (s->tmpl_count >= tmpls_max)
-		return ERR_LIMIT;
 	if (s->tmpl_count == s->tmpls_room)
 		TRY(grow(s));
 	memmove(&s->tmpls[i + 1], &s->tmpls[i], (s->tmpl_count - i) * sizeof(s->tmpls[0]));
+	memmove(&s->tmpl_ids[i + 1], &s->tmpl_ids[i], (s->tmpl_count - i) * sizeof(s->tmpl_ids[0]));
 	s->tmpls[i] = t;
+	s->tmpl_ids[i] = t->id;
 	s->tmpl_count++;
 	*old = NULL;
 	return ERR_OK;
@@ -141,11 +152,12 @@ struct tmpl *session_tmpl_take(struct session *s, uint16_t id)
 	size_t i = session_tmpl_from(s, id);
 	struct tmpl *t;
 
-	if (i >= s->tmpl_count || s->tmpls[i]->id != id)
+	if (!is_at(s, i, id))
 		return NULL;
 	t = s->tmpls[i];
 	s->tmpl_count--;
 	memmove(&s->tmpls[i], &s->tmpls[i + 1], (s->tmpl_count - i) * sizeof(s->tmpls[0]));
+	memmove(&s->tmpl_ids[i], &s->tmpl_ids[i + 1], (s->tmpl_count - i) * sizeof(s->tmpl_ids[0]));
 	return t;
 }
 

@@ -114,11 +114,13 @@ struct session {
 	struct report *report;	   /* the normalizer's, too: what the exporter says of itself */
 	struct announce *announce; /* the normalizer's, too: elements that it announced */
 	struct tmpl **tmpls;	   /* sorted by id */
+	uint16_t *tmpl_ids;	   /* of them: looked through without a look at each */
 	size_t tmpl_count;
 	size_t tmpls_room;
-	struct tmpl *fixed;	/* the synthetic template of a format that has none */
-	struct chain_link kept; /* keep.c's: among the sessions whose templates changed */
-	bool is_kept;		/* it stands on disk with templates */
+	struct tmpl_level level; /* bound.h's */
+	struct tmpl *fixed;	 /* the synthetic template of a format that has none */
+	struct chain_link kept;	 /* keep.c's: among the sessions whose templates changed */
+	bool is_kept;		 /* it stands on disk with templates */
 	uint16_t refused
 		[SESSION_REFUSED_MAX]; /* ids whose last definition was refused; 0: a free place */
 	uint8_t refused_next;
@@ -155,9 +157,8 @@ struct session_place session_place_of(const struct session *s);
 
 /* The template of that id in force, or NULL. */
 struct tmpl *session_tmpl(const struct session *s, uint16_t id);
-/* Adds the template under its id; the session owns it.  The one it replaces goes to *old, or NULL.
- * ERR_LIMIT past `tmpls_max`, ERR_NOMEM. */
-enum err session_tmpl_put(struct session *s, struct tmpl *t, size_t tmpls_max, struct tmpl **old);
+/* Adds the template under its id; the session owns it.  The one it replaces goes to *old, or NULL.  ERR_NOMEM. */
+enum err session_tmpl_put(struct session *s, struct tmpl *t, struct tmpl **old);
 /* Index of the first template whose id is not below `id`. */
 size_t session_tmpl_from(const struct session *s, uint32_t id);
 /* Takes the template of that id out; NULL when there is none. */

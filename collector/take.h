@@ -86,8 +86,6 @@ void borrow_tick(struct collector *c, int64_t mono_ms);
  * of force whatever is returned: ERR_LIMIT, ERR_NOMEM, then `t` is still the caller's.
  */
 enum err take_put_tmpl(struct collector *c, struct session *s, struct tmpl *t, struct tmpl **old);
-/* The same for one that its session has by now; what fails takes it out of there again. */
-enum err take_bound_tmpl(struct collector *c, struct session *s, struct tmpl *t);
 /* It is in force no longer: as far as the bounds go. */
 void take_uncount_tmpl(struct collector *c, struct tmpl *t);
 /* Data uses it, or its definition came again; at the message at hand. */

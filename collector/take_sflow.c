@@ -154,8 +154,7 @@ static struct tmpl *add_shape(struct collector *c, const struct message *m, stru
 	/* One that goes for it may be the one that samples wait with. */
 	flush(c, m, s);
 	c->sflow->tmpl = NULL;
-	if (session_tmpl_put(s, t, SHAPES_MAX + 1, &old) != ERR_OK ||
-	    take_bound_tmpl(c, s, t) != ERR_OK) {
+	if (take_put_tmpl(c, s, t, &old) != ERR_OK) {
 		tmpl_free(t);
 		return NULL;
 	}

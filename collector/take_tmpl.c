@@ -9,7 +9,8 @@
 /* Datagrams do not wait longer than that on their way. */
 #define LATE_MS 60000
 
-static const enum collector_stat evicted_rows[] = { [BOUND_EXPORTER] = STAT_TMPL_EVICTED_EXPORTER,
+static const enum collector_stat evicted_rows[] = { [BOUND_SESSION] = STAT_TMPL_EVICTED_SESSION,
+						    [BOUND_EXPORTER] = STAT_TMPL_EVICTED_EXPORTER,
 						    [BOUND_ALL] = STAT_TMPL_EVICTED_ALL,
 						    [BOUND_BYTES] = STAT_TMPL_EVICTED_BYTES };
 
@@ -58,30 +59,34 @@ static bool make_room(struct collector *c, struct session *s, struct tmpl *t)
 	return true;
 }
 
-enum err take_bound_tmpl(struct collector *c, struct session *s, struct tmpl *t)
+static enum err put_counted(struct collector *c, struct session *s, struct tmpl *t)
 {
-	enum err e = make_room(c, s, t) ? bound_count(c->bound, s, t) : ERR_LIMIT;
+	struct tmpl *replaced = NULL;
+	enum err e;
 
-	if (e != ERR_OK) {
+	TRY(session_tmpl_put(s, t, &replaced));
+	e = bound_count(c->bound, s, t);
+	if (e != ERR_OK)
 		must(session_tmpl_take(s, t->id) == t);
-		return e;
-	}
-	tell_use(c);
-	return ERR_OK;
+	return e;
 }
 
 enum err take_put_tmpl(struct collector *c, struct session *s, struct tmpl *t, struct tmpl **old)
 {
 	enum err e;
 
-	TRY(session_tmpl_put(s, t, c->limits.templates_max, old));
-	if (*old != NULL) {
+	*old = session_tmpl(s, t->id);
+	if (*old != NULL)
 		take_uncount_tmpl(c, *old);
-		t->before = *old; /* in the account from the start */
-	}
-	e = take_bound_tmpl(c, s, t);
+	t->before = *old; /* in the account from the start */
+	e = make_room(c, s, t) ? put_counted(c, s, t) : ERR_LIMIT;
 	t->before = NULL;
-	return e;
+	if (e != ERR_OK) {
+		(void)session_tmpl_take(s, t->id);
+		return e;
+	}
+	tell_use(c);
+	return ERR_OK;
 }
 
 void take_touch_tmpl(struct collector *c, const struct session *s, struct tmpl *t)

@@ -53,8 +53,18 @@ struct tmpl_run {
 	bool has_variable;
 };
 
-/* Lists of bound.h. */
-enum tmpl_chain { TMPL_OF_EXPORTER, TMPL_OF_ALL, TMPL_CHAINS };
+/* bound.h's: the templates of one session, of one address and of all, unused and used, the oldest first. */
+enum tmpl_chain { TMPL_OF_SESSION, TMPL_OF_EXPORTER, TMPL_OF_ALL, TMPL_CHAINS };
+struct tmpl_list {
+	struct tmpl *oldest;
+	struct tmpl *newest;
+};
+struct tmpl_level {
+	uint64_t count;
+	uint64_t bytes;
+	struct tmpl_list unused;
+	struct tmpl_list used;
+};
 
 struct tmpl {
 	uint16_t id;	  /* 0 for a fixed format */

@@ -15,8 +15,8 @@ static const char templates_large[] =
 	"templates_refused: a template is larger than collector.fields_max or repeats_max; raise them if its exporter is "
 	"yours";
 static const char templates_evicted[] =
-	"templates_evicted: there were more templates than collector.templates_exporter_max, templates_all_max or "
-	"templates_all_bytes; raise them, or name your exporters in `exporters` and refuse others (collector.unknown)";
+	"templates_evicted: there were more templates than collector.templates_max, templates_exporter_max, "
+	"templates_all_max or templates_all_bytes; raise them, or name your exporters in `exporters` and refuse others (collector.unknown)";
 static const char no_template[] =
 	"no_template: data sets came and their template did not, or too late; lower the "
 	"exporter's template refresh interval, or raise collector.hold_s";
@@ -87,13 +87,14 @@ static const char *const collector_advices[COLLECTOR_STAT_COUNT] = {
 	[STAT_TMPL_SCOPE] = templates_wrong,
 	[STAT_TMPL_VARIABLE_V9] = templates_wrong,
 	[STAT_TMPL_LIMIT] =
-		"templates_refused: an observation domain has more templates than collector.templates_max; "
-		"raise it if its exporter is yours",
+		"templates_refused: a template has no room though others went, or would put out others for "
+		"one of another port; raise collector.templates_max or templates_all_bytes",
 	[STAT_TMPL_MESSAGE] =
 		"templates_refused: one message defined thousands of templates; sluicectl exporters says "
 		"whose they are, and what nobody should send needs a filter before it comes here",
 	[STAT_TMPL_NOMEM] = no_memory,
 	[STAT_TMPL_OVERRUN] = templates_wrong,
+	[STAT_TMPL_EVICTED_SESSION] = templates_evicted,
 	[STAT_TMPL_EVICTED_EXPORTER] = templates_evicted,
 	[STAT_TMPL_EVICTED_ALL] = templates_evicted,
 	[STAT_TMPL_EVICTED_BYTES] = templates_evicted,

@@ -331,11 +331,10 @@ static const struct conf_opt collector_table[] = {
 	{ "domains_max", CONF_U32, CONF_RESTART, AT(domains_max), 1, 10000000, "100000",
 	  "Observation domains at once, of each worker." },
 	{ "templates_max", CONF_U32, CONF_RESTART, AT(templates_max), 1, 65280, "4096",
-	  "Templates of one observation domain." },
+	  "Templates of one observation domain; for the next one the least useful goes: one that no data used, then the one "
+	  "that was not used for longest." },
 	{ "templates_exporter_max", CONF_U32, CONF_RESTART, AT(templates_exporter_max), 1, 10000000,
-	  "16384",
-	  "Templates of one address, over its ports and domains; for the next one the least useful goes: one that no data "
-	  "used, then the one that was not used for longest." },
+	  "16384", "Templates of one address, over its ports and domains; the least useful goes." },
 	{ "templates_all_max", CONF_U32, CONF_RESTART, AT(templates_all_max), 1, 10000000, "200000",
 	  "Templates of each worker; the least useful goes." },
 	{ "templates_all_bytes", CONF_SIZE, CONF_RESTART, AT(templates_all_bytes), 1048576,

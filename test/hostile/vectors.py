@@ -229,10 +229,13 @@ def lists():
 # --- many templates in one message ------------------------------------------------------------------------------------
 
 def filled():
-    """As many new definitions as a message has room for, in falling order of id; then all that a domain may have have data in one."""
+    """As many new definitions as a message has room for, in falling order of id; then all that a domain may have have data in one;
+    then as many others, in rising order."""
     ids = range(256 + DEFINITIONS - 1, 255, -1)
     sets = b"".join(data(n, b"\6") for n in ids[:TEMPLATES_MAX])
-    return [ipfix(templates(b"".join(template(n, [(4, 1)]) for n in some))) for some in (ids, ids[NEWS_MAX:TEMPLATES_MAX])] + [ipfix(sets)]
+    said = [ipfix(templates(b"".join(template(n, [(4, 1)]) for n in some)))
+            for some in (ids, ids[NEWS_MAX:TEMPLATES_MAX], range(30000, 30000 + DEFINITIONS))]
+    return [*said[:2], ipfix(sets), said[2]]
 
 
 def wide_and_many():
@@ -309,8 +312,9 @@ ALL = [
     Vectors("lists in lists, lists of nothing", lists(), {("records_flow", ""): 5}),
     Vectors("flapping templates", flaps(), {("templates_new", ""): 3, ("templates_changed", ""): 3 * (NEWS_MAX - 1),
                                            ("templates_refused", "message"): 3 * (2 * FLAPS - NEWS_MAX)}),
-    Vectors("a message of definitions", filled(), {("templates_new", ""): TEMPLATES_MAX, RECORDS: TEMPLATES_MAX,
-                                                   ("templates_refused", "message"): DEFINITIONS - NEWS_MAX}),
+    Vectors("a message of definitions", filled(), {("templates_new", ""): TEMPLATES_MAX + NEWS_MAX, RECORDS: TEMPLATES_MAX,
+                                                   ("templates_evicted", "domain"): NEWS_MAX,
+                                                   ("templates_refused", "message"): 2 * (DEFINITIONS - NEWS_MAX)}),
     Vectors("wide templates, all used at once", wide_and_many(), {("templates_new", ""): WIDE, RECORDS: WIDE}),
     Vectors("clock jumps of years", clocks(), {("records_flow", ""): 72}),
     Vectors("64 KiB datagrams", largest(), {("messages_malformed", "version"): 2, ("messages_malformed", "length"): 1,

@@ -17,7 +17,10 @@
 #include "collector/collector.h"
 
 #define GOOD 0xc0000201u
-#define MESSAGE_MAX 4096
+#define MESSAGE_MAX 32768
+#define NEWS_MAX 2048 /* take.c's */
+#define ROOM 10
+#define EVICTED (NEWS_MAX - 1 - ROOM) /* by a message that changes another one in the end */
 #define NOON_S 1700000000u
 
 struct bench {
@@ -97,13 +100,25 @@ static struct collector_limits limits_of(uint32_t exporter_max, uint32_t all_max
 					  .session_idle_s = 3600 };
 }
 
-static void open_bench(struct bench *b, uint32_t exporter_max, uint32_t all_max, uint64_t all_bytes)
+static void open_limited(struct bench *b, struct collector_limits limits)
 {
-	struct collector_limits limits = limits_of(exporter_max, all_max, all_bytes);
-
 	memset(b, 0, sizeof(*b));
 	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &b->stat) == ERR_OK);
 	must(collector_new(&limits, &ops, b, b->stat, &b->collector) == ERR_OK);
+}
+
+static void open_bench(struct bench *b, uint32_t exporter_max, uint32_t all_max, uint64_t all_bytes)
+{
+	open_limited(b, limits_of(exporter_max, all_max, all_bytes));
+}
+
+/* So many templates in each domain. */
+static void open_domains(struct bench *b, uint32_t session_max)
+{
+	struct collector_limits limits = limits_of(0, 0, 0);
+
+	limits.templates_max = session_max;
+	open_limited(b, limits);
 }
 
 /* Nothing of the account stays when all is gone. */
@@ -230,8 +245,8 @@ static void wait_s(struct bench *b, int64_t seconds)
 
 static uint64_t sum_evicted(const struct bench *b)
 {
-	return stat_get(b->stat, STAT_TMPL_EVICTED_EXPORTER) + stat_get(b->stat, STAT_TMPL_EVICTED_ALL) +
-	       stat_get(b->stat, STAT_TMPL_EVICTED_BYTES);
+	return stat_get(b->stat, STAT_TMPL_EVICTED_SESSION) + stat_get(b->stat, STAT_TMPL_EVICTED_EXPORTER) +
+	       stat_get(b->stat, STAT_TMPL_EVICTED_ALL) + stat_get(b->stat, STAT_TMPL_EVICTED_BYTES);
 }
 
 /* In three domains, four in all: the unused go before the used, the oldest first. */
@@ -282,6 +297,128 @@ static bool sum_rows(void *ctx, struct session *s)
 {
 	*(uint64_t *)ctx += s->counts.templates_evicted;
 	return true;
+}
+
+/* In one domain: the unused go before the used, then the one that was not used for longest. */
+static void test_session(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_domains(&b, 4);
+	for (uint16_t id = 300; id < 304; id++)
+		define(&b, GOOD, 1, id);
+	assert_true(use(&b, GOOD, 1, 300) && use(&b, GOOD, 1, 302));
+	/* Another domain has room of its own, and another definition of its id takes nobody's place. */
+	for (uint16_t id = 300; id < 304; id++)
+		define(&b, GOOD, 2, id);
+	define_at(&b, GOOD, 1, 302, 4, NOON_S);
+	assert_true(use(&b, GOOD, 1, 302));
+	assert_int_equal(sum_evicted(&b), 0);
+	/* 301 is the older of the unused; sent again it is the younger. */
+	define(&b, GOOD, 1, 301);
+	define(&b, GOOD, 1, 304);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_EVICTED_SESSION), 1);
+	assert_false(use(&b, GOOD, 1, 303));
+	assert_true(use(&b, GOOD, 1, 301) && use(&b, GOOD, 1, 304));
+	/* All are used. */
+	wait_s(&b, 5);
+	assert_true(use(&b, GOOD, 1, 304) && use(&b, GOOD, 1, 302) && use(&b, GOOD, 1, 301));
+	define(&b, GOOD, 1, 305);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_EVICTED_SESSION), 2);
+	assert_false(use(&b, GOOD, 1, 300));
+	assert_true(use(&b, GOOD, 1, 301) && use(&b, GOOD, 1, 302) && use(&b, GOOD, 1, 304) && use(&b, GOOD, 1, 305));
+	for (uint16_t id = 300; id < 304; id++)
+		assert_true(use(&b, GOOD, 2, id));
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_LIMIT) + stat_get(b.stat, STAT_TMPL_MESSAGE), 0);
+	assert_int_equal(sum_evicted(&b), 2);
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_NOW), 8);
+	close_bench(&b);
+}
+
+/* A flood of ids that no data uses takes one place, and that one once. */
+static void test_flood_of_ids(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_domains(&b, 16);
+	for (uint16_t id = 300; id < 315; id++) {
+		define(&b, GOOD, 1, id);
+		assert_true(use(&b, GOOD, 1, id));
+	}
+	for (uint32_t id = 1000; id < 6000; id++) {
+		define(&b, GOOD, 1, (uint16_t)id);
+		if (id % 1000 == 0)
+			wait_s(&b, 600);
+	}
+	for (uint16_t id = 300; id < 315; id++)
+		assert_true(use(&b, GOOD, 1, id));
+	assert_true(use(&b, GOOD, 1, 5999));
+	assert_false(use(&b, GOOD, 1, 5998));
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_EVICTED_SESSION), 4999);
+	/* One that is in use now, and the next: it is new, and may come into use. */
+	define(&b, GOOD, 1, 6000);
+	define(&b, GOOD, 1, 6001);
+	define(&b, GOOD, 1, 6002);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_EVICTED_SESSION), 5002);
+	assert_false(use(&b, GOOD, 1, 300));
+	for (uint16_t id = 301; id < 315; id++)
+		assert_true(use(&b, GOOD, 1, id));
+	assert_true(use(&b, GOOD, 1, 5999) && use(&b, GOOD, 1, 6002));
+	close_bench(&b);
+}
+
+static void add_definitions(struct message_made *m, uint32_t first, uint32_t count)
+{
+	for (uint32_t id = first; id < first + count; id++)
+		add_definition(m, (uint16_t)id, 1, 12);
+}
+
+/* What one message puts out is bounded, whose templates it may be; what is too much of it is refused. */
+static void test_evictions_of_message(void **state)
+{
+	static const struct {
+		uint32_t session_max;
+		uint32_t exporter_max;
+		uint32_t all_max;
+		enum collector_stat row;
+	} cases[] = { { ROOM, 0, 0, STAT_TMPL_EVICTED_SESSION },
+		      { 0, ROOM, 0, STAT_TMPL_EVICTED_EXPORTER },
+		      { 0, 0, ROOM, STAT_TMPL_EVICTED_ALL } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct collector_limits limits = limits_of(cases[i].exporter_max, cases[i].all_max, 0);
+		struct message_made m;
+		struct bench b;
+
+		limits.templates_max = cases[i].session_max;
+		open_limited(&b, limits);
+		begin(&m, 1, NOON_S);
+		add_definitions(&m, 300, ROOM + EVICTED);
+		add_definition(&m, 300 + EVICTED, 1, 4);
+		/* Data of what is refused is not read. */
+		add_definitions(&m, 300 + ROOM + EVICTED, 30);
+		add_data(&m, 300 + EVICTED);
+		add_data(&m, 300 + EVICTED + ROOM);
+		deliver(&b, &m, GOOD);
+		assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_NEW), ROOM + EVICTED);
+		assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_CHANGED), 1);
+		assert_int_equal(stat_get(b.stat, cases[i].row), EVICTED);
+		assert_int_equal(sum_evicted(&b), EVICTED);
+		assert_int_equal(stat_get(b.stat, STAT_TMPL_MESSAGE), 30);
+		assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_NOW), ROOM);
+		assert_int_equal(b.records, 3);
+		assert_int_equal(stat_get(b.stat, STAT_SET_NO_TEMPLATE), 1);
+		/* The next one may do so again. */
+		begin(&m, 1, NOON_S);
+		add_definitions(&m, 10000, NEWS_MAX + 1);
+		deliver(&b, &m, GOOD);
+		assert_int_equal(stat_get(b.stat, cases[i].row), EVICTED + NEWS_MAX);
+		assert_int_equal(stat_get(b.stat, STAT_TMPL_MESSAGE), 31);
+		close_bench(&b);
+	}
 }
 
 /* A flood over made-up addresses: by number, then by octets.  Who works on is not touched. */
@@ -488,6 +625,7 @@ static void test_late_refresh(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_session), cmocka_unit_test(test_flood_of_ids), cmocka_unit_test(test_evictions_of_message),
 		cmocka_unit_test(test_exporter),   cmocka_unit_test(test_flood), cmocka_unit_test(test_evicted_in_message),
 		cmocka_unit_test(test_evicted_of_another),
 		cmocka_unit_test(test_used_by_lists), cmocka_unit_test(test_too_large), cmocka_unit_test(test_late),	cmocka_unit_test(test_late_refresh),

@@ -479,10 +479,11 @@ struct rig {
 	struct origin origin;
 };
 
-static void rig_open_bounded(struct rig *g, uint32_t templates_exporter_max, uint32_t templates_all_max)
+static void rig_open_bounded(struct rig *g, uint32_t templates_max, uint32_t templates_exporter_max,
+			     uint32_t templates_all_max)
 {
 	const struct collector_limits limits = {
-		.sessions_max = 16, .templates_max = 8, .fields_max = 512, .repeats_max = 16,
+		.sessions_max = 16, .templates_max = templates_max, .fields_max = 512, .repeats_max = 16,
 		.template_lifetime_s = 1800, .session_idle_s = 3600,
 		.templates_exporter_max = templates_exporter_max, .templates_all_max = templates_all_max,
 	};
@@ -496,7 +497,7 @@ static void rig_open_bounded(struct rig *g, uint32_t templates_exporter_max, uin
 
 static void rig_open(struct rig *g)
 {
-	rig_open_bounded(g, 0, 0);
+	rig_open_bounded(g, 4096, 0, 0);
 }
 
 static void rig_close(struct rig *g)
@@ -688,20 +689,21 @@ static void test_shapes(void **state)
 static void test_bounds(void **state)
 {
 	static const struct {
-		uint32_t exporter_max, all_max;
+		uint32_t session_max, exporter_max, all_max;
 		enum collector_stat evicted;
 		uint64_t most;
-	} cases[] = { { 10, 0, STAT_TMPL_EVICTED_EXPORTER, 10 },
-		      { 1, 0, STAT_TMPL_EVICTED_EXPORTER, 1 },
-		      { 0, 20, STAT_TMPL_EVICTED_ALL, 20 },
-		      { 0, 1, STAT_TMPL_EVICTED_ALL, 1 } };
+	} cases[] = { { 4, 0, 0, STAT_TMPL_EVICTED_SESSION, 8 * 4 },
+		      { 4096, 10, 0, STAT_TMPL_EVICTED_EXPORTER, 10 },
+		      { 4096, 1, 0, STAT_TMPL_EVICTED_EXPORTER, 1 },
+		      { 4096, 0, 20, STAT_TMPL_EVICTED_ALL, 20 },
+		      { 4096, 0, 1, STAT_TMPL_EVICTED_ALL, 1 } };
 	static uint8_t octets[ROOM];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct rig g;
 
-		rig_open_bounded(&g, cases[i].exporter_max, cases[i].all_max);
+		rig_open_bounded(&g, cases[i].session_max, cases[i].exporter_max, cases[i].all_max);
 		for (uint32_t domain = 0; domain < 8; domain++) {
 			struct wr w = wr_of(octets, sizeof(octets));
 
