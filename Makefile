@@ -52,7 +52,7 @@ HELPERS := $(patsubst test/system/%.c,$(BUILD)/%,$(wildcard test/system/*.c))
 FUZZERS := $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 BENCHES := $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(wildcard test/bench/bench_*.c))
 
-.PHONY: all help tests test check coverage bench fuzz fmt lint layers doc install clean golden-update FORCE
+.PHONY: all help tests benches test check coverage bench fuzz fmt lint layers doc install clean golden-update FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(BUILD)/sluiced $(BUILD)/sluicectl $(BUILD)/sluicegen  ## the programs (default)
@@ -127,6 +127,8 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libsluice.a
 
 tests: $(TESTS) $(HELPERS) $(BUILD)/fault.so
 
+benches: $(BENCHES)
+
 test: all tests  ## unit and golden tests: under 10 s, no network, no root
 	@scripts/unit $(BUILD) $(TESTS)
 
@@ -142,7 +144,7 @@ check:  ## what a merge needs
 coverage:  ## branches of the gate that its test does not take
 	@scripts/coverage $(BUILD)-coverage
 
-bench: all $(BENCHES) $(HELPERS)  ## ns per stage, CPU per million flows beside nfcapd
+bench: all benches $(HELPERS)  ## ns per stage, CPU per million flows beside nfcapd
 	@scripts/bench $(BUILD)
 
 # Each fuzzer for FUZZ_S seconds; what it finds is left in $(BUILD)-fuzz/found.
