@@ -40,6 +40,7 @@ struct hold {
 	struct hold_conf conf;
 	struct held_chain all;
 	struct held_set *fresh; /* the oldest of all that hold_fresh() did not give */
+	struct held_set *early; /* and the one that hold_waited() did not */
 	struct htab *ids;	/* hold_id_key -> struct hold_id * */
 	uint64_t bytes[2];	/* of sessions that showed no template, and of those that did */
 	struct hold_session *by_bits[2][BITS];
@@ -278,6 +279,8 @@ enum err hold_put(struct hold *h, struct session *s, const struct held_facts *f,
 	held_put(&h->all, HOLD_ALL, held);
 	if (h->fresh == NULL)
 		h->fresh = held;
+	if (h->early == NULL)
+		h->early = held;
 	held_put(&hs->chain, HOLD_SESSION, held);
 	held_put(&of->chain, HOLD_ID, held);
 	charge(h, hs, hs->bytes + cost);
@@ -301,6 +304,8 @@ void hold_free_set(struct hold *h, struct held_set *set)
 	hold_wait_no_more(h, set);
 	if (h->fresh == set)
 		h->fresh = set->links[HOLD_ALL].newer;
+	if (h->early == set)
+		h->early = set->links[HOLD_ALL].newer;
 	held_cut(&h->all, HOLD_ALL, set);
 	held_cut(&s->held->chain, HOLD_SESSION, set);
 	charge(h, s->held, s->held->bytes - hold_cost(&set->facts));
@@ -363,6 +368,16 @@ struct held_set *hold_fresh(struct hold *h)
 void hold_rewind(struct hold *h)
 {
 	h->fresh = h->all.oldest;
+}
+
+struct held_set *hold_waited(struct hold *h, int64_t mono_ms, int64_t wait_ms)
+{
+	struct held_set *set = h->early;
+
+	if (set == NULL || mono_ms - set->facts.since_ms < wait_ms)
+		return NULL;
+	h->early = set->links[HOLD_ALL].newer;
+	return set;
 }
 
 struct held_set *hold_expired(const struct hold *h, int64_t mono_ms)

@@ -41,7 +41,6 @@ struct held_facts {
 	uint32_t bytes;	 /* of the set with its header */
 	uint16_t header_bytes;
 	uint16_t id;
-	bool is_tried; /* whether another port's template does was seen */
 	/* Known when the message is done. */
 	int64_t gap;	     /* as session.gap was */
 	uint32_t stretch;    /* of the sequence; 0: none */
@@ -95,6 +94,8 @@ struct held_set *hold_first(const struct hold *h);
 /* The oldest of all that was not asked for yet, or NULL; and all once more. */
 struct held_set *hold_fresh(struct hold *h);
 void hold_rewind(struct hold *h);
+/* The oldest of all that was not given here yet, when it has waited so long; or NULL. */
+struct held_set *hold_waited(struct hold *h, int64_t mono_ms, int64_t wait_ms);
 /* The oldest of all, when it has waited too long. */
 struct held_set *hold_expired(const struct hold *h, int64_t mono_ms);
 

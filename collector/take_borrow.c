@@ -125,7 +125,7 @@ static enum err copy_tmpl(const struct tmpl *from, struct tmpl **out)
 	return e;
 }
 
-static bool borrow(struct collector *c, struct held_set *set)
+static void borrow(struct collector *c, struct held_set *set)
 {
 	struct session *s = set->session;
 	struct message m = { .export_ms = set->facts.export_ms };
@@ -137,10 +137,10 @@ static bool borrow(struct collector *c, struct held_set *set)
 	enum err e;
 
 	if (set->tmpl != NULL || s->has_defined || s->borrowed_count >= BORROWED_MAX)
-		return false;
+		return;
 	from = find_lender(c, s, id);
 	if (from == NULL || !fits(from, set))
-		return false;
+		return;
 	e = copy_tmpl(from, &t);
 	if (e == ERR_OK) {
 		/* A copy makes nobody go, least of all what it is a copy of. */
@@ -151,7 +151,7 @@ static bool borrow(struct collector *c, struct held_set *set)
 	}
 	if (e != ERR_OK) {
 		stat_inc(c->stat, e == ERR_LIMIT ? STAT_TMPL_LIMIT : STAT_TMPL_NOMEM);
-		return false;
+		return;
 	}
 	must(old == NULL);
 	from->is_lent = true;
@@ -160,22 +160,18 @@ static bool borrow(struct collector *c, struct held_set *set)
 	c->ops->tmpl_new(c->ctx, s, t);
 	take_defined(c, &m, s, t);
 	take_turn(c, s);
-	return true;
 }
 
+/* What one sets free is gone from the store, maybe with it the next: each is asked for, and once. */
 void borrow_tick(struct collector *c, int64_t mono_ms)
 {
 	int64_t wait_ms = (int64_t)c->limits.hold_s * 1000 / 2;
-	struct held_set *set = c->places == NULL || c->hold == NULL ? NULL : hold_first(c->hold);
+	struct held_set *set;
 
-	while (set != NULL && mono_ms - set->facts.since_ms >= wait_ms) {
-		bool is_first_try = !set->facts.is_tried;
-
-		set->facts.is_tried = true;
-		/* What was set free is gone from the store, maybe this one with it. */
-		set = is_first_try && borrow(c, set) ? hold_first(c->hold)
-						     : set->links[HOLD_ALL].newer;
-	}
+	if (c->places == NULL || c->hold == NULL)
+		return;
+	while ((set = hold_waited(c->hold, mono_ms, wait_ms)) != NULL)
+		borrow(c, set);
 }
 
 void borrow_return(struct collector *c, struct session *s)

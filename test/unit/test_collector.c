@@ -1165,6 +1165,7 @@ static void test_borrowed(void **state)
 	static const char data[] = IPFIX("002c", "00000000") D256("4");
 	static const char odd[] = IPFIX("0029", "00000000") "01000019" "0a000001" "0000000000000004" "0a000002" "0000000002";
 	static const char unrelated[] = IPFIX("0020", "00000000") T257;
+	static const char nobodys[] = IPFIX("001c", "00000000") "0102000c" "0a0000010a000002";
 	static const struct {
 		const char *name;
 		struct {
@@ -1181,6 +1182,7 @@ static void test_borrowed(void **state)
 		{ "it sends templates itself", { { 1, tmpl }, { 2, unrelated }, { 2, data } }, 0, 0 },
 		{ "the other uses it", { { 1, tmpl }, { 1, data }, { 2, data } }, 0, 2 },
 		{ "its length does not fit", { { 1, tmpl }, { 2, odd } }, 0, 0 },
+		{ "behind one that nobody has", { { 2, nobodys }, { 1, tmpl }, { 2, data }, { 2, nobodys } }, 1, 2 },
 	};
 	struct collector_limits l = patient_limits;
 

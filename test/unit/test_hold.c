@@ -193,12 +193,43 @@ static void test_becomes_known(void **state)
 	close_crowd(&c);
 }
 
+/* As hold_s is half over for them: each comes once, in their order, whoever goes meanwhile. */
+static void test_waited(void **state)
+{
+	struct held_set *sets[6] = { 0 };
+	struct crowd c;
+
+	(void)state;
+	open_crowd(&c, 1);
+	for (int i = 0; i < 5; i++) {
+		assert_true(put(&c, 0, 300));
+		sets[i] = hold_newest(c.sessions[0]);
+		sets[i]->facts.since_ms = 1000 * (i / 2);
+	}
+	assert_null(hold_waited(c.hold, 99, 100));
+	assert_ptr_equal(hold_waited(c.hold, 100, 100), sets[0]);
+	/* It goes, and with it the next. */
+	hold_free_set(c.hold, sets[0]);
+	hold_free_set(c.hold, sets[1]);
+	assert_null(hold_waited(c.hold, 1099, 100));
+	assert_ptr_equal(hold_waited(c.hold, 1100, 100), sets[2]);
+	/* It stays, and is not asked for again. */
+	assert_ptr_equal(hold_waited(c.hold, 9000, 100), sets[3]);
+	assert_ptr_equal(hold_waited(c.hold, 9000, 100), sets[4]);
+	assert_null(hold_waited(c.hold, 9000, 100));
+	assert_true(put(&c, 0, 301));
+	sets[5] = hold_newest(c.sessions[0]);
+	assert_ptr_equal(hold_waited(c.hold, 9000, 100), sets[5]);
+	assert_null(hold_waited(c.hold, 9000, 100));
+	close_crowd(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_strangers_flood),
 		cmocka_unit_test(test_known_flood),
-		cmocka_unit_test(test_becomes_known),
+		cmocka_unit_test(test_waited), cmocka_unit_test(test_becomes_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
