@@ -351,7 +351,7 @@ do_run(const struct plan *p, const struct run *run, const struct xform_env *env,
 static void finish(const struct plan *p, const struct xform_env *env, struct flow *f)
 {
 	run_groups(p, env, f);
-	if (p->line_count > 0)
+	if (p->has_section)
 		section_run(p, env, f);
 	if (p->has_lists && env->lists != NULL)
 		lists_run(env->lists, p, env, f);

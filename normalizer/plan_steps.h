@@ -99,7 +99,16 @@ static inline unsigned plan_inside_bit(struct element_id id)
 }
 
 /* What a record says of a piece of a packet (section.h). */
-enum section_part { SECTION_OCTETS, SECTION_BYTES, SECTION_OFFSET, SECTION_PARTS };
+enum section_part {
+	SECTION_OCTETS,
+	SECTION_PAYLOAD, /* what is behind the IP header */
+	SECTION_BYTES,
+	SECTION_OFFSET,
+	SECTION_FRAME_BYTES,
+	SECTION_IP_BYTES,
+	SECTION_NEXT_HEADER,
+	SECTION_PARTS
+};
 
 /* A field that takes what a header says, of an element of sflow.def. */
 struct section_line {
@@ -133,6 +142,8 @@ struct plan {
 	struct inside *insides;		   /* who wins, first */
 	int32_t section_at[SECTION_PARTS]; /* tracked, or -1 */
 	uint16_t section_first;		   /* enum header_protocol */
+	bool has_section;
+	bool is_report; /* of one packet: the record counts nothing itself */
 	uint16_t line_count;
 	struct section_line *lines; /* of the section */
 	int32_t boot_at;	    /* tracked systemInitTimeMilliseconds, or -1 */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Goal: a packet report (PSAMP, RFC 5476) of a real exporter becomes a flow with what its packet says, as tshark reads it.
+Goal: a packet report (PSAMP, RFC 5476) of a real exporter becomes a flow of one packet with what that says, as tshark reads it.
 Method: softflowd reports random frames (test/gen/frames.py, cut nowhere, of at least the shortest length of Ethernet) out of a
 capture; its messages, one behind the other, are an IPFIX file, which is replayed through both decoders and every mode of raw;
 each flow is compared with what tshark shows of the same frame. SLUICE_PSAMP_SEED and SLUICE_PSAMP_COUNT choose others.
@@ -29,7 +29,7 @@ SHORTEST = 60
 LEAVES = [
     ("eth.src", "src_mac", str), ("eth.dst", "dst_mac", str), ("ip.src", "src_ip", str), ("ip.dst", "dst_ip", str),
     ("ip.ttl", "ip_ttl_max", int), ("ip.proto", "protocol_number", int), ("ip.dsfield", "ip_tos", lambda t: int(t, 0)),
-    ("ipv6.src", "src_ip", str), ("ipv6.dst", "dst_ip", str), ("ipv6.hlim", "ip_ttl_max", int),
+    ("ip.len", "bytes", int), ("ipv6.plen", "bytes", lambda t: 40 + int(t)), ("ipv6.src", "src_ip", str), ("ipv6.dst", "dst_ip", str), ("ipv6.hlim", "ip_ttl_max", int),
 ]
 
 
@@ -101,6 +101,7 @@ def test_softflowd(tmp_path):
         section = bytes.fromhex(flow["raw"]["elements"]["dataLinkFrameSection"])
         whole = section[:int(flow["raw"]["elements"]["sectionExportedOctets"])]
         said = by_section[whole]
+        assert flow["normalized"]["packets"] == 1
         for name, field, kind in LEAVES:
             if not said[name] or not is_outer(name, said):
                 continue
