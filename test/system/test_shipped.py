@@ -20,7 +20,8 @@ from conftest import BUILD, ROOT
 
 DATA = os.path.join(ROOT, "test", "system", "shipped")
 NTOP, REVERSE, V9 = 35632, 29305, "v9"
-PREFIX = {"cisco": 9, "cert": 6871, "ntop": NTOP}
+VMWARE = 6876
+PREFIX = {"cisco": 9, "cert": 6871, "ntop": NTOP, "vmware": VMWARE}
 V9_NTOP = 57472  # types of nProbe's elements in NetFlow v9
 NTP_1970 = 2208988800
 EXPORT_S, UPTIME_MS = 1700000000, 100000000
@@ -78,6 +79,7 @@ MAPPINGS = {name: read_mapping(name) for name in SHIPPED}
 # How each arrives, and an element that makes `when` true and is not promoted, with its name in raw.
 ARRIVES = {"iana": ((9, 10), None), "nprobe": ((9, 10), (NTOP, 105, "ntop.FLOW_PROTO_PORT")),
            "cisco": ((10,), (9, 8233, "cisco.C3PL_Class_Cce_id")), "cert": ((10,), (6871, 106, "cert.yafFlowKeyHash")),
+           "vmware": ((10,), (VMWARE, 889, "vmware.vxlanExportRole")),
            "v9": ((9,), None), "v5": ((5,), None), "v1": ((1,), None), "v7": ((7,), None)}
 FIXED = ("v1", "v5", "v7")  # formats without templates
 
@@ -130,7 +132,7 @@ def octets_of(pen, number, lines, n):
         return struct.pack(">Q", (EXPORT_S + n) * 1000000 + 123456)
     return {"string": b"404 no %03d" % n if "number" in hows else b"text %d \xc3\xa9" % n,
             "octetArray": bytes([3, 0, n >> 8, n & 255]) if "app_id" in hows else
-                          (n << 4 | 0xb).to_bytes(3, "big") if "mpls_label" in hows else bytes([n & 255]) + b"\x00\xff\x1a" * 5,
+                          (n << 4 | 0xb).to_bytes(3, "big") if "mpls_label" in hows or name == "vmware.tunnelKey" else bytes([n & 255]) + b"\x00\xff\x1a" * 5,
             "ipv4Address": bytes([192, 0, 2, 1 + n % 250]),
             "ipv6Address": ipaddress.ip_address("2001:db8::").packed[:14] + struct.pack(">H", n + 1),
             "macAddress": b"\x02\x5e\x00\x53" + struct.pack(">H", n), "boolean": b"\x01", "signed32": struct.pack(">i", -n - 1),
@@ -164,7 +166,7 @@ def expected(line, octets):
     v = int.from_bytes(octets, "big")
     if line.how.startswith("table:"):
         return TABLES[line.element][1]
-    known = {"natural": lambda: plain(kind, octets) if line.scale == 1 else v * line.scale, "nonzero": lambda: v, "or": lambda: v,
+    known = {"natural": lambda: v * line.scale if line.scale != 1 or (kind, FIELD_TYPES[line.field]) == ("octetArray", "I64") else plain(kind, octets), "nonzero": lambda: v, "or": lambda: v,
              "ms": lambda: time_ns(kind, octets) // 10**6, "ns": lambda: time_ns(kind, octets),
              "uptime_ms": lambda: BOOT_MS + v, "delta_us": lambda: EXPORT_S * 1000 - v // 1000,
              "unix_us": lambda: v // 1000 if FIELD_TYPES[line.field] == "MS" else v * 1000,
@@ -189,7 +191,7 @@ def raw_key(pen, number):
     e = ELEMENTS[pen, number]
     if pen == REVERSE:
         return "reverse" + e.name[0].upper() + e.name[1:]
-    return {0: e.name, NTOP: "ntop." + e.name}.get(pen)  # the others go by names of our own
+    return {0: e.name, NTOP: "ntop." + e.name, VMWARE: "vmware." + e.name}.get(pen)  # the others go by names of our own
 
 
 SEMANTICS = {255: '"undefined"', 0: '"noneOf"', 1: '"exactlyOneOf"', 2: '"oneOrMoreOf"', 3: '"allOf"', 4: '"ordered"'}
@@ -333,7 +335,7 @@ def test_conversions():
 
 
 def can_send(version, pen):
-    return pen in ((0, NTOP, V9) if version == 9 else (0, NTOP, REVERSE, 9, 6871))
+    return pen in ((0, NTOP, V9) if version == 9 else (0, NTOP, REVERSE, 9, 6871, VMWARE))
 
 
 def surroundings(mapping, version, lines):
@@ -522,7 +524,7 @@ def test_registries(folder, capsys):
         for (pen, number, octets), (key, text) in zip(part, said):
             name = raw_key(pen, number)
             if name is None:
-                name = key if key.startswith({9: "cisco.", 6871: "cert.", V9: f"v9.{number}"}[pen]) else "a name"
+                name = key if key.startswith({9: "cisco.", 6871: "cert.", VMWARE: "vmware.", V9: f"v9.{number}"}[pen]) else "a name"
             if key != name or text != raw_text(ELEMENTS[pen, number].type, octets):
                 wrong.append((pen, number, ELEMENTS[pen, number].type, name, octets.hex(), key, text))
     assert not wrong, "\n".join(map(str, wrong))
@@ -533,7 +535,7 @@ def test_registries(folder, capsys):
 def test_sources():
     """Each element that is known to feed a field has a line in that order, or a reason why not stands in sources.tsv."""
     where = {"iana_ie": ("iana", 0), "reverse_pen29305": ("iana", REVERSE), "ntop_35632": ("nprobe", NTOP), "cisco_9": ("cisco", 9),
-             "yaf_6871": ("cert", 6871), "v9": ("v9", V9)}
+             "yaf_6871": ("cert", 6871), "vmware_6876": ("vmware", VMWARE), "v9": ("v9", V9)}
     wanted, refused = defaultdict(list), []
     for row in rows("sources.tsv"):
         field, source, number, reason = (row + [""])[:4]
