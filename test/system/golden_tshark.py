@@ -15,7 +15,7 @@ import subprocess
 from datetime import datetime, timezone
 
 NTP_1970 = 2208988800
-IANA, CISCO, CERT, REVERSE, NTOP = 0, 9, 6871, 29305, 35632
+IANA, CISCO, CERT, VMWARE, REVERSE, NTOP = 0, 9, 6871, 6876, 29305, 35632
 V7 = 0xFFFFFF07  # what NetFlow v7 has and IANA has not
 V9_NTOP, V9_VENDOR = 57472, 32768  # NetFlow v9 types: nProbe's begin at the first, vendors' at the second
 
@@ -234,6 +234,7 @@ VARIABLE = 65535
 ENTERPRISE, UNKNOWN = "cflow.enterprise_private_entry", "cflow.unknown_field_type"
 # Vendors' elements: (our name, tshark's field, reader). What is in no table is octets to both.
 VENDOR_ELEMENTS = {
+    (VMWARE, 898): ("vmware.virtualObsID", ENTERPRISE, octets_text),
     (CERT, 14): ("cert.initialTCPFlags", ENTERPRISE, octets_uint),
     (CERT, 15): ("cert.unionTCPFlags", ENTERPRISE, octets_uint),
     (CERT, 21): ("cert.reverseFlowDeltaMilliseconds", ENTERPRISE, octets_uint),

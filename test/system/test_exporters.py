@@ -604,7 +604,7 @@ def check_switch_ipfix(flows, truth, direction):
         assert {n["ip_tos"]} == want.toses, key
         assert (n["ip_version"], n["ip_ttl_min"], n["ip_ttl_max"]) == (6 if ":" in key[0] else 4, 64, 64), key
         assert (n["observation_domain_id"], n["observation_point_id"]) == (123, 456), key
-        assert elements["e6876id898"] == b"lab-vobs".hex(), key
+        assert elements["vmware.virtualObsID"] == "lab-vobs", key
         check_switch_times(n, want, key)
         # Microseconds before the whole second in the header.
         for name, element in (("flow_start_time", "flowStartDeltaMicroseconds"), ("flow_end_time", "flowEndDeltaMicroseconds")):
