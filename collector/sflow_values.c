@@ -7,7 +7,7 @@
 #define FORMAT_HEADER 1
 #define FORMAT_GATEWAY 1003
 #define RECORD_HEAD_BYTES 8
-#define PIECES_MAX 8
+#define PIECES_MAX 12
 #define ADDRESS_V4 1
 #define ADDRESS_V6 2
 #define INTERFACE_SINGLE 0
@@ -23,6 +23,7 @@
 enum piece_op {
 	PIECE_END,
 	PIECE_NUMBER, /* 4 octets, of which its element has the last ones; more is no value of it */
+	PIECE_HYPER,  /* 8 octets */
 	PIECE_MAC,    /* 6 octets, and 2 to fill up */
 	PIECE_V4,
 	PIECE_V6,
@@ -41,6 +42,10 @@ struct piece {
 #define NUMBER(id)                                                                                 \
 	{                                                                                          \
 		PIECE_NUMBER, SFLOW_##id, 0                                                        \
+	}
+#define HYPER(id)                                                                                  \
+	{                                                                                          \
+		PIECE_HYPER, SFLOW_##id, 0                                                         \
 	}
 #define MAC(id)                                                                                    \
 	{                                                                                          \
@@ -71,6 +76,28 @@ struct piece {
 		PIECE_STACK, SFLOW_##id, 0                                                         \
 	}
 
+/* What a tunnel puts around a packet, as the records of its headers have it. */
+#define TUNNEL_L2(direction)                                                                       \
+	{                                                                                          \
+		NUMBER(TUNNEL_##direction##_FRAME), MAC(TUNNEL_##direction##_SRC_MAC),             \
+			MAC(TUNNEL_##direction##_DST_MAC), NUMBER(TUNNEL_##direction##_ETHERTYPE)  \
+	}
+#define TUNNEL_IP(direction, ADDR, family)                                                         \
+	{                                                                                          \
+		NUMBER(TUNNEL_##direction##_LENGTH), NUMBER(TUNNEL_##direction##_PROTOCOL),        \
+			ADDR(TUNNEL_##direction##_SRC_##family),                                   \
+			ADDR(TUNNEL_##direction##_DST_##family),                                   \
+			NUMBER(TUNNEL_##direction##_SRC_PORT),                                     \
+			NUMBER(TUNNEL_##direction##_DST_PORT),                                     \
+			NUMBER(TUNNEL_##direction##_TCP_FLAGS), NUMBER(TUNNEL_##direction##_TOS)   \
+	}
+#define SOCKET_ENDS(socket, ADDR, family)                                                          \
+	{                                                                                          \
+		NUMBER(socket##_PROTOCOL), ADDR(socket##_LOCAL_##family),                          \
+			ADDR(socket##_REMOTE_##family), NUMBER(socket##_LOCAL_PORT),               \
+			NUMBER(socket##_REMOTE_PORT)                                               \
+	}
+
 /* By format, of enterprise 0 (sFlow Version 5, "Flow Data Types", and the structures published since). */
 static const struct record_row {
 	uint32_t format;
@@ -94,7 +121,23 @@ static const struct record_row {
 	{ 1010, { TEXT(FTN_NAME), NUMBER(FTN_MASK) } },
 	{ 1011, { NUMBER(FEC_PREFIX) } },
 	{ 1012, { ARRAY(VLAN_STACK) } },
+	{ 1013, { NUMBER(WLAN_CIPHER), TEXT(WLAN_PAYLOAD) } },
+	{ 1014,
+	  { TEXT(WLAN_SSID), MAC(WLAN_BSSID), NUMBER(WLAN_VERSION), NUMBER(WLAN_CHANNEL),
+	    HYPER(WLAN_SPEED), NUMBER(WLAN_RSNI), NUMBER(WLAN_RCPI), NUMBER(WLAN_DURATION) } },
+	{ 1015,
+	  { TEXT(WLAN_SSID), MAC(WLAN_BSSID), NUMBER(WLAN_VERSION), NUMBER(WLAN_SENT),
+	    NUMBER(WLAN_DURATION), NUMBER(WLAN_RESENT_DURATION), NUMBER(WLAN_CHANNEL),
+	    HYPER(WLAN_SPEED), NUMBER(WLAN_POWER) } },
 	{ 1020, { NUMBER(NAT_SRC_PORT), NUMBER(NAT_DST_PORT) } },
+	{ 1021, TUNNEL_L2(OUT) },
+	{ 1022, TUNNEL_L2(IN) },
+	{ 1023, TUNNEL_IP(OUT, V4, V4) },
+	{ 1024, TUNNEL_IP(IN, V4, V4) },
+	{ 1025, TUNNEL_IP(OUT, V6, V6) },
+	{ 1026, TUNNEL_IP(IN, V6, V6) },
+	{ 1027, { NUMBER(DECAP_OUT) } },
+	{ 1028, { NUMBER(DECAP_IN) } },
 	{ 1029, { NUMBER(OUT_VNI) } },
 	{ 1030, { NUMBER(IN_VNI) } },
 	{ 1036, { NUMBER(QUEUE) } },
@@ -102,6 +145,15 @@ static const struct record_row {
 	{ 1038, { TEXT(FUNCTION) } },
 	{ 1039, { NUMBER(TRANSIT_DELAY) } },
 	{ 1040, { NUMBER(QUEUE_DEPTH) } },
+	{ 2100, SOCKET_ENDS(SOCKET, V4, V4) },
+	{ 2101, SOCKET_ENDS(SOCKET, V6, V6) },
+	{ 2102, SOCKET_ENDS(PROXY, V4, V4) },
+	{ 2103, SOCKET_ENDS(PROXY, V6, V6) },
+	{ 2209,
+	  { NUMBER(TCP_DIRECTION), NUMBER(TCP_SEND_MSS), NUMBER(TCP_RECEIVE_MSS),
+	    NUMBER(TCP_UNACKED), NUMBER(TCP_LOST), NUMBER(TCP_RETRANSMITTED), NUMBER(TCP_PATH_MTU),
+	    NUMBER(TCP_RTT), NUMBER(TCP_RTT_VARIANCE), NUMBER(TCP_WINDOW), NUMBER(TCP_REORDERING),
+	    NUMBER(TCP_RTT_MIN) } },
 };
 #define RECORD_ROWS (sizeof(record_rows) / sizeof(record_rows[0]))
 
@@ -222,6 +274,9 @@ static void read_piece(struct reading *g, const struct piece *p)
 	case PIECE_NUMBER:
 		put_word(g, p->element);
 		return;
+	case PIECE_HYPER:
+		put(g, p->element, rd_take(&g->r, 8), 8);
+		return;
 	case PIECE_MAC:
 		put_mac(g, p->element);
 		return;
@@ -264,6 +319,40 @@ static void settle_masks(struct sflow_values *v)
 		return;
 	(void)move_value(v, SFLOW_SRC_MASK_V4, SFLOW_SRC_MASK_V6);
 	(void)move_value(v, SFLOW_DST_MASK_V4, SFLOW_DST_MASK_V6);
+}
+
+/*
+ * The socket of a transaction tells its addresses and ports where no packet does: who asks is at the other end.  All
+ * or nothing, since a packet may go the other way.
+ */
+static void settle_socket(struct sflow_values *v)
+{
+	static const struct {
+		uint8_t from;
+		uint8_t to;
+	} ends[] = {
+		{ SFLOW_SOCKET_PROTOCOL, SFLOW_PROTOCOL },
+		{ SFLOW_SOCKET_REMOTE_V4, SFLOW_SRC_V4 },
+		{ SFLOW_SOCKET_LOCAL_V4, SFLOW_DST_V4 },
+		{ SFLOW_SOCKET_REMOTE_V6, SFLOW_SRC_V6 },
+		{ SFLOW_SOCKET_LOCAL_V6, SFLOW_DST_V6 },
+		{ SFLOW_SOCKET_REMOTE_PORT, SFLOW_SRC_PORT },
+		{ SFLOW_SOCKET_LOCAL_PORT, SFLOW_DST_PORT },
+	};
+	const size_t count = sizeof(ends) / sizeof(ends[0]);
+
+	if (!sflow_has(v, SFLOW_SOCKET_PROTOCOL))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (sflow_has(v, ends[i].to))
+			return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct value *from = &v->values[ends[i].from];
+
+		if (sflow_has(v, ends[i].from))
+			sflow_put(v, ends[i].to, from->octets, from->bytes);
+	}
 }
 
 /* ---- records with a reader of their own ---- */
@@ -472,6 +561,7 @@ bool sflow_values(const struct sflow_flow *s, const uint8_t *agent, uint32_t age
 	put_output(s, is_inside(s->out_value), out);
 	if (!read_records(s, out))
 		return false;
+	settle_socket(out);
 	put_volume(out);
 	return true;
 }

@@ -45,8 +45,9 @@ void take_sflow_close(struct collector *c)
 
 static const uint64_t *all_elements(void)
 {
-	static const uint64_t all[SFLOW_WORDS] = { UINT64_MAX, UINT64_MAX >> (64 * SFLOW_WORDS -
-									      SFLOW_ELEMENTS) };
+	static const uint64_t all[SFLOW_WORDS] = { UINT64_MAX, UINT64_MAX, UINT64_MAX,
+						   UINT64_MAX >>
+							   (64 * SFLOW_WORDS - SFLOW_ELEMENTS) };
 
 	return all;
 }

@@ -34,7 +34,7 @@ struct bound_exporter;
 #define PEN_V9_SCOPE 0xFFFFFF0Au /* ours: v9 options scope types */
 #define PEN_SFLOW 0xFFFFFF0Bu	 /* ours: what sFlow says and IANA has no element for */
 
-#define TMPL_SHAPE_WORDS 2
+#define TMPL_SHAPE_WORDS 4
 #define TMPL_VARIABLE 65535u /* field length: given in the record */
 #define TMPL_ID_MIN 256u
 #define V9_NTOP_BASE 57472u /* v9 type = V9_NTOP_BASE + ntop element id */

@@ -609,6 +609,16 @@ SFLOW = {
     "lies": sflow(compact(flow_record(1003, struct.pack(">IIIIII", 0, 1, 2, 3, 1 << 30, 2)), flow_record(1, struct.pack(">4I", 1, 64, 4, 1 << 31)))) +
             sflow(compact(), count=0xFFFFFFFF) + sflow(struct.pack(">II", 1, 0xFFFFFFFC)) +
             sflow(compact(flow_record(1005, struct.pack(">II", 1, 0xFFFFFFFF)), compact())),
+    "hosts": sflow(*[compact(r) for r in (
+        flow_record(1013, struct.pack(">I", 0x000FAC04) + opaque(b"abc")),
+        flow_record(1014, opaque(b"home") + MACS[:6] + b"\0\0" + struct.pack(">IIQIII", 4, 36, 300000000, 32, 64, 120)),
+        flow_record(1015, opaque(b"lab") + MACS[:6] + b"\0\0" + struct.pack(">IIIIIQI", 3, 2, 120, 121, 11, 54000000, 100)),
+        flow_record(1021, struct.pack(">I", 110) + MACS[:6] + b"\0\0" + MACS[6:] + b"\0\0" + struct.pack(">I", 0x0800)),
+        flow_record(1024, struct.pack(">8I", 0, 17, 0x0A000001, 0x0A000002, 50000, 4789, 0, 0)),
+        flow_record(1025, struct.pack(">II", 0, 17) + bytes(32) + struct.pack(">4I", 50000, 6081, 0, 0)),
+        flow_record(1027, struct.pack(">I", 50)), flow_record(2100, struct.pack(">5I", 6, 0x0A000001, 0xC0000201, 443, 40000)),
+        flow_record(2101, struct.pack(">I", 6) + bytes(15) + b"\1" + bytes(15) + b"\2" + struct.pack(">II", 443, 40000)),
+        flow_record(2103, struct.pack(">I", 6) + bytes(32) + struct.pack(">II", 40000, 80)), flow_record(2209, struct.pack(">12I", *range(12))))]),
     "sequence": b"".join(sflow(compact(), number=n) for n in (1, 2, 2, 5, 4, 1)),
 }
 
