@@ -26,8 +26,9 @@ struct unpack {
 	z_stream gzip;
 	ZSTD_DStream *zstd;
 	bool has_gzip;
-	bool is_within; /* a member or frame that has not ended */
-	bool is_full;	/* it gave all there was room for, and may have more */
+	bool has_member; /* gzip: one has ended */
+	bool is_within;	 /* a member or frame that has not ended */
+	bool is_full;	 /* it gave all there was room for, and may have more */
 	bool is_end;
 	enum err e;
 	const char *text;
@@ -95,6 +96,18 @@ static ssize_t end_packed(struct unpack *u)
 	return u->is_within ? fail(u, ERR_TRUNC, "the file ends within its compressed data") : 0;
 }
 
+/* Zeros behind the last member fill up a block, as tapes had it, and gzip takes them for nothing: to the file's end. */
+static ssize_t skip_padding(struct unpack *u)
+{
+	while (has_octets(u)) {
+		while (u->from < u->to && u->page[u->from] == 0)
+			u->from++;
+		if (u->from < u->to)
+			return fail(u, ERR_FORMAT, "gzip: octets behind the padding");
+	}
+	return end_packed(u);
+}
+
 static ssize_t next_gzip(struct unpack *u, uint8_t *octets, size_t room)
 {
 	z_stream *z = &u->gzip;
@@ -103,6 +116,8 @@ static ssize_t next_gzip(struct unpack *u, uint8_t *octets, size_t room)
 	while (u->is_full || has_octets(u)) {
 		int code;
 
+		if (!u->is_within && u->has_member && u->page[u->from] == 0)
+			return skip_padding(u);
 		if (!u->is_within && inflateReset(z) != Z_OK)
 			return fail(u, ERR_FORMAT, "gzip: cannot begin a member");
 		u->is_within = true;
@@ -117,6 +132,7 @@ static ssize_t next_gzip(struct unpack *u, uint8_t *octets, size_t room)
 		if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
 			return fail(u, ERR_FORMAT, "gzip: the compressed data is broken");
 		u->is_within = code != Z_STREAM_END;
+		u->has_member = u->has_member || !u->is_within;
 		u->is_full = u->is_within && z->avail_out == 0;
 		if (z->avail_out < before)
 			return (ssize_t)(before - z->avail_out);

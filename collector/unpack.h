@@ -8,7 +8,7 @@
  *	unpack_close(u);
  *
  * Told by the first four octets, from a file or a pipe.  Several gzip members or Zstandard frames behind each other are
- * one stream, as their tools have it.  Memory is bounded: a Zstandard window of more than 128 MiB is refused.
+ * one stream, as their tools have it; zeros behind the last gzip member are nothing.  Memory is bounded: a Zstandard window of more than 128 MiB is refused.
  *
  * Owner: one caller.  Lifetime: one file; the descriptor stays the caller's.
  */

@@ -282,6 +282,7 @@ REPLAY = {
     "messages.ipfix": STORED * 3,
     "skipped.ipfix": STORED + bytes(7) + STORED + STORED[:20],
     "messages.ipfix.gz": gzip.compress(STORED * 2, mtime=0) + gzip.compress(STORED, mtime=0),
+    "padded.ipfix.gz": gzip.compress(STORED * 2, mtime=0) + bytes(40),
     "messages.ipfix.zst": struct.pack("<II4s", 0x184D2A5F, 4, b"skip") + zstd_raw(STORED * 2),
     "ethernet.pcap.gz": gzip.compress(pcap(1, ethernet(udp4(SHORT))), mtime=0),
     "blocks.pcapng": pcapng(ethernet(udp4(SHORT)), ethernet(udp6(SHORT))),

@@ -173,6 +173,37 @@ static void packed_files(void **state)
 	}
 }
 
+/* Zeros behind the last member say nothing, however many; what stands behind them is not read as anything. */
+static void padded_gzip(void **state)
+{
+	static const size_t zeros[] = { 1, 2, 511, 65536, 100000 };
+	size_t bytes = put_file();
+	size_t n = pack_gzip(file_octets, bytes, packed);
+	size_t room = n + 100000 + n;
+	uint8_t *padded = calloc(1, room);
+
+	(void)state;
+	if (padded == NULL)
+		fail_msg("no memory");
+	memcpy(padded, packed, n);
+	for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++) {
+		struct result r;
+
+		check_whole(padded, n + zeros[i]);
+		log_set_level(LOG_LEVEL_ERROR);
+		memcpy(padded + n + zeros[i], packed, n); /* a member; its first octet alone */
+		for (size_t more = 1; more <= n; more += n - 1) {
+			replay(&r, padded, n + zeros[i] + more);
+			assert_int_equal(r.e, ERR_FORMAT);
+			assert_non_null(strstr(r.why.text, "behind the padding"));
+			end(&r);
+		}
+		log_set_level(LOG_LEVEL_INFO);
+		memset(padded + n + zeros[i], 0, n);
+	}
+	free(padded);
+}
+
 /* Much more than a page of either side, and that of nothing but one octet. */
 static void large_packed_files(void **state)
 {
@@ -492,6 +523,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_in_order),
 		cmocka_unit_test(packed_files),
+		cmocka_unit_test(padded_gzip),
 		cmocka_unit_test(large_packed_files),
 		cmocka_unit_test(broken_packed_files),
 		cmocka_unit_test(octets_between_messages),
