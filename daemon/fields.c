@@ -232,6 +232,7 @@ static void each_source(const struct fields_view *v, unsigned field, source_fn *
 	for (size_t i = 0; i < FIXED; i++)
 		each_fixed(v, i, field, fn, ctx);
 	each_mapping(v, field, fn, ctx);
+	each_feed(plan_feeds, "", field, fn, ctx);
 	for (const struct enricher *e = enrichers; e->name != NULL; e++) {
 		(void)snprintf(from, sizeof(from), "enricher %s", e->name);
 		each_feed(e->feeds, from, field, fn, ctx);

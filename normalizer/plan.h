@@ -72,6 +72,8 @@ static inline void plan_run_record(const struct plan *p, const struct xform_env 
 
 /* What every plan sets where no mapping says another; ended by a row without a text. */
 extern const struct static_value plan_defaults[];
+/* What a plan gives of itself, and no line of a mapping; ended by a row of zeros. */
+extern const struct feed plan_feeds[];
 
 /* For people: what becomes of field `index`: the field numbers it may fill, up to `max`; the number
  * of them; *is_raw when it may also stand in raw. */

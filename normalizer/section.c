@@ -81,6 +81,12 @@ static void take_line(struct draft *d, const struct mapping *mapping, uint32_t n
 	add_line(d, &mapping->promotes[number & DRAFT_LINE_BITS], (uint16_t)element);
 }
 
+const struct feed plan_feeds[] = {
+	{ F_bytes, "packet report", "dataLinkFrameSize, ipTotalLength, the packet's IP header" },
+	{ F_packets, "packet report", "1" },
+	{ 0 },
+};
+
 /* A record with a packet, and without a count of packets or octets, of whichever direction, is of that packet alone. */
 static bool is_report(const struct draft *d)
 {

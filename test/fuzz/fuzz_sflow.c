@@ -14,6 +14,7 @@
 #include "base/must.h"
 #include "base/rd.h"
 #include "collector/collector.h"
+#include "collector/sflow.h"
 #include "normalizer/catalog.h"
 #include "normalizer/list.h"
 #include "normalizer/plan.h"
