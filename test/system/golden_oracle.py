@@ -11,6 +11,7 @@ import functools
 import re
 
 from golden_tshark import CERT, CISCO, IANA, NTOP, REVERSE, moment
+from second_reader import told_by_frame
 
 
 class Between:
@@ -244,6 +245,7 @@ EXPLAINED = [
      lambda theirs, ours: (theirs, ours) == ("1", "false")),
     ("softflowd_ipfix_micro", "flow_start_ns", "RFC 7011 section 6.1.9", "the low 11 bits of the fraction are ignored", low_bits),
     ("softflowd_ipfix_micro", "flow_end_ns", "RFC 7011 section 6.1.9", "the low 11 bits of the fraction are ignored", low_bits),
+    ("softflowd_psamp", "flow_end_ns", "RFC 7011 section 6.1.9", "the low 11 bits of the fraction are ignored", low_bits),
     ("sluicegen_*_rich", "ip_version", "RFC 5477 section 8.5.2", "a packet's header in the record says it; tshark shows sections as octets",
      lambda theirs, ours: theirs is None and ours == 6),
     ("*nprobe_dpi", "app_name", "RFC 7011 section 6.1.6", "a string is all its octets; tshark ends it at a NUL", cut_at_nul),
@@ -353,6 +355,12 @@ def labels(record):
     return {"mpls_labels": out} if out else {}
 
 
+def from_section(record):
+    """What the headers of a frame in the record say, by the second reader: the reading beside the capture has its octets."""
+    section, count = record.find((IANA, 315)), record.find((IANA, 410))
+    return told_by_frame(section.value[:count.value])[0] if section and count else {}
+
+
 def envelope(record):
     h = record.header
     out = {"source": SOURCES[h["version"]], "export_time": h["export_ms"], "ingest_time": h["received_ms"],
@@ -410,6 +418,7 @@ def from_options(record):
 def canonical(record):
     """Every field of the normalized layer that tshark's reading determines."""
     out = from_options(record)
+    out.update(from_section(record))
     out.update(envelope(record))
     out.update(from_elements(record))
     out.update(times(record))

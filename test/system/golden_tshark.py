@@ -184,7 +184,9 @@ IANA_ELEMENTS = {
     281: ("postNATSourceIPv6Address", "cflow.post_nat_source_ipv6_address", text),
     282: ("postNATDestinationIPv6Address", "cflow.post_nat_destination_ipv6_address", text),
     293: ("subTemplateMultiList", "cflow.enterprise_private_entry", octets),
+    301: ("selectionSequenceId", "cflow.selection_sequence_id", uint),
     313: ("ipHeaderPacketSection", "cflow.section_header", octets),
+    315: ("dataLinkFrameSection", "cflow.data_link_frame_section", octets),
     320: ("absoluteError", "cflow.absolute_error", real),
     321: ("relativeError", "cflow.relative_error", real),
     322: ("observationTimeSeconds", "cflow.observation_time_seconds", moment),
@@ -222,6 +224,7 @@ IANA_ELEMENTS = {
     368: ("ingressInterfaceType", "cflow.ingress_interface_type", uint),
     369: ("egressInterfaceType", "cflow.egress_interface_type", uint),
     83: ("interfaceDescription", "cflow.if_desc", text),
+    410: ("sectionExportedOctets", "cflow.section_exported_octets", uint),
     434: ("mibObjectValueInteger", "cflow.mib_object_value_integer", signed),
 }
 # The times of a flow, which tshark shows in pairs, and the sub-leaves that hold them.
@@ -422,8 +425,8 @@ def read_record(record, template, tree):
 
 @functools.lru_cache(maxsize=None)
 def frames(path):
-    """tshark's frames: receive time in milliseconds, sender, octets in hex."""
-    done = subprocess.run(["tshark", "-r", path, "-T", "fields", "-e", "frame.time_epoch", "-e", "ip.src", "-e", "ipv6.src",
+    """tshark's frames: receive time in milliseconds, sender, octets in hex; not of a packet that is told inside."""
+    done = subprocess.run(["tshark", "-r", path, "-T", "fields", "-E", "occurrence=f", "-e", "frame.time_epoch", "-e", "ip.src", "-e", "ipv6.src",
                            "-e", "udp.srcport", "-e", "udp.payload"], capture_output=True, text=True, check=True)
     out = []
     for line in done.stdout.splitlines():
