@@ -10,7 +10,7 @@ import fnmatch
 import functools
 import re
 
-from golden_tshark import CERT, CISCO, IANA, NTOP, REVERSE, moment
+from golden_tshark import CERT, CISCO, IANA, NTOP, REVERSE, VMWARE, moment
 from second_reader import told_by_frame
 
 
@@ -355,6 +355,12 @@ def labels(record):
     return {"mpls_labels": out} if out else {}
 
 
+def from_switch(record):
+    """Open vSwitch tells both interfaces' names in the record, that of the input first."""
+    name = record.find((IANA, 82))
+    return {"in_interface_name": name.value} if name and record.find((VMWARE, 898)) else {}
+
+
 def from_section(record):
     """What the headers of a frame in the record say, by the second reader: the reading beside the capture has its octets."""
     section, count = record.find((IANA, 315)), record.find((IANA, 410))
@@ -418,6 +424,7 @@ def from_options(record):
 def canonical(record):
     """Every field of the normalized layer that tshark's reading determines."""
     out = from_options(record)
+    out.update(from_switch(record))
     out.update(from_section(record))
     out.update(envelope(record))
     out.update(from_elements(record))

@@ -15,7 +15,7 @@ import subprocess
 from datetime import datetime, timezone
 
 NTP_1970 = 2208988800
-IANA, CISCO, CERT, VMWARE, REVERSE, NTOP = 0, 9, 6871, 6876, 29305, 35632
+IANA, CISCO, CERT, VMWARE, REVERSE, NTOP, PMACCT = 0, 9, 6871, 6876, 29305, 35632, 43874
 V7 = 0xFFFFFF07  # what NetFlow v7 has and IANA has not
 V9_NTOP, V9_VENDOR = 57472, 32768  # NetFlow v9 types: nProbe's begin at the first, vendors' at the second
 
@@ -42,8 +42,16 @@ def octets_uint(leaves):
     return int.from_bytes(octets(leaves), "big")
 
 
+class Filled(str):
+    """A text whose octets end in NULs, which fill it up and are not the text's."""
+    size = 0
+
+
 def octets_text(leaves):
-    return octets(leaves).rstrip(b"\0").decode()
+    whole = octets(leaves)
+    value = Filled(whole.rstrip(b"\0").decode())
+    value.size = len(whole)
+    return value
 
 
 def real(leaves):
@@ -274,6 +282,9 @@ VENDOR_ELEMENTS = {
     (CISCO, 7235): ("v9.40003", "cflow.post_naptsource_transport_port", uint),
     (CISCO, 7236): ("v9.40004", "cflow.post_naptdestination_transport_port", uint),
     (CISCO, 7237): ("v9.40005", "cflow.firewall_event", uint),
+    (VMWARE, 898): ("vmware.virtualObsID", ENTERPRISE, octets_text),
+    (PMACCT, 1): ("pmacct.tag", ENTERPRISE, octets_uint),
+    (PMACCT, 3): ("pmacct.label", ENTERPRISE, octets_text),
     (V7, 1): ("v7.flags", "cflow.flags", uint),
     (V7, 2): ("v7.flags2", "cflow.padding", octets_uint),  # tshark knows the first flags only
     (CISCO, 23933): ("v9.56701", UNKNOWN, octets_text),  # Palo Alto's App-ID and User-ID use Cisco's numbers
@@ -563,4 +574,6 @@ def leaf_agrees(element, k, v):
 
 
 def size_of(v):
+    if isinstance(v, Filled):
+        return v.size
     return len(v.encode() if isinstance(v, str) else v)

@@ -431,8 +431,8 @@ def test_pmacctd_rich(by_pmacctd, name):
         assert (n["src_as_number"], n["dst_as_number"], n["src_prefix_len"], n["dst_prefix_len"]) == (0, 0, 0, 0), key
         assert n["flow_direction"] == "ingress", key
         if name == "ipfix_rich":
-            # Elements of pmacct's own, which no mapping knows: the tag in 64 bits, and a label that it leaves empty.
-            assert f["raw"]["elements"]["e43874id1"] == f"{7:016x}" and "e43874id3" in f["raw"]["elements"], key
+            # Elements of pmacct's own: the tag, and a label that it leaves empty.
+            assert f["raw"]["elements"]["pmacct.tag"] == "7" and "pmacct.label" in f["raw"]["elements"], key
 
 
 def test_pmacctd_sampled(by_pmacctd):
@@ -604,7 +604,7 @@ def check_switch_ipfix(flows, truth, direction):
         assert {n["ip_tos"]} == want.toses, key
         assert (n["ip_version"], n["ip_ttl_min"], n["ip_ttl_max"]) == (6 if ":" in key[0] else 4, 64, 64), key
         assert (n["observation_domain_id"], n["observation_point_id"]) == (123, 456), key
-        assert elements["vmware.virtualObsID"] == "lab-vobs", key
+        assert elements["vmware.virtualObsID"] == "lab-vobs" and elements["interfaceName"] == n["in_interface_name"], key
         check_switch_times(n, want, key)
         # Microseconds before the whole second in the header.
         for name, element in (("flow_start_time", "flowStartDeltaMicroseconds"), ("flow_end_time", "flowEndDeltaMicroseconds")):

@@ -20,8 +20,8 @@ from conftest import BUILD, ROOT
 
 DATA = os.path.join(ROOT, "test", "system", "shipped")
 NTOP, REVERSE, V9 = 35632, 29305, "v9"
-VMWARE = 6876
-PREFIX = {"cisco": 9, "cert": 6871, "ntop": NTOP, "vmware": VMWARE}
+VMWARE, PMACCT = 6876, 43874
+PREFIX = {"cisco": 9, "cert": 6871, "ntop": NTOP, "vmware": VMWARE, "pmacct": PMACCT}
 V9_NTOP = 57472  # types of nProbe's elements in NetFlow v9
 NTP_1970 = 2208988800
 EXPORT_S, UPTIME_MS = 1700000000, 100000000
@@ -191,7 +191,7 @@ def raw_key(pen, number):
     e = ELEMENTS[pen, number]
     if pen == REVERSE:
         return "reverse" + e.name[0].upper() + e.name[1:]
-    return {0: e.name, NTOP: "ntop." + e.name, VMWARE: "vmware." + e.name}.get(pen)  # the others go by names of our own
+    return {0: e.name, NTOP: "ntop." + e.name, VMWARE: "vmware." + e.name, PMACCT: "pmacct." + e.name}.get(pen)  # the others go by names of our own
 
 
 SEMANTICS = {255: '"undefined"', 0: '"noneOf"', 1: '"exactlyOneOf"', 2: '"oneOrMoreOf"', 3: '"allOf"', 4: '"ordered"'}
@@ -335,7 +335,7 @@ def test_conversions():
 
 
 def can_send(version, pen):
-    return pen in ((0, NTOP, V9) if version == 9 else (0, NTOP, REVERSE, 9, 6871, VMWARE))
+    return pen in ((0, NTOP, V9) if version == 9 else (0, NTOP, REVERSE, 9, 6871, VMWARE, PMACCT))
 
 
 def surroundings(mapping, version, lines):
@@ -505,7 +505,7 @@ def test_icmp_of_old_formats(folder, proven, version):
 
 
 def test_registries(folder, capsys):
-    """Every element that its owner defines is known by name and type: IANA's, their reverse, nProbe's, Cisco's, CERT's, v9's."""
+    """Every element that its owner defines is known by name and type: IANA's, their reverse, vendors', v9's."""
     capture, n = Capture(), 0
     groups = defaultdict(list)
     for pen, number in ELEMENTS:
@@ -535,7 +535,8 @@ def test_registries(folder, capsys):
 def test_sources():
     """Each element that is known to feed a field has a line in that order, or a reason why not stands in sources.tsv."""
     where = {"iana_ie": ("iana", 0), "reverse_pen29305": ("iana", REVERSE), "ntop_35632": ("nprobe", NTOP), "cisco_9": ("cisco", 9),
-             "yaf_6871": ("cert", 6871), "vmware_6876": ("vmware", VMWARE), "v9": ("v9", V9)}
+             "yaf_6871": ("cert", 6871), "v9": ("v9", V9),
+             "vmware_6876": ("vmware", VMWARE)}
     wanted, refused = defaultdict(list), []
     for row in rows("sources.tsv"):
         field, source, number, reason = (row + [""])[:4]
@@ -556,5 +557,5 @@ def test_sources():
     # And nothing is promoted that is not there; a vendor's line of an element of IANA's goes where IANA's or nProbe's reading does.
     known = {(field, pen, i) for (field, _, pen), numbers in wanted.items() for i in numbers}
     known |= {(field, V9, i + 32768) for field, pen, i in known if pen == 9}
-    known |= {("reverse_bytes", 0, 23), ("reverse_packets", 0, 24), ("icmp_type", 0, 11), ("icmp_code", 0, 11)}
+    known |= {("reverse_bytes", 0, 23), ("reverse_packets", 0, 24), ("icmp_type", 0, 11), ("icmp_code", 0, 11), ("in_interface_name", 0, 82)}
     assert not [line for m in MAPPINGS.values() for line in m if (line.field, line.pen, line.id) not in known]
