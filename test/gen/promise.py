@@ -26,9 +26,9 @@ SIGNED = ("signed8", "signed16", "signed32", "signed64")
 UNSIGNED = ("unsigned8", "unsigned16", "unsigned32", "unsigned64")
 NTP = ("dateTimeMicroseconds", "dateTimeNanoseconds")
 NUMBERS = UNSIGNED + SIGNED + ("dateTimeSeconds", "dateTimeMilliseconds")
-# The mappings' own words decide these, or the envelope does where no element fills them.
+# The mappings' own words decide these, or the envelope and options data do where no element fills them.
 STATIC = ("event_type", "event_class")
-ENVELOPE = ("sampling_rate", "sampling_algorithm")
+ENVELOPE = ("sampling_rate", "sampling_algorithm", "in_interface_name")
 # A value may come back from these by luck; whether raw has it too is settled for all records of a template.
 PERHAPS = ("ms", "unix_us", "delta_us", "table")
 
@@ -381,7 +381,9 @@ Clock = namedtuple("Clock", "export_ms uptime_ms")
 
 
 # Pieces of a packet, and what its headers may fill where no element of the record does.
-SECTIONS = {(0, 313), (0, 315), (0, 316), (0, 317)}
+SECTIONS = {(0, 313), (0, 314), (0, 315), (0, 316), (0, 317)}
+# One that has none of these is the report of one packet, which counts for packets and bytes.
+COUNTED = {f"{way}{what}{total}" for way in ("", "reverse_") for what in ("bytes", "packets") for total in ("", "_total")}
 OF_PACKET = set("""src_ip dst_ip src_port dst_port protocol protocol_number tcp_flags tcp_flags_forward ip_tos src_mac dst_mac src_vlan
     ip_version ip_ttl_min ip_ttl_max ipv6_flow_label ip_fragment_id ip_fragment_offset icmp_type icmp_code mpls_labels tunnel_id
     inner_src_ip inner_dst_ip inner_protocol inner_src_port inner_dst_port""".split())
@@ -464,7 +466,8 @@ class Oracle:
         clock = self.clock(record)
         inside = self.inside(record, held, clock)
         has_packet = any(identity in SECTIONS and octets for identity, octets in record.fields)
-        unsaid = {*ENVELOPE, *(OF_PACKET if has_packet else ())}
+        is_report = any(identity in SECTIONS for identity, _ in record.fields) and not COUNTED & targets.keys()
+        unsaid = {*ENVELOPE, *(OF_PACKET if has_packet else ()), *(("packets", "bytes") if is_report else ())}
         for field in {**targets, **inside}:
             want = None
             if field in targets:

@@ -362,9 +362,15 @@ def from_switch(record):
 
 
 def from_section(record):
-    """What the headers of a frame in the record say, by the second reader: the reading beside the capture has its octets."""
+    """What the headers of a frame in the record say, by the second reader: the reading beside the capture has its octets.
+    A packet report, which has no counters, is of this one packet."""
     section, count = record.find((IANA, 315)), record.find((IANA, 410))
-    return told_by_frame(section.value[:count.value])[0] if section and count else {}
+    if not section or not count:
+        return {}
+    fields, elements = told_by_frame(section.value[:count.value])
+    if record.find((IANA, 301)):
+        fields.update(packets=1, bytes=int(elements["ipTotalLength"]))
+    return fields
 
 
 def envelope(record):

@@ -321,7 +321,9 @@ def test_softflowd_psamp(folder, own, rate):
         count = int(elements["sectionExportedOctets"])
         assert bytes.fromhex(elements["dataLinkFrameSection"])[:count] == octets[:SECTION_MAX], number
         assert int(elements["selectionSequenceId"]) == number + 1
-        check_packet(f, traffic.read_frame(time_us, octets), number)
+        packet = traffic.read_frame(time_us, octets)
+        check_packet(f, packet, number)
+        assert (f["normalized"]["packets"], f["normalized"]["bytes"]) == (1, packet.octets), number
         # As softflowd_ipfix_micro: a microsecond on top, and the last 11 bits say nothing.
         assert -477 <= f["normalized"]["flow_end_ns"] - time_us * NS <= NS, number
 

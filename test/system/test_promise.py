@@ -74,14 +74,14 @@ def differs(a, b):
 
 
 def datagrams(path):
-    """tshark's: peer, port and octets."""
+    """tshark's: peer, port and octets; not those of a packet that is told inside."""
     fields = ("ip.src", "ipv6.src", "udp.srcport", "udp.payload")
-    done = subprocess.run(["tshark", "-r", path, "-T", "fields", *(w for f in fields for w in ("-e", f))],
+    done = subprocess.run(["tshark", "-r", path, "-T", "fields", "-E", "occurrence=f", *(w for f in fields for w in ("-e", f))],
                           capture_output=True, text=True, check=True)
     for line in done.stdout.splitlines():
         v4, v6, port, payload = (line.split("\t") + [""] * 4)[:4]
         if payload:
-            yield bytes.fromhex(payload.replace(":", "")), v4 + v6, port
+            yield bytes.fromhex(payload.replace(":", "")), v4 or v6, port
 
 
 def cut(path):
