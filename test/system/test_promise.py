@@ -23,6 +23,7 @@ from exporter import Exporter  # noqa: E402
 from promise import Oracle  # noqa: E402
 
 SEED = int(os.environ.get("SLUICE_PROMISE_SEED", "2026"))
+SAMPLED = {"tcp_rtt_us"}  # by sFlow alone
 COUNT = int(os.environ.get("SLUICE_PROMISE_COUNT", "600"))
 MODES = ("unpromoted", "full", "wire", "none")
 COMPLAINTS_MAX = 20
@@ -100,7 +101,8 @@ def test_random(oracle, folder):
     flows = check(oracle, folder, path, records)
     # Each field that a mapping names was put to the test.
     filled = {field for flow in flows for field, value in flow["normalized"].items() if value is not None}
-    assert COUNT < 300 or not oracle.mapped - filled
+    missing = oracle.mapped - filled - SAMPLED
+    assert COUNT < 300 or not missing, missing
 
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda p: os.path.basename(p)[:-5])
