@@ -523,6 +523,13 @@ def tshark_records(path):
     return reader.records
 
 
+def tshark_counts(path):
+    """(records, of options data too; sets whose template it does not know) in the reading beside a capture."""
+    with open(os.path.splitext(path)[0] + ".tshark.json", encoding="utf-8") as f:
+        text = f.read()
+    return len(re.findall(r'"(?:Flow \d+|pdu \d+/\d+)"', text)), len(re.findall(r'"Data \(\d+ bytes\), no template found": {', text))
+
+
 def ntp_ns(octets_hex):
     n = int(octets_hex, 16)
     return ((n >> 32) - NTP_1970) * 10**9 + (n & 0xFFFFFFFF) * 10**9 // 2**32

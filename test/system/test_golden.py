@@ -11,6 +11,7 @@ import collections
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -44,7 +45,16 @@ def replay(path, decoder, raw="full"):
     flows, ledger = done.stdout.splitlines(), done.stderr.splitlines()
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert ledger and ledger[-1] == "balanced", ledger
-    return flows
+    return flows, ledger
+
+
+def is_all_read(path, ledger):
+    """Each message was read; so were as many records as tshark has, options data among them, and no more sets were left over."""
+    said = {line.split("  ")[0]: line for line in ledger}
+    records, unknown = tshark.tshark_counts(path)
+    left = sum(int(n) for n in re.findall(r" \+ \w+ (\d+)", said["data sets"]))
+    (arrived, read), = re.findall(r"messages (\d+) = read (\d+)$", said["messages"])
+    return arrived == read and f"records {records} = " in said["records"] and left == unknown
 
 
 class Comparison:
@@ -124,8 +134,9 @@ class Comparison:
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda p: os.path.basename(p)[:-5])
 def test_capture(path):
-    by_plan, by_fixbuf = replay(path, "plan"), replay(path, "fixbuf")
+    (by_plan, ledger), (by_fixbuf, _) = replay(path, "plan"), replay(path, "fixbuf")
     assert by_plan == by_fixbuf
+    assert is_all_read(path, ledger), ledger
     ours = [json.loads(line) for line in by_plan]
     theirs = tshark.tshark_records(path)
     assert len(theirs) == len(ours)
@@ -143,10 +154,10 @@ def test_wire(path):
     """Each record's octets stand in the datagrams as tshark cuts them, one behind the other."""
     octets = "|".join(frame["octets"] for frame in tshark.frames(path))
     at = 0
-    flows = [json.loads(line) for line in replay(path, "plan", "wire")]
+    flows = [json.loads(line) for line in replay(path, "plan", "wire")[0]]
     for i, f in enumerate(flows):
         wire = f["raw"]["wire"]
         found = octets.find(wire, at)
         assert wire and found >= 0, f"the octets of flow {i} are not behind those of the one before"
         at = found + len(wire)
-    assert len(flows) == len(replay(path, "plan"))
+    assert len(flows) == len(replay(path, "plan")[0])
