@@ -16,57 +16,69 @@
 #define PROTOCOL_IPV6 41
 #define PROTOCOL_GRE 47
 
-static const struct part ipv4_parts[] = { { 1, HEADER_HAS_IP_VERSION }, { 2, HEADER_HAS_TOS },
-					  { 4, HEADER_HAS_IP_BYTES },	{ 6, HEADER_HAS_IP_ID },
-					  { 8, HEADER_HAS_FRAGMENT },	{ 9, HEADER_HAS_TTL },
-					  { 10, HEADER_HAS_PROTOCOL },	{ 16, HEADER_HAS_SRC_IP },
-					  { 20, HEADER_HAS_DST_IP },	{ 0, 0 } };
-/* The next header at octet 6 has no part: it is the protocol only when no extension follows. */
-static const struct part ipv6_parts[] = { { 1, HEADER_HAS_IP_VERSION },
-					  { 2, HEADER_HAS_TOS },
-					  { 4, HEADER_HAS_FLOW_LABEL },
-					  { 6, HEADER_HAS_IP_BYTES },
-					  { 7, 0 },
-					  { 8, HEADER_HAS_TTL },
-					  { 24, HEADER_HAS_SRC_IP },
-					  { 40, HEADER_HAS_DST_IP },
-					  { 0, 0 } };
-static const struct part fragment_parts[] = { { 4, HEADER_HAS_FRAGMENT },
-					      { 8, HEADER_HAS_IP_ID },
-					      { 0, 0 } };
-static const struct part tcp_parts[] = { { 2, HEADER_HAS_SRC_PORT },
-					 { 4, HEADER_HAS_DST_PORT },
-					 { 8, HEADER_HAS_TCP_SEQUENCE },
-					 { 14, HEADER_HAS_TCP_FLAGS },
-					 { 0, 0 } };
-static const struct part udp_parts[] = { { 2, HEADER_HAS_SRC_PORT },
-					 { 4, HEADER_HAS_DST_PORT },
-					 { 6, HEADER_HAS_UDP_BYTES },
-					 { 0, 0 } };
-static const struct part port_parts[] = { { 2, HEADER_HAS_SRC_PORT },
-					  { 4, HEADER_HAS_DST_PORT },
-					  { 0, 0 } };
-static const struct part icmp_parts[] = { { 1, HEADER_HAS_ICMP_TYPE },
-					  { 2, HEADER_HAS_ICMP_CODE },
-					  { 0, 0 } };
+static const struct head ipv4_head = { IPV4_HEAD_BYTES,
+				       HAS(IP_VERSION) | HAS(TOS) | HAS(IP_BYTES) | HAS(IP_ID) |
+					       HAS(FRAGMENT) | HAS(TTL) | HAS(PROTOCOL) |
+					       HAS(SRC_IP) | HAS(DST_IP),
+				       { { 1, HAS(IP_VERSION) },
+					 { 2, HAS(TOS) },
+					 { 4, HAS(IP_BYTES) },
+					 { 6, HAS(IP_ID) },
+					 { 8, HAS(FRAGMENT) },
+					 { 9, HAS(TTL) },
+					 { 10, HAS(PROTOCOL) },
+					 { 16, HAS(SRC_IP) },
+					 { 20, HAS(DST_IP) } } };
+/* The next header at octet 6 has no bit: it is the protocol only when no extension follows. */
+static const struct head ipv6_head = { IPV6_HEAD_BYTES,
+				       HAS(IP_VERSION) | HAS(TOS) | HAS(FLOW_LABEL) |
+					       HAS(IP_BYTES) | HAS(TTL) | HAS(SRC_IP) | HAS(DST_IP),
+				       { { 1, HAS(IP_VERSION) },
+					 { 2, HAS(TOS) },
+					 { 4, HAS(FLOW_LABEL) },
+					 { 6, HAS(IP_BYTES) },
+					 { 7, 0 },
+					 { 8, HAS(TTL) },
+					 { 24, HAS(SRC_IP) },
+					 { 40, HAS(DST_IP) } } };
+static const struct head fragment_head = { HEADER_EXTENSION_HEAD_BYTES,
+					   HAS(FRAGMENT) | HAS(IP_ID),
+					   { { 4, HAS(FRAGMENT) }, { 8, HAS(IP_ID) } } };
+static const struct head tcp_head = { TCP_HEAD_BYTES,
+				      HAS(SRC_PORT) | HAS(DST_PORT) | HAS(TCP_SEQUENCE) |
+					      HAS(TCP_FLAGS),
+				      { { 2, HAS(SRC_PORT) },
+					{ 4, HAS(DST_PORT) },
+					{ 8, HAS(TCP_SEQUENCE) },
+					{ 14, HAS(TCP_FLAGS) } } };
+static const struct head udp_head = {
+	8,
+	HAS(SRC_PORT) | HAS(DST_PORT) | HAS(UDP_BYTES),
+	{ { 2, HAS(SRC_PORT) }, { 4, HAS(DST_PORT) }, { 6, HAS(UDP_BYTES) } }
+};
+static const struct head port_head = { 4,
+				       HAS(SRC_PORT) | HAS(DST_PORT),
+				       { { 2, HAS(SRC_PORT) }, { 4, HAS(DST_PORT) } } };
+static const struct head icmp_head = { 2,
+				       HAS(ICMP_TYPE) | HAS(ICMP_CODE),
+				       { { 1, HAS(ICMP_TYPE) }, { 2, HAS(ICMP_CODE) } } };
 
-size_t header_extension_bytes(uint8_t protocol, uint8_t length)
+const uint8_t *header_take_cut(struct scan *s, const struct head *head,
+			       uint8_t room[HEADER_PART_BYTES])
 {
-	switch (protocol) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-	case IPPROTO_MH:
-	case 139: /* HIP */
-	case 140: /* shim6 */
-		return length * 8u + 8u;
-	case IPPROTO_AH:
-		return length * 4u + 8u;
-	case IPPROTO_FRAGMENT:
-		return 8;
-	default:
-		return 0;
+	const uint8_t *at = s->r.at;
+	size_t left = rd_left(&s->r);
+	size_t whole = 0;
+
+	for (const struct part *part = head->parts; part->end != 0 && part->end <= left; part++) {
+		s->level->has |= part->has;
+		whole = part->end;
 	}
+	rd_skip(&s->r, head->bytes);
+	memset(room, 0, head->bytes);
+	if (at != NULL)
+		memcpy(room, at, whole);
+	return room;
 }
 
 /* Nothing says that it is IP: behind labels a frame of a circuit may stand, whose first octet is of an address. */
@@ -101,7 +113,7 @@ static enum next read_ipv4(struct scan *s)
 
 	if (rd_left(&s->r) == 0 || at[0] >> 4 != 4)
 		return NEXT_NONE;
-	head = take_parts(s, ipv4_parts, IPV4_HEAD_BYTES, room);
+	head = take_head(s, &ipv4_head, room);
 	l->ip_version = 4;
 	l->tos = head[1];
 	l->ip_bytes = be16(head + 2);
@@ -131,7 +143,7 @@ static void read_fragment(struct scan *s)
 {
 	struct header_level *l = s->level;
 	uint8_t room[HEADER_PART_BYTES];
-	const uint8_t *head = take_parts(s, fragment_parts, HEADER_EXTENSION_HEAD_BYTES, room);
+	const uint8_t *head = take_head(s, &fragment_head, room);
 
 	l->fragment_offset = be16(head + 2) >> 3;
 	l->fragment_flags = (head[3] & 1u) != 0 ? 0x20 : 0;
@@ -172,7 +184,7 @@ static enum next read_ipv6(struct scan *s)
 
 	if (left == 0 || at[0] >> 4 != 6)
 		return NEXT_NONE;
-	head = take_parts(s, ipv6_parts, IPV6_HEAD_BYTES, room);
+	head = take_head(s, &ipv6_head, room);
 	bytes = be16(head + 4);
 	l->ip_version = 6;
 	l->tos = has(l, HEADER_HAS_TOS) ? (uint8_t)(be16(head) >> 4) : 0;
@@ -200,7 +212,7 @@ static void set_ports(struct header_level *l, const uint8_t *head)
 static enum next read_tcp(struct scan *s)
 {
 	uint8_t room[HEADER_PART_BYTES];
-	const uint8_t *head = take_parts(s, tcp_parts, TCP_HEAD_BYTES, room);
+	const uint8_t *head = take_head(s, &tcp_head, room);
 
 	set_ports(s->level, head);
 	s->level->tcp_sequence = be32(head + 4);
@@ -211,7 +223,7 @@ static enum next read_tcp(struct scan *s)
 static enum next read_udp(struct scan *s)
 {
 	uint8_t room[HEADER_PART_BYTES];
-	const uint8_t *head = take_parts(s, udp_parts, 8, room);
+	const uint8_t *head = take_head(s, &udp_head, room);
 
 	set_ports(s->level, head);
 	s->level->udp_bytes = be16(head + 4);
@@ -233,14 +245,14 @@ static enum next read_ports(struct scan *s)
 {
 	uint8_t room[HEADER_PART_BYTES];
 
-	set_ports(s->level, take_parts(s, port_parts, 4, room));
+	set_ports(s->level, take_head(s, &port_head, room));
 	return NEXT_NONE;
 }
 
 static enum next read_icmp(struct scan *s)
 {
 	uint8_t room[HEADER_PART_BYTES];
-	const uint8_t *head = take_parts(s, icmp_parts, 2, room);
+	const uint8_t *head = take_head(s, &icmp_head, room);
 
 	s->level->icmp_type = head[0];
 	s->level->icmp_code = head[1];

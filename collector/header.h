@@ -17,6 +17,7 @@
 #ifndef COLLECTOR_HEADER_H
 #define COLLECTOR_HEADER_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -148,6 +149,23 @@ static inline bool header_is_vlan(uint16_t ethertype)
 #define HEADER_EXTENSION_HEAD_BYTES 8 /* the least that an IPv6 extension header has */
 
 /* The length of an IPv6 extension header, by its own second octet; 0 when it is none. */
-size_t header_extension_bytes(uint8_t protocol, uint8_t length);
+static inline size_t header_extension_bytes(uint8_t protocol, uint8_t length)
+{
+	switch (protocol) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_MH:
+	case 139: /* HIP */
+	case 140: /* shim6 */
+		return length * 8u + 8u;
+	case IPPROTO_AH:
+		return length * 4u + 8u;
+	case IPPROTO_FRAGMENT:
+		return 8;
+	default:
+		return 0;
+	}
+}
 
 #endif

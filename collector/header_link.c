@@ -6,16 +6,16 @@
 #define HDLC_UNICAST 0x0F00u
 #define HDLC_ALL 0x8F00u
 
-static const struct part ether_parts[] = { { 6, HEADER_HAS_DST_MAC },
-					   { 12, HEADER_HAS_SRC_MAC },
-					   { 0, 0 } };
+static const struct head ether_head = { 2 * MAC_BYTES,
+					HAS(DST_MAC) | HAS(SRC_MAC),
+					{ { 6, HAS(DST_MAC) }, { 12, HAS(SRC_MAC) } } };
 
 enum next header_read_ethernet(struct scan *s)
 {
 	uint8_t room[HEADER_PART_BYTES];
 	const uint8_t *at = s->r.at;
 
-	(void)take_parts(s, ether_parts, (size_t)2 * MAC_BYTES, room);
+	(void)take_head(s, &ether_head, room);
 	s->level->dst_mac = has(s->level, HEADER_HAS_DST_MAC) ? at : NULL;
 	s->level->src_mac = has(s->level, HEADER_HAS_SRC_MAC) ? at + MAC_BYTES : NULL;
 	s->type = rd_u16(&s->r);

@@ -52,27 +52,27 @@ struct part {
 	uint32_t has;
 };
 
-/*
- * The next `bytes` octets, for fields at fixed places.  Where fewer are left, those of whole fields in
- * `room`, zeros behind them, and the scan is short; the bits of whole fields are set either way.
- */
-static inline const uint8_t *take_parts(struct scan *s, const struct part *parts, size_t bytes,
-					uint8_t room[HEADER_PART_BYTES])
-{
-	const uint8_t *at = s->r.at;
-	size_t left = rd_left(&s->r);
-	size_t whole = 0;
+/* Fields at fixed places in a header's first octets. */
+struct head {
+	uint8_t bytes;
+	uint32_t has; /* of all parts */
+	struct part parts[10];
+};
 
-	for (; parts->end != 0 && parts->end <= left; parts++) {
-		s->level->has |= parts->has;
-		whole = parts->end;
-	}
-	if (rd_take(&s->r, bytes) != NULL)
-		return at;
-	memset(room, 0, bytes);
-	if (at != NULL)
-		memcpy(room, at, whole);
-	return room;
+#define HAS(name) HEADER_HAS_##name
+
+/* A head that is cut: its whole fields in `room`, zeros behind them, and the scan is short. */
+const uint8_t *header_take_cut(struct scan *s, const struct head *head,
+			       uint8_t room[HEADER_PART_BYTES]);
+
+/* The head's octets, with the bits of its whole fields set. */
+static inline const uint8_t *take_head(struct scan *s, const struct head *head,
+				       uint8_t room[HEADER_PART_BYTES])
+{
+	if (__builtin_expect(rd_left(&s->r) < head->bytes, 0))
+		return header_take_cut(s, head, room);
+	s->level->has |= head->has;
+	return rd_take(&s->r, head->bytes);
 }
 
 static inline bool has(const struct header_level *l, uint32_t bit)

@@ -15,12 +15,6 @@
 #define SAMPLE_COUNTERS_EXPANDED 4
 #define SAMPLE_DROP 5
 
-const struct sflow_row sflow_rows[SFLOW_ELEMENTS] = {
-#define SFLOW(id, pen, number, bytes) { pen, number, bytes },
-#include "collector/sflow.def"
-#undef SFLOW
-};
-
 /* Samples tile what is behind the header, as many as it says. */
 static enum collector_stat check_samples(struct message *m, uint32_t sample_count)
 {

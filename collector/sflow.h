@@ -28,6 +28,7 @@
 #include "base/rd.h"
 #include "collector/header.h"
 #include "collector/message.h"
+#include "collector/tmpl.h"
 
 enum sflow_element {
 #define SFLOW(id, pen, number, bytes) SFLOW_##id,
@@ -44,7 +45,12 @@ struct sflow_row {
 	uint16_t number;
 	uint16_t bytes; /* 0: of any length */
 };
-extern const struct sflow_row sflow_rows[SFLOW_ELEMENTS];
+/* In the header, so that what is said of one element is known when it is compiled. */
+static const struct sflow_row sflow_rows[SFLOW_ELEMENTS] = {
+#define SFLOW(id, pen, number, bytes) { pen, number, bytes },
+#include "collector/sflow.def"
+#undef SFLOW
+};
 
 enum sflow_kind { SFLOW_KIND_FLOW, SFLOW_KIND_COUNTERS, SFLOW_KIND_DROP, SFLOW_KIND_UNKNOWN };
 

@@ -6,58 +6,37 @@
 #define SEGMENT_VXLAN (UINT64_C(1) << 56) /* the high octet of layer2SegmentId (RFC 7133, 4) */
 #define LABEL_TTL_BITS 8
 
-/* A number of struct header_level: its bit, its place, its element. */
-struct number_row {
-	uint32_t has;
-	uint8_t element;
-	uint8_t bytes;
-	uint16_t offset;
-};
+/* Numbers of struct header_level: bit, member, element. */
+#define OUTER_NUMBERS(ROW)                                                                         \
+	ROW(ETHERTYPE, ethertype, ETHERTYPE)                                                       \
+	ROW(IP_VERSION, ip_version, IP_VERSION)                                                    \
+	ROW(PROTOCOL, protocol, PROTOCOL)                                                          \
+	ROW(TOS, tos, TOS)                                                                         \
+	ROW(TTL, ttl, TTL)                                                                         \
+	ROW(IP_BYTES, ip_bytes, IP_LENGTH)                                                         \
+	ROW(IP_ID, ip_id, IP_ID)                                                                   \
+	ROW(FRAGMENT, fragment_flags, FRAGMENT_FLAGS)                                              \
+	ROW(FRAGMENT, fragment_offset, FRAGMENT_OFFSET)                                            \
+	ROW(FLOW_LABEL, flow_label, FLOW_LABEL)                                                    \
+	ROW(SRC_PORT, src_port, SRC_PORT)                                                          \
+	ROW(DST_PORT, dst_port, DST_PORT)                                                          \
+	ROW(TCP_FLAGS, tcp_flags, TCP_FLAGS)                                                       \
+	ROW(TCP_SEQUENCE, tcp_sequence, TCP_SEQUENCE)
 
-#define ROW(bit, member, id)                                                                       \
-	{                                                                                          \
-		HEADER_HAS_##bit, SFLOW_##id, (uint8_t)sizeof(((struct header_level *)0)->member), \
-			(uint16_t)offsetof(struct header_level, member)                            \
-	}
+#define INNER_NUMBERS(ROW)                                                                         \
+	ROW(PROTOCOL, protocol, INNER_PROTOCOL)                                                    \
+	ROW(SRC_PORT, src_port, INNER_SRC_PORT)                                                    \
+	ROW(DST_PORT, dst_port, INNER_DST_PORT)
 
-static const struct number_row outer_rows[] = {
-	ROW(ETHERTYPE, ethertype, ETHERTYPE),
-	ROW(IP_VERSION, ip_version, IP_VERSION),
-	ROW(PROTOCOL, protocol, PROTOCOL),
-	ROW(TOS, tos, TOS),
-	ROW(TTL, ttl, TTL),
-	ROW(IP_BYTES, ip_bytes, IP_LENGTH),
-	ROW(IP_ID, ip_id, IP_ID),
-	ROW(FRAGMENT, fragment_flags, FRAGMENT_FLAGS),
-	ROW(FRAGMENT, fragment_offset, FRAGMENT_OFFSET),
-	ROW(FLOW_LABEL, flow_label, FLOW_LABEL),
-	ROW(SRC_PORT, src_port, SRC_PORT),
-	ROW(DST_PORT, dst_port, DST_PORT),
-	ROW(TCP_FLAGS, tcp_flags, TCP_FLAGS),
-	ROW(TCP_SEQUENCE, tcp_sequence, TCP_SEQUENCE),
-	{ 0 },
-};
+#define ICMP_V4_NUMBERS(ROW)                                                                       \
+	ROW(ICMP_TYPE, icmp_type, ICMP_TYPE_V4)                                                    \
+	ROW(ICMP_CODE, icmp_code, ICMP_CODE_V4)
 
-static const struct number_row inner_rows[] = {
-	ROW(PROTOCOL, protocol, INNER_PROTOCOL),
-	ROW(SRC_PORT, src_port, INNER_SRC_PORT),
-	ROW(DST_PORT, dst_port, INNER_DST_PORT),
-	{ 0 },
-};
+#define ICMP_V6_NUMBERS(ROW)                                                                       \
+	ROW(ICMP_TYPE, icmp_type, ICMP_TYPE_V6)                                                    \
+	ROW(ICMP_CODE, icmp_code, ICMP_CODE_V6)
 
-static const struct number_row icmp_v4_rows[] = {
-	ROW(ICMP_TYPE, icmp_type, ICMP_TYPE_V4),
-	ROW(ICMP_CODE, icmp_code, ICMP_CODE_V4),
-	{ 0 },
-};
-
-static const struct number_row icmp_v6_rows[] = {
-	ROW(ICMP_TYPE, icmp_type, ICMP_TYPE_V6),
-	ROW(ICMP_CODE, icmp_code, ICMP_CODE_V6),
-	{ 0 },
-};
-
-static void put_new(struct sflow_values *out, unsigned element, uint64_t number)
+static inline void put_new(struct sflow_values *out, unsigned element, uint64_t number)
 {
 	if (!sflow_has(out, element))
 		sflow_put_number(out, element, number);
@@ -70,31 +49,28 @@ static void put_octets(struct sflow_values *out, bool is_there, unsigned element
 		sflow_put(out, element, octets, sflow_rows[element].bytes);
 }
 
-/* As the machine has it. */
-static uint32_t number_at(const void *at, uint8_t bytes)
-{
-	uint32_t four;
-	uint16_t two;
+#define PUT(bit, member, id)                                                                       \
+	if ((level->has & HEADER_HAS_##bit) != 0)                                                  \
+		put_new(out, SFLOW_##id, level->member);
 
-	switch (bytes) {
-	case 1:
-		return *(const uint8_t *)at;
-	case 2:
-		memcpy(&two, at, sizeof(two));
-		return two;
-	default:
-		memcpy(&four, at, sizeof(four));
-		return four;
-	}
+static void put_outer(const struct header_level *level, struct sflow_values *out)
+{
+	OUTER_NUMBERS(PUT)
 }
 
-static void put_numbers(const struct header_level *level, const struct number_row *row,
-			struct sflow_values *out)
+static void put_inner(const struct header_level *level, struct sflow_values *out)
 {
-	for (; row->has != 0; row++) {
-		if ((level->has & row->has) != 0)
-			put_new(out, row->element,
-				number_at((const uint8_t *)level + row->offset, row->bytes));
+	INNER_NUMBERS(PUT)
+}
+
+static void put_icmp(const struct header_level *level, struct sflow_values *out)
+{
+	if ((level->has & (HEADER_HAS_ICMP_TYPE | HEADER_HAS_ICMP_CODE)) == 0)
+		return;
+	if (level->ip_version == 6) {
+		ICMP_V6_NUMBERS(PUT)
+	} else {
+		ICMP_V4_NUMBERS(PUT)
 	}
 }
 
@@ -130,7 +106,7 @@ static void put_tunnel(const struct header *h, struct sflow_values *out)
 	if (h->tunnel == HEADER_TUNNEL_NONE)
 		return;
 	put_new(out, SFLOW_TUNNEL_TYPE, h->tunnel);
-	put_numbers(&h->inner, inner_rows, out);
+	put_inner(&h->inner, out);
 	put_addresses(&h->inner, SFLOW_INNER_SRC_V4, SFLOW_INNER_DST_V4, SFLOW_INNER_SRC_V6,
 		      SFLOW_INNER_DST_V6, out);
 	if (!h->has_tunnel_id)
@@ -150,8 +126,8 @@ static void put_header(const struct header *h, struct sflow_values *out)
 	put_octets(out, (outer->has & HEADER_HAS_SRC_MAC) != 0, SFLOW_SRC_MAC, outer->src_mac);
 	put_octets(out, (outer->has & HEADER_HAS_DST_MAC) != 0, SFLOW_DST_MAC, outer->dst_mac);
 	put_tags(outer, out);
-	put_numbers(outer, outer_rows, out);
-	put_numbers(outer, outer->ip_version == 6 ? icmp_v6_rows : icmp_v4_rows, out);
+	put_outer(outer, out);
+	put_icmp(outer, out);
 	put_addresses(outer, SFLOW_SRC_V4, SFLOW_DST_V4, SFLOW_SRC_V6, SFLOW_DST_V6, out);
 	put_tunnel(h, out);
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The records of a flow sample as values of elements. */
-#include <stdlib.h>
-
 #include "collector/sflow.h"
 
 #define FORMAT_HEADER 1
@@ -98,62 +96,78 @@ struct piece {
 			NUMBER(socket##_REMOTE_PORT)                                               \
 	}
 
+/* Formats are three short ranges. */
+#define FORMAT_LOW_END 5u
+#define FORMAT_HIGH 1000u
+#define FORMAT_HIGH_END 1041u
+#define FORMAT_HOST 2100u
+#define PLACE(format)                                                                              \
+	((format) < FORMAT_LOW_END ? (format)                                                      \
+	 : (format) < FORMAT_HIGH_END                                                              \
+		 ? (format)-FORMAT_HIGH + FORMAT_LOW_END                                           \
+		 : (format)-FORMAT_HOST + FORMAT_LOW_END + FORMAT_HIGH_END - FORMAT_HIGH)
+
 /* By format, of enterprise 0 (sFlow Version 5, "Flow Data Types", and the structures published since). */
 static const struct record_row {
-	uint32_t format;
+	uint32_t format; /* 0: none is here */
 	struct piece pieces[PIECES_MAX + 1];
 } record_rows[] = {
-	{ 2, { NUMBER(FRAME_LENGTH), MAC(SRC_MAC), MAC(DST_MAC), NUMBER(ETHERTYPE) } },
-	{ 3,
-	  { NUMBER(IP_LENGTH), NUMBER(PROTOCOL), V4(SRC_V4), V4(DST_V4), NUMBER(SRC_PORT),
-	    NUMBER(DST_PORT), NUMBER(TCP_FLAGS), NUMBER(TOS) } },
-	{ 4,
-	  { NUMBER(IP_LENGTH), NUMBER(PROTOCOL), V6(SRC_V6), V6(DST_V6), NUMBER(SRC_PORT),
-	    NUMBER(DST_PORT), NUMBER(TCP_FLAGS), NUMBER(TOS) } },
-	{ 1001, { NUMBER(IN_VLAN), NUMBER(IN_PRIORITY), NUMBER(OUT_VLAN), NUMBER(OUT_PRIORITY) } },
-	{ 1002, { ADDRESS(NEXT_HOP), NUMBER(SRC_MASK_V4), NUMBER(DST_MASK_V4) } },
-	{ 1004, { NUMBER(SRC_CHARSET), TEXT(SRC_USER), NUMBER(DST_CHARSET), TEXT(DST_USER) } },
-	{ 1005, { NUMBER(URL_DIRECTION), TEXT(URL), TEXT(HOST) } },
-	{ 1006, { ADDRESS(MPLS_NEXT_HOP), STACK(IN_STACK), ARRAY(OUT_STACK) } },
-	{ 1007, { ADDRESS(NAT_SRC), ADDRESS(NAT_DST) } },
-	{ 1008, { TEXT(TUNNEL_NAME), NUMBER(TUNNEL_ID), NUMBER(TUNNEL_COS) } },
-	{ 1009, { TEXT(VC_NAME), NUMBER(VC_ID), NUMBER(VC_COS) } },
-	{ 1010, { TEXT(FTN_NAME), NUMBER(FTN_MASK) } },
-	{ 1011, { NUMBER(FEC_PREFIX) } },
-	{ 1012, { ARRAY(VLAN_STACK) } },
-	{ 1013, { NUMBER(WLAN_CIPHER), TEXT(WLAN_PAYLOAD) } },
-	{ 1014,
-	  { TEXT(WLAN_SSID), MAC(WLAN_BSSID), NUMBER(WLAN_VERSION), NUMBER(WLAN_CHANNEL),
-	    HYPER(WLAN_SPEED), NUMBER(WLAN_RSNI), NUMBER(WLAN_RCPI), NUMBER(WLAN_DURATION) } },
-	{ 1015,
-	  { TEXT(WLAN_SSID), MAC(WLAN_BSSID), NUMBER(WLAN_VERSION), NUMBER(WLAN_SENT),
-	    NUMBER(WLAN_DURATION), NUMBER(WLAN_RESENT_DURATION), NUMBER(WLAN_CHANNEL),
-	    HYPER(WLAN_SPEED), NUMBER(WLAN_POWER) } },
-	{ 1020, { NUMBER(NAT_SRC_PORT), NUMBER(NAT_DST_PORT) } },
-	{ 1021, TUNNEL_L2(OUT) },
-	{ 1022, TUNNEL_L2(IN) },
-	{ 1023, TUNNEL_IP(OUT, V4, V4) },
-	{ 1024, TUNNEL_IP(IN, V4, V4) },
-	{ 1025, TUNNEL_IP(OUT, V6, V6) },
-	{ 1026, TUNNEL_IP(IN, V6, V6) },
-	{ 1027, { NUMBER(DECAP_OUT) } },
-	{ 1028, { NUMBER(DECAP_IN) } },
-	{ 1029, { NUMBER(OUT_VNI) } },
-	{ 1030, { NUMBER(IN_VNI) } },
-	{ 1036, { NUMBER(QUEUE) } },
-	{ 1037, { NUMBER(ACL_NUMBER), TEXT(ACL_NAME), NUMBER(ACL_DIRECTION) } },
-	{ 1038, { TEXT(FUNCTION) } },
-	{ 1039, { NUMBER(TRANSIT_DELAY) } },
-	{ 1040, { NUMBER(QUEUE_DEPTH) } },
-	{ 2100, SOCKET_ENDS(SOCKET, V4, V4) },
-	{ 2101, SOCKET_ENDS(SOCKET, V6, V6) },
-	{ 2102, SOCKET_ENDS(PROXY, V4, V4) },
-	{ 2103, SOCKET_ENDS(PROXY, V6, V6) },
-	{ 2209,
-	  { NUMBER(TCP_DIRECTION), NUMBER(TCP_SEND_MSS), NUMBER(TCP_RECEIVE_MSS),
-	    NUMBER(TCP_UNACKED), NUMBER(TCP_LOST), NUMBER(TCP_RETRANSMITTED), NUMBER(TCP_PATH_MTU),
-	    NUMBER(TCP_RTT), NUMBER(TCP_RTT_VARIANCE), NUMBER(TCP_WINDOW), NUMBER(TCP_REORDERING),
-	    NUMBER(TCP_RTT_MIN) } },
+	[PLACE(2)] = { 2, { NUMBER(FRAME_LENGTH), MAC(SRC_MAC), MAC(DST_MAC), NUMBER(ETHERTYPE) } },
+	[PLACE(3)] = { 3,
+		       { NUMBER(IP_LENGTH), NUMBER(PROTOCOL), V4(SRC_V4), V4(DST_V4),
+			 NUMBER(SRC_PORT), NUMBER(DST_PORT), NUMBER(TCP_FLAGS), NUMBER(TOS) } },
+	[PLACE(4)] = { 4,
+		       { NUMBER(IP_LENGTH), NUMBER(PROTOCOL), V6(SRC_V6), V6(DST_V6),
+			 NUMBER(SRC_PORT), NUMBER(DST_PORT), NUMBER(TCP_FLAGS), NUMBER(TOS) } },
+	[PLACE(1001)] = { 1001,
+			  { NUMBER(IN_VLAN), NUMBER(IN_PRIORITY), NUMBER(OUT_VLAN),
+			    NUMBER(OUT_PRIORITY) } },
+	[PLACE(1002)] = { 1002, { ADDRESS(NEXT_HOP), NUMBER(SRC_MASK_V4), NUMBER(DST_MASK_V4) } },
+	[PLACE(1004)] = { 1004,
+			  { NUMBER(SRC_CHARSET), TEXT(SRC_USER), NUMBER(DST_CHARSET),
+			    TEXT(DST_USER) } },
+	[PLACE(1005)] = { 1005, { NUMBER(URL_DIRECTION), TEXT(URL), TEXT(HOST) } },
+	[PLACE(1006)] = { 1006, { ADDRESS(MPLS_NEXT_HOP), STACK(IN_STACK), ARRAY(OUT_STACK) } },
+	[PLACE(1007)] = { 1007, { ADDRESS(NAT_SRC), ADDRESS(NAT_DST) } },
+	[PLACE(1008)] = { 1008, { TEXT(TUNNEL_NAME), NUMBER(TUNNEL_ID), NUMBER(TUNNEL_COS) } },
+	[PLACE(1009)] = { 1009, { TEXT(VC_NAME), NUMBER(VC_ID), NUMBER(VC_COS) } },
+	[PLACE(1010)] = { 1010, { TEXT(FTN_NAME), NUMBER(FTN_MASK) } },
+	[PLACE(1011)] = { 1011, { NUMBER(FEC_PREFIX) } },
+	[PLACE(1012)] = { 1012, { ARRAY(VLAN_STACK) } },
+	[PLACE(1013)] = { 1013, { NUMBER(WLAN_CIPHER), TEXT(WLAN_PAYLOAD) } },
+	[PLACE(1014)] = { 1014,
+			  { TEXT(WLAN_SSID), MAC(WLAN_BSSID), NUMBER(WLAN_VERSION),
+			    NUMBER(WLAN_CHANNEL), HYPER(WLAN_SPEED), NUMBER(WLAN_RSNI),
+			    NUMBER(WLAN_RCPI), NUMBER(WLAN_DURATION) } },
+	[PLACE(1015)] = { 1015,
+			  { TEXT(WLAN_SSID), MAC(WLAN_BSSID), NUMBER(WLAN_VERSION),
+			    NUMBER(WLAN_SENT), NUMBER(WLAN_DURATION), NUMBER(WLAN_RESENT_DURATION),
+			    NUMBER(WLAN_CHANNEL), HYPER(WLAN_SPEED), NUMBER(WLAN_POWER) } },
+	[PLACE(1020)] = { 1020, { NUMBER(NAT_SRC_PORT), NUMBER(NAT_DST_PORT) } },
+	[PLACE(1021)] = { 1021, TUNNEL_L2(OUT) },
+	[PLACE(1022)] = { 1022, TUNNEL_L2(IN) },
+	[PLACE(1023)] = { 1023, TUNNEL_IP(OUT, V4, V4) },
+	[PLACE(1024)] = { 1024, TUNNEL_IP(IN, V4, V4) },
+	[PLACE(1025)] = { 1025, TUNNEL_IP(OUT, V6, V6) },
+	[PLACE(1026)] = { 1026, TUNNEL_IP(IN, V6, V6) },
+	[PLACE(1027)] = { 1027, { NUMBER(DECAP_OUT) } },
+	[PLACE(1028)] = { 1028, { NUMBER(DECAP_IN) } },
+	[PLACE(1029)] = { 1029, { NUMBER(OUT_VNI) } },
+	[PLACE(1030)] = { 1030, { NUMBER(IN_VNI) } },
+	[PLACE(1036)] = { 1036, { NUMBER(QUEUE) } },
+	[PLACE(1037)] = { 1037, { NUMBER(ACL_NUMBER), TEXT(ACL_NAME), NUMBER(ACL_DIRECTION) } },
+	[PLACE(1038)] = { 1038, { TEXT(FUNCTION) } },
+	[PLACE(1039)] = { 1039, { NUMBER(TRANSIT_DELAY) } },
+	[PLACE(1040)] = { 1040, { NUMBER(QUEUE_DEPTH) } },
+	[PLACE(2100)] = { 2100, SOCKET_ENDS(SOCKET, V4, V4) },
+	[PLACE(2101)] = { 2101, SOCKET_ENDS(SOCKET, V6, V6) },
+	[PLACE(2102)] = { 2102, SOCKET_ENDS(PROXY, V4, V4) },
+	[PLACE(2103)] = { 2103, SOCKET_ENDS(PROXY, V6, V6) },
+	[PLACE(2209)] = { 2209,
+			  { NUMBER(TCP_DIRECTION), NUMBER(TCP_SEND_MSS), NUMBER(TCP_RECEIVE_MSS),
+			    NUMBER(TCP_UNACKED), NUMBER(TCP_LOST), NUMBER(TCP_RETRANSMITTED),
+			    NUMBER(TCP_PATH_MTU), NUMBER(TCP_RTT), NUMBER(TCP_RTT_VARIANCE),
+			    NUMBER(TCP_WINDOW), NUMBER(TCP_REORDERING), NUMBER(TCP_RTT_MIN) } },
 };
 #define RECORD_ROWS (sizeof(record_rows) / sizeof(record_rows[0]))
 
@@ -165,13 +179,13 @@ struct reading {
 };
 
 /* What another record said stays; the same once more is no loss. */
-static void put(struct reading *g, unsigned element, const uint8_t *octets, uint32_t bytes)
+static inline void put(struct reading *g, unsigned element, const uint8_t *octets, uint32_t bytes)
 {
 	const struct value *v = &g->out->values[element];
 
 	if (octets == NULL)
 		return;
-	if (!sflow_has(g->out, element))
+	if (__builtin_expect(!sflow_has(g->out, element), 1))
 		sflow_put(g->out, element, octets, bytes);
 	else if (v->bytes != bytes || memcmp(v->octets, octets, bytes) != 0)
 		g->is_partial = true;
@@ -429,12 +443,13 @@ static void read_gateway(struct reading *g)
 
 /* ---- all of a sample ---- */
 
-static int compare_format(const void *key, const void *row)
+/* NULL when the format is not known. */
+static const struct record_row *find_row(uint32_t format)
 {
-	uint32_t format = *(const uint32_t *)key;
-	uint32_t other = ((const struct record_row *)row)->format;
+	uint32_t place = PLACE(format);
+	const struct record_row *row = &record_rows[place < RECORD_ROWS ? place : 0];
 
-	return (format > other) - (format < other);
+	return row->format == format && format != 0 ? row : NULL;
 }
 
 /* False when the format is not known. */
@@ -450,7 +465,7 @@ static bool read_known(uint32_t format, struct reading *g)
 		read_gateway(g);
 		return true;
 	}
-	row = bsearch(&format, record_rows, RECORD_ROWS, sizeof(*row), compare_format);
+	row = find_row(format);
 	if (row == NULL)
 		return false;
 	for (const struct piece *p = row->pieces; p->op != PIECE_END; p++)

@@ -119,8 +119,9 @@ struct xform_env {
 	int64_t export_ms;
 	int64_t boot_ms; /* UTC of sysUpTime 0, when has_boot */
 	uint32_t uptime_ms;
-	bool has_uptime;     /* v5, v9: values are relative to export_ms - uptime_ms */
-	bool has_boot;	     /* IPFIX: systemInitTimeMilliseconds was said */
+	bool has_uptime; /* v5, v9: values are relative to export_ms - uptime_ms */
+	bool has_boot;	 /* IPFIX: systemInitTimeMilliseconds was said */
+	bool skips_raw;	 /* nobody looks at raw: it stays empty, unless lists are read from it */
 	struct lists *lists; /* NULL: they stay closed */
 };
 
