@@ -308,6 +308,19 @@ static bool is_check_due(struct pipeline *p)
 	return true;
 }
 
+/* A flow that nobody will have encoded, made what it would be if somebody did. */
+static void make_whole(struct pipeline *p, const struct tmpl *t, const struct plan *plan,
+		       const struct record *r, struct flow *f)
+{
+	if (!plan_has_lists(plan)) {
+		p->envelope.env.skips_raw = false;
+		flow_clear(f);
+		plan_run_record(plan, &p->envelope.env, r, f);
+	}
+	complete(p, t, r, f);
+	enrich(p, f, 1);
+}
+
 /* Up to PIPELINE_FLOWS records; returns how many of them libfixbuf could not read.  Flows that nobody will have encoded
  * are complete only where the check looks at them. */
 static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan *plan,
@@ -319,6 +332,7 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 	size_t n = 0;
 
 	lists_clear(p->lists.lists);
+	p->envelope.env.skips_raw = !is_complete && !plan_has_lists(plan);
 	for (size_t i = 0; i < count; i++) {
 		struct flow *f = &p->flows[n];
 
@@ -338,10 +352,8 @@ static size_t decode_some(struct pipeline *p, struct tmpl *t, const struct plan 
 	for (size_t i = 0; i < n; i++) {
 		if (!fixbuf_reads(t) || !is_check_due(p))
 			continue;
-		if (!is_complete) {
-			complete(p, t, of[i], &p->flows[i]);
-			enrich(p, &p->flows[i], 1);
-		}
+		if (!is_complete)
+			make_whole(p, t, plan, of[i], &p->flows[i]);
 		self_check(p, t, plan, of[i], &p->flows[i]);
 	}
 	encode_flows(p, n);

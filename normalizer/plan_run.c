@@ -13,7 +13,8 @@ static const uint32_t form_bytes[RAW_FORM_COUNT] = {
 	[RAW_IPV6] = 0x10000,	[RAW_STRING] = 0,     [RAW_HEX] = 0,
 };
 
-static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, struct value v)
+static __attribute__((noinline)) void put_raw(struct flow *f, const struct raw_key *key,
+					      uint8_t form, struct value v)
 {
 	struct raw_value *raw;
 
@@ -33,6 +34,13 @@ static void keep_raw(struct flow *f, const struct raw_key *key, uint8_t form, st
 	raw->octets = v.octets;
 	raw->bytes = v.bytes;
 	raw->form = (enum raw_form)form;
+}
+
+static inline void keep_raw(const struct xform_env *env, struct flow *f, const struct raw_key *key,
+			    uint8_t form, struct value v)
+{
+	if (!env->skips_raw)
+		put_raw(f, key, form, v);
 }
 
 /* False when its xform has to look at it. */
@@ -104,11 +112,11 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 		break;
 	case STEP_RAW:
 		if ((step->flags & STEP_KEEPS) == 0)
-			keep_raw(f, step->key, step->form, v);
+			keep_raw(env, f, step->key, step->form, v);
 		return;
 	case STEP_PADDING:
-		if (utf8_trim(v.octets, v.bytes, &is_ascii) > 0)
-			keep_raw(f, step->key, step->form, v);
+		if (!env->skips_raw && utf8_trim(v.octets, v.bytes, &is_ascii) > 0)
+			keep_raw(env, f, step->key, step->form, v);
 		return;
 	case STEP_TRACK:
 		f->tracked[step->at] = v;
@@ -119,7 +127,7 @@ static inline __attribute__((always_inline)) void run_step(const struct plan *p,
 	}
 	if (xform_run(&p->xforms[step->at], env, v.octets, v.bytes, f) == XFORM_FAILED &&
 	    step->key != NULL && (step->flags & STEP_KEEPS) == 0)
-		keep_raw(f, step->key, step->form, v);
+		keep_raw(env, f, step->key, step->form, v);
 }
 
 /* systemInitTimeMilliseconds in the record itself. */
@@ -251,9 +259,9 @@ static void run_groups(const struct plan *p, const struct xform_env *env, struct
 	}
 	for (uint32_t i = 0; i < p->group_count; i++)
 		(p->groups[i].is_list ? run_list : run_group)(p, &p->groups[i], env, f);
-	for (uint32_t i = 0; i < p->tracked_count; i++) {
+	for (uint32_t i = 0; i < p->tracked_count && !env->skips_raw; i++) {
 		if (f->carried[i] != CARRY_ALL && p->tracked[i].key != NULL)
-			keep_raw(f, p->tracked[i].key, p->tracked[i].form, f->tracked[i]);
+			put_raw(f, p->tracked[i].key, p->tracked[i].form, f->tracked[i]);
 	}
 }
 
@@ -323,10 +331,10 @@ do_run(const struct plan *p, const struct run *run, const struct xform_env *env,
 				(struct value){ octets_of(step, record, values), step->bytes };
 		return;
 	case STEP_RAW:
-		for (; step < end; step++) {
+		for (; step < end && !env->skips_raw; step++) {
 			struct value v = { octets_of(step, record, values), step->bytes };
 
-			keep_raw(f, step->key, step->form, v);
+			put_raw(f, step->key, step->form, v);
 		}
 		return;
 	case STEP_SCALED:
@@ -378,7 +386,7 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 			}
 		}
 		if ((step->flags & STEP_KEEPS) != 0)
-			keep_raw(f, step->key, step->form, v);
+			keep_raw(env, f, step->key, step->form, v);
 		at = v.octets + v.bytes;
 		run_step(p, step, env, v, f);
 	}
@@ -395,7 +403,7 @@ void plan_run_sample(const struct plan *p, const struct xform_env *env, const st
 		do_run(p, &p->runs[i], env, NULL, values, f);
 	for (const struct step *step = p->steps + p->run_steps; step < end; step++) {
 		if ((step->flags & STEP_KEEPS) != 0)
-			keep_raw(f, step->key, step->form, values[step->offset]);
+			keep_raw(env, f, step->key, step->form, values[step->offset]);
 		run_step(p, step, env, values[step->offset], f);
 	}
 	finish(p, env, f);
@@ -407,7 +415,7 @@ void plan_run_values(const struct plan *p, const struct xform_env *env, const st
 	mark_always(p, f);
 	for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
 		if ((step->flags & STEP_KEEPS) != 0)
-			keep_raw(f, step->key, step->form, values[step->index]);
+			keep_raw(env, f, step->key, step->form, values[step->index]);
 		run_step(p, step, env, values[step->index], f);
 	}
 	finish(p, env, f);
