@@ -178,27 +178,34 @@ struct reading {
 	bool is_partial;
 };
 
-/* What another record said stays; the same once more is no loss. */
-static inline void put(struct reading *g, unsigned element, const uint8_t *octets, uint32_t bytes)
+static __attribute__((noinline)) void put_again(struct reading *g, unsigned element,
+						const uint8_t *octets, uint32_t bytes)
 {
 	const struct value *v = &g->out->values[element];
 
-	if (octets == NULL)
-		return;
-	if (__builtin_expect(!sflow_has(g->out, element), 1))
-		sflow_put(g->out, element, octets, bytes);
-	else if (v->bytes != bytes || memcmp(v->octets, octets, bytes) != 0)
+	if (v->bytes != bytes || memcmp(v->octets, octets, bytes) != 0)
 		g->is_partial = true;
 }
 
-static void put_word(struct reading *g, unsigned element)
+/* What another record said stays; the same once more is no loss. */
+static inline void put(struct reading *g, unsigned element, const uint8_t *octets, uint32_t bytes)
+{
+	if (octets == NULL)
+		return;
+	if (__builtin_expect(sflow_has(g->out, element), 0))
+		put_again(g, element, octets, bytes);
+	else
+		sflow_put(g->out, element, octets, bytes);
+}
+
+static inline __attribute__((always_inline)) void put_word(struct reading *g, unsigned element)
 {
 	const uint8_t *word = rd_take(&g->r, 4);
 	uint32_t bytes = sflow_rows[element].bytes;
 
 	if (word == NULL)
 		return;
-	if (bytes < 4 && be32(word) >> (8 * bytes) != 0)
+	if (__builtin_expect((uint64_t)be32(word) >> (8 * bytes) != 0, 0))
 		g->is_partial = true;
 	else
 		put(g, element, word + 4 - bytes, bytes);

@@ -396,6 +396,19 @@ static void add_static(struct draft *d, const struct static_value *s)
 		d->plan->statics[d->plan->static_count++] = *s;
 }
 
+/* Those at the front that wait for a field: all of them do nothing where none of their fields is there. */
+static void find_conditions(struct plan *p)
+{
+	uint32_t i = 0;
+
+	for (; i < p->static_count && p->statics[i].if_present >= 0; i++) {
+		unsigned field = (unsigned)p->statics[i].if_present;
+
+		p->conditions[field / 64] |= UINT64_C(1) << (field % 64);
+	}
+	p->condition_count = i;
+}
+
 static enum err make_statics(struct draft *d)
 {
 	const struct mapping_set *set = d->catalog->mappings;
@@ -415,6 +428,7 @@ static enum err make_statics(struct draft *d)
 	}
 	for (size_t i = 0; i < DEFAULTS; i++)
 		add_static(d, &plan_defaults[i]);
+	find_conditions(p);
 	return ERR_OK;
 }
 

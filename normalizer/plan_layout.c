@@ -213,8 +213,7 @@ static void sort_runs(struct plan *p, const struct step *from, uint32_t count)
 				p->steps[n++] = from[i];
 		}
 		if (n > first)
-			p->runs[p->run_count++] =
-				(struct run){ (uint8_t)op, (uint16_t)first, (uint16_t)n };
+			p->runs[p->run_count++] = (uint16_t)(n - first);
 	}
 	p->run_steps = n;
 	for (uint32_t i = 0; i < count; i++) {

@@ -154,7 +154,8 @@ static inline bool is_zero_address(struct value v)
 }
 
 /* The usual candidate, without a call: an address of its type's length. */
-static inline void run_address(const struct candidate *c, struct value v, struct flow *f)
+static inline __attribute__((always_inline)) void run_address(const struct candidate *c,
+							      struct value v, struct flow *f)
 {
 	bool is_absent = c->xform.zero_is_absent && is_zero_address(v);
 
@@ -265,10 +266,20 @@ static void run_groups(const struct plan *p, const struct xform_env *env, struct
 	}
 }
 
+/* Is there a field that one of the first statics waits for? */
+static inline bool has_condition(const struct plan *p, const struct flow *f)
+{
+	uint64_t found = 0;
+
+	for (unsigned i = 0; i < FIELD_WORDS; i++)
+		found |= f->has[i] & p->conditions[i];
+	return found != 0;
+}
+
 /* What a mapping says of every record, or of those that have a certain field. */
 static void run_statics(const struct plan *p, struct flow *f)
 {
-	for (uint32_t i = 0; i < p->static_count; i++) {
+	for (uint32_t i = has_condition(p, f) ? 0 : p->condition_count; i < p->static_count; i++) {
 		const struct static_value *s = &p->statics[i];
 
 		if (flow_has(f, s->field) ||
@@ -298,13 +309,11 @@ octets_of(const struct step *step, const uint8_t *record, const struct value *va
 
 /* Those that stand at the same place in every record. */
 static inline __attribute__((always_inline)) void
-do_run(const struct plan *p, const struct run *run, const struct xform_env *env,
-       const uint8_t *record, const struct value *values, struct flow *f)
+do_run(const struct plan *p, const struct step *step, const struct step *end,
+       const struct xform_env *env, const uint8_t *record, const struct value *values,
+       struct flow *f)
 {
-	const struct step *step = p->steps + run->first;
-	const struct step *end = p->steps + run->end;
-
-	switch ((enum step_op)run->op) {
+	switch ((enum step_op)step->op) {
 	case STEP_U8:
 		for (; step < end; step++)
 			f->slots[step->field].i64 = *octets_of(step, record, values);
@@ -369,13 +378,14 @@ static void finish(const struct plan *p, const struct xform_env *env, struct flo
 void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *record,
 	      struct flow *f)
 {
-	const struct step *end = p->steps + p->step_count;
+	const struct step *step = p->steps;
+	const struct step *end = step + p->step_count;
 	const uint8_t *at = record + p->run_bytes;
 
 	mark_always(p, f);
-	for (uint32_t i = 0; i < p->run_count; i++)
-		do_run(p, &p->runs[i], env, record, NULL, f);
-	for (const struct step *step = p->steps + p->run_steps; step < end; step++) {
+	for (uint32_t i = 0; i < p->run_count; step += p->runs[i++])
+		do_run(p, step, step + p->runs[i], env, record, NULL, f);
+	for (; step < end; step++) {
 		struct value v = { at + step->offset, step->bytes };
 
 		if ((step->flags & STEP_VARIABLE) != 0) {
@@ -396,12 +406,13 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 void plan_run_sample(const struct plan *p, const struct xform_env *env, const struct value *values,
 		     struct flow *f)
 {
-	const struct step *end = p->steps + p->step_count;
+	const struct step *step = p->steps;
+	const struct step *end = step + p->step_count;
 
 	mark_always(p, f);
-	for (uint32_t i = 0; i < p->run_count; i++)
-		do_run(p, &p->runs[i], env, NULL, values, f);
-	for (const struct step *step = p->steps + p->run_steps; step < end; step++) {
+	for (uint32_t i = 0; i < p->run_count; step += p->runs[i++])
+		do_run(p, step, step + p->runs[i], env, NULL, values, f);
+	for (; step < end; step++) {
 		if ((step->flags & STEP_KEEPS) != 0)
 			keep_raw(env, f, step->key, step->form, values[step->offset]);
 		run_step(p, step, env, values[step->offset], f);

@@ -55,13 +55,6 @@ struct step {
 	const struct raw_key *key; /* NULL: never in raw */
 };
 
-/* Steps that do the same. */
-struct run {
-	uint8_t op;
-	uint16_t first;
-	uint16_t end;
-};
-
 struct tracked {
 	uint8_t form;
 	const struct raw_key *key; /* NULL: never in raw, or there already */
@@ -134,7 +127,9 @@ struct plan {
 	uint32_t group_count;
 	uint32_t candidate_count;
 	uint32_t static_count;
-	uint64_t always[FIELD_WORDS]; /* fields of the steps that cannot fail */
+	uint32_t condition_count;	  /* the first statics, each of which waits for a field */
+	uint64_t always[FIELD_WORDS];	  /* fields of the steps that cannot fail */
+	uint64_t conditions[FIELD_WORDS]; /* fields that the first statics wait for */
 	bool has_lists;
 	bool drops_raw; /* raw = "none": lists stand there only until they were read */
 	uint16_t inside_count;
@@ -148,7 +143,7 @@ struct plan {
 	struct section_line *lines; /* of the section */
 	int32_t boot_at;	    /* tracked systemInitTimeMilliseconds, or -1 */
 	struct step *steps;
-	struct run runs[STEP_OPS];
+	uint16_t runs[STEP_OPS]; /* steps that do the same: how many */
 	struct xform *xforms;
 	struct tracked *tracked;
 	struct group *groups;
