@@ -464,6 +464,15 @@ static void numbers_and_tables(void **state)
 	}
 	*text_put_u64(have, UINT64_MAX) = 0;
 	assert_string_equal((char *)have, "18446744073709551615");
+	for (uint64_t ten = 10;; ten *= 10) { /* where one more digit begins */
+		for (uint64_t v = ten - 1; v <= ten; v++) {
+			*text_put_u64(have, v) = 0;
+			(void)snprintf(want, sizeof(want), "%llu", (unsigned long long)v);
+			assert_string_equal((char *)have, want);
+		}
+		if (ten > UINT64_MAX / 10)
+			break;
+	}
 	*text_put_i64(have, INT64_MIN) = 0;
 	assert_string_equal((char *)have, "-9223372036854775808");
 	for (unsigned v = 0; v < 256; v++) {
@@ -475,6 +484,28 @@ static void numbers_and_tables(void **state)
 		*text_put_hex(have, a, 2) = 0;
 		(void)snprintf(want, sizeof(want), "%02x%02x", v, 255 - v);
 		assert_string_equal((char *)have, want);
+	}
+}
+
+/* Of any length, at any place, and nothing behind it. */
+static void hex_of_any_length(void **state)
+{
+	uint8_t octets[80];
+	uint8_t have[2 * sizeof(octets) + 1];
+	char want[2 * sizeof(octets) + 1];
+
+	(void)state;
+	for (size_t bytes = 0; bytes <= sizeof(octets) - 8; bytes++) {
+		size_t from = below(8);
+
+		for (size_t i = 0; i < sizeof(octets); i++)
+			octets[i] = (uint8_t)rnd();
+		for (size_t i = 0; i < bytes; i++)
+			(void)snprintf(want + 2 * i, 3, "%02x", octets[from + i]);
+		memset(have, 'z', sizeof(have));
+		assert_ptr_equal(text_put_hex(have, octets + from, bytes), have + 2 * bytes);
+		assert_memory_equal(have, want, 2 * bytes);
+		assert_int_equal(have[2 * bytes], 'z');
 	}
 }
 
@@ -670,6 +701,7 @@ int main(void)
 		cmocka_unit_test(any_octets_as_json),
 		cmocka_unit_test(floats_as_text),
 		cmocka_unit_test(numbers_and_tables),
+		cmocka_unit_test(hex_of_any_length),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
