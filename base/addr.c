@@ -2,8 +2,12 @@
 #include "base/addr.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/rd.h"
+#include "base/text.h"
 
 struct addr addr_of_v4(uint32_t host_order)
 {
@@ -106,19 +110,29 @@ size_t addr_text_v4(const uint8_t octets[4], char *out)
 	return n;
 }
 
-static size_t put_group(char *out, unsigned v)
+/* Writes four digits, of which the last are too many where it answers less. */
+static inline size_t put_group(char *out, const uint8_t octets[2])
 {
-	static const char hex[] = "0123456789abcdef";
-	size_t n = 0;
+	unsigned zeros = ((unsigned)__builtin_clz(be16(octets) | 1u) - 16) / 4;
+	uint32_t digits;
+	char text[4];
 
-	if (v >= 0x1000)
-		out[n++] = hex[v >> 12];
-	if (v >= 0x100)
-		out[n++] = hex[v >> 8 & 15];
-	if (v >= 0x10)
-		out[n++] = hex[v >> 4 & 15];
-	out[n++] = hex[v & 15];
-	return n;
+	memcpy(text, text_hex[octets[0]], 2);
+	memcpy(text + 2, text_hex[octets[1]], 2);
+	memcpy(&digits, text, sizeof(digits));
+	digits = htole32(le32toh(digits) >> (8 * zeros));
+	memcpy(out, &digits, sizeof(digits));
+	return 4 - zeros;
+}
+
+/* A bit for each group that is zero. */
+static inline unsigned zero_groups(const uint8_t octets[16])
+{
+	unsigned zeros = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		zeros |= (unsigned)(be16(octets + 2 * i) == 0) << i;
+	return zeros;
 }
 
 /* RFC 5952: lower case, no leading zeros, the first longest run of two or more zero groups as ::,
@@ -126,36 +140,31 @@ static size_t put_group(char *out, unsigned v)
 size_t addr_text_v6(const uint8_t octets[16], char out[ADDR_TEXT_BYTES])
 {
 	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-	unsigned best_at = 8;
-	unsigned best_count = 1;
+	unsigned zeros = zero_groups(octets);
+	unsigned runs =
+		zeros & zeros >> 1; /* where two or more begin, then three or more, and so on */
+	unsigned at = 8;
+	unsigned count = 1;
 	size_t n = 0;
 
-	if (memcmp(octets, mapped, sizeof(mapped)) == 0) {
+	if (zeros != 0 && memcmp(octets, mapped, sizeof(mapped)) == 0) {
 		memcpy(out, "::ffff:", 7);
 		return 7 + addr_text_v4(octets + 12, out + 7);
 	}
-	for (unsigned i = 0; i < 8;) {
-		unsigned count = 0;
-
-		while (i + count < 8 && octets[2 * (i + count)] == 0 &&
-		       octets[2 * (i + count) + 1] == 0)
-			count++;
-		if (count > best_count) {
-			best_at = i;
-			best_count = count;
-		}
-		i += count + 1;
+	for (; runs != 0; runs &= zeros >> count) {
+		at = (unsigned)__builtin_ctz(runs);
+		count++;
 	}
 	for (unsigned i = 0; i < 8;) {
-		if (i == best_at) {
+		if (i == at) {
 			out[n++] = ':';
 			out[n++] = ':';
-			i += best_count;
+			i += count;
 			continue;
 		}
-		if (i > 0 && i != best_at + best_count)
+		if (i > 0 && i != at + count)
 			out[n++] = ':';
-		n += put_group(out + n, (unsigned)octets[2 * i] << 8 | octets[2 * i + 1]);
+		n += put_group(out + n, octets + 2 * (size_t)i);
 		i++;
 	}
 	out[n] = '\0';
