@@ -306,11 +306,15 @@ static void make_groups(struct draft *d)
 			g->first = (uint16_t)p->candidate_count;
 			g->count = 0;
 			g->is_list = t->xform.op == XFORM_APPEND || t->xform.op == XFORM_MPLS_LABEL;
+			g->is_addresses = true;
 		}
 		c->tracked = d->tracked_at[t->index];
 		c->xform = t->xform;
 		c->xform.zero_is_absent = d->per_field[t->xform.field] > 1 &&
 					  (t->xform.op == XFORM_ADDR || t->xform.op == XFORM_MAC);
+		if (t->xform.op != XFORM_ADDR || !c->xform.zero_is_absent ||
+		    d->tmpl->fields[t->index].bytes != t->xform.natural_bytes)
+			g->is_addresses = false;
 		g->count++;
 		p->candidate_count++;
 	}

@@ -153,18 +153,24 @@ static inline bool is_zero_address(struct value v)
 	return v.bytes == 4 ? be32(v.octets) == 0 : (be64(v.octets) | be64(v.octets + 8)) == 0;
 }
 
-/* The usual candidate, without a call: an address of its type's length. */
-static inline __attribute__((always_inline)) void run_address(const struct candidate *c,
-							      struct value v, struct flow *f)
+/* The usual group, without a call. */
+static inline void run_addresses(const struct plan *p, const struct group *g, struct flow *f)
 {
-	bool is_absent = c->xform.zero_is_absent && is_zero_address(v);
+	const struct candidate *c = &p->candidates[g->first];
+	const struct candidate *end = c + g->count;
+	bool is_taken = flow_has(f, g->field);
 
-	if (is_absent)
-		f->carried[c->tracked] = CARRY_ALL;
-	if (is_absent || flow_has(f, c->xform.field))
-		return;
-	flow_set_octets(f, c->xform.field, v.octets, v.bytes);
-	f->carried[c->tracked] |= c->xform.carries;
+	for (; c < end; c++) {
+		struct value v = f->tracked[c->tracked];
+
+		if (is_zero_address(v)) {
+			f->carried[c->tracked] = CARRY_ALL;
+		} else if (!is_taken) {
+			flow_set_octets(f, g->field, v.octets, v.bytes);
+			f->carried[c->tracked] |= c->xform.carries;
+			is_taken = true;
+		}
+	}
 }
 
 /*
@@ -182,10 +188,6 @@ static void run_group(const struct plan *p, const struct group *g, const struct 
 		struct value v = f->tracked[c->tracked];
 		enum xform_result result;
 
-		if (c->xform.op == XFORM_ADDR && v.bytes == c->xform.natural_bytes) {
-			run_address(c, v, f);
-			continue;
-		}
 		if (flow_has(f, g->field) && !(gathers && c->xform.op == XFORM_OR)) {
 			if (xform_is_absent(&c->xform, v.octets, v.bytes))
 				f->carried[c->tracked] = CARRY_ALL;
@@ -258,8 +260,12 @@ static void run_groups(const struct plan *p, const struct xform_env *env, struct
 		own = record_env(p, env, f);
 		env = &own;
 	}
-	for (uint32_t i = 0; i < p->group_count; i++)
-		(p->groups[i].is_list ? run_list : run_group)(p, &p->groups[i], env, f);
+	for (const struct group *g = p->groups; g < p->groups + p->group_count; g++) {
+		if (g->is_addresses)
+			run_addresses(p, g, f);
+		else
+			(g->is_list ? run_list : run_group)(p, g, env, f);
+	}
 	for (uint32_t i = 0; i < p->tracked_count && !env->skips_raw; i++) {
 		if (f->carried[i] != CARRY_ALL && p->tracked[i].key != NULL)
 			put_raw(f, p->tracked[i].key, p->tracked[i].form, f->tracked[i]);

@@ -66,7 +66,8 @@ struct group {
 	uint16_t field;
 	uint16_t first; /* into candidates */
 	uint16_t count;
-	bool is_list; /* every candidate is taken */
+	bool is_list;	   /* every candidate is taken */
+	bool is_addresses; /* of their types' lengths, of which one that is all zero says nothing */
 };
 
 struct candidate {
