@@ -113,7 +113,7 @@ $(BUILD)/test/test_admit: private WRAP := -Wl,--wrap=clock_mono_ms
 $(BUILD)/test/test_gate: private WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(BUILD)/test/test_tee: private WRAP := -Wl,--wrap=sendmmsg
 # What is put into a row is known, and memory runs out where the record is read.
-$(BUILD)/test/test_parquet_flow: private WRAP := -Wl,--wrap=parquet_schema_new,--wrap=parquet_row,--wrap=realloc \
+$(BUILD)/test/test_parquet_flow: private WRAP := -Wl,--wrap=parquet_schema_new,--wrap=batch_add_rows,--wrap=realloc \
 	-Wl,--wrap=parquet_put_null_at,--wrap=parquet_put_i64_at,--wrap=parquet_put_octets_at
 $(TESTS): $(BUILD)/test/%: $(BUILD)/test/unit/%.o $(BUILD)/libsluice.a
 	$(call say,LD,$@)

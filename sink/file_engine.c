@@ -159,7 +159,7 @@ static enum err make(struct engine *f)
 	f->rotate.is_lazy = c->is_lazy;
 	TRY(file_retain_init(&f->retain, &c->retain, &f->env, &f->rotate));
 	return file_set_init(&f->set, &f->env, c->format, c->shared, f->pattern, c->max_open,
-			     c->memory_bytes);
+			     c->memory_bytes, f->parts);
 }
 
 enum err file_engine_open(const struct file_engine_conf *conf, const struct sink_env *env,
@@ -353,27 +353,18 @@ static enum err complete(struct engine *f)
 	return ERR_OK;
 }
 
-static enum err put_record(struct engine *f, struct file_part *part,
-			   const struct log_record *record, uint32_t schema)
+static enum err put_record(struct engine *f, size_t reader, const struct log_record *record,
+			   uint32_t schema)
 {
 	bool is_first = f->set.count == 0;
 	struct file_slot *slot;
 	bool is_late;
-	enum err e;
 
 	TRY(file_set_find(&f->set, &f->dir, &record->head, schema, &slot, &is_late));
 	if (is_first)
 		f->opened_ms = clock_mono_ms();
-	e = file_set_add(&f->set, slot, schema, record, is_late);
-	if (e == ERR_FORMAT) {
-		part->corrupt++;
-		return ERR_OK;
-	}
-	TRY(e);
-	part->records++;
-	part->octets += record->head.bytes;
 	f->octets += record->head.bytes;
-	return ERR_OK;
+	return file_set_add(&f->set, slot, schema, record, reader, is_late);
 }
 
 /* What an earlier life delivered, seen too late for the log to know. */
@@ -423,7 +414,7 @@ static enum err put_records(struct engine *f, size_t reader, const struct log_fr
 			part->end = record.lsn + 1;
 			part->not_routed++;
 		} else {
-			enum err e = put_record(f, part, &record, frame->head.schema);
+			enum err e = put_record(f, reader, &record, frame->head.schema);
 
 			if (e == ERR_FULL)
 				return make_way(f, reader, record.lsn);

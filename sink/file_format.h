@@ -28,6 +28,25 @@ struct file_meta {
 	const char *value;
 };
 
+#define FILE_WAITING_MAX 64
+
+/* What a record is known by until it is decided that it is one. */
+struct file_tag {
+	uint32_t bytes;
+	uint16_t reader;
+	bool is_late;
+};
+
+struct file_refused {
+	unsigned count;
+	struct file_tag tags[FILE_WAITING_MAX + 1];
+};
+
+static inline void file_refuse(struct file_refused *r, struct file_tag tag)
+{
+	r->tags[r->count++] = tag;
+}
+
 struct file_format {
 	bool has_schema; /* a file has records of one schema only */
 	enum err (*writer_new)(void *shared, void **out);
@@ -35,8 +54,12 @@ struct file_format {
 	/* What the file says of itself at its beginning, as far as the format has room for it. */
 	enum err (*open)(void *writer, struct file_out *out, uint32_t schema,
 			 const struct file_meta *meta, size_t count);
-	/* ERR_FORMAT: not a record of that schema; nothing was added. */
-	enum err (*add)(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes);
+	/* ERR_FORMAT: some are no records of that schema, and not added: this one, or ones before it, of which at most
+	 * FILE_WAITING_MAX may wait to be looked at together.  `refused` is empty before, and says then which. */
+	enum err (*add)(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes,
+			struct file_tag tag, struct file_refused *refused);
+	/* All that wait are looked at: before `spill` and `finish`.  NULL: none does. */
+	enum err (*settle)(void *writer, struct file_refused *refused);
 	/* Octets of memory that it holds. */
 	size_t (*held)(const void *writer);
 	/* Writes what it holds, to give memory back. */

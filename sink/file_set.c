@@ -17,7 +17,7 @@
 
 enum err file_set_init(struct file_set *s, const struct sink_env *env,
 		       const struct file_format *format, void *shared, const struct file_path *path,
-		       size_t slot_max, size_t memory_max)
+		       size_t slot_max, size_t memory_max, struct file_part *parts)
 {
 	memset(s, 0, sizeof(*s));
 	s->env = env;
@@ -25,6 +25,7 @@ enum err file_set_init(struct file_set *s, const struct sink_env *env,
 	s->shared = shared;
 	s->path = path;
 	s->memory_max = memory_max;
+	s->parts = parts;
 	s->epoch = 1;
 	s->slots = calloc(slot_max, sizeof(s->slots[0]));
 	if (s->slots == NULL)
@@ -82,6 +83,32 @@ static struct file_slot *find_largest(const struct file_set *s)
 	return most;
 }
 
+/* What was counted as a record, and is none. */
+static void take_back(struct file_set *s, struct file_slot *slot)
+{
+	for (unsigned i = 0; i < s->refused.count; i++) {
+		const struct file_tag *tag = &s->refused.tags[i];
+		struct file_part *part = &s->parts[tag->reader];
+
+		part->records--;
+		part->octets -= tag->bytes;
+		part->corrupt++;
+		slot->records--;
+		slot->late -= tag->is_late;
+		s->records--;
+	}
+	s->refused.count = 0;
+}
+
+static enum err settle_slot(struct file_set *s, struct file_slot *slot)
+{
+	enum err e =
+		s->format->settle == NULL ? ERR_OK : s->format->settle(slot->writer, &s->refused);
+
+	take_back(s, slot);
+	return e == ERR_FORMAT ? ERR_OK : e;
+}
+
 /* Memory that waits for a next file goes first.  Files that are alike grow all at once: one that writes what it
  * has may not be enough; more than all is not there. */
 static enum err bound_memory(struct file_set *s)
@@ -92,7 +119,10 @@ static enum err bound_memory(struct file_set *s)
 	free_writers(s, s->count);
 	look(s);
 	for (size_t i = 0; i < s->count && s->held > s->memory_max; i++) {
-		TRY(s->format->spill(find_largest(s)->writer));
+		struct file_slot *slot = find_largest(s);
+
+		TRY(settle_slot(s, slot));
+		TRY(s->format->spill(slot->writer));
 		look(s);
 	}
 	return ERR_OK;
@@ -215,12 +245,22 @@ enum err file_set_find(struct file_set *s, struct file_dir *d, const struct log_
 }
 
 enum err file_set_add(struct file_set *s, struct file_slot *slot, uint32_t schema,
-		      const struct log_record *record, bool is_late)
+		      const struct log_record *record, size_t reader, bool is_late)
 {
-	TRY(s->format->add(slot->writer, schema, record->payload, record->head.bytes));
+	const struct file_tag tag = { record->head.bytes, (uint16_t)reader, is_late };
+	enum err e;
+
+	s->parts[reader].records++;
+	s->parts[reader].octets += tag.bytes;
 	slot->records++;
 	slot->late += is_late;
 	s->records++;
+	e = s->format->add(slot->writer, schema, record->payload, tag.bytes, tag, &s->refused);
+	if (e == ERR_FORMAT) {
+		take_back(s, slot);
+		e = ERR_OK;
+	}
+	TRY(e);
 	s->unseen_octets += record->head.bytes;
 	return ++s->unseen < LOOK_RECORDS && s->unseen_octets < LOOK_OCTETS ? ERR_OK
 									    : bound_memory(s);
@@ -250,6 +290,7 @@ enum err file_set_finish(struct file_set *s, struct file_dir *d, const char *lsn
 	for (; s->finished < s->count; s->finished++) {
 		struct file_slot *slot = &s->slots[s->finished];
 
+		TRY(settle_slot(s, slot));
 		if (slot->records == 0) {
 			s->format->reset(slot->writer);
 			file_out_abort(d, &slot->out);

@@ -184,13 +184,17 @@ static enum err put(struct file_writer *w, const void *octets, size_t bytes)
 	return w->block_bytes < w->shared->block_max ? ERR_OK : flush_block(w);
 }
 
-static enum err avro_add(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes)
+static enum err avro_add(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes,
+			 struct file_tag tag, struct file_refused *refused)
 {
 	(void)schema;
+	(void)tag;
+	(void)refused;
 	return put(writer, octets, bytes);
 }
 
-static enum err json_add(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes)
+static enum err json_add(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes,
+			 struct file_tag tag, struct file_refused *refused)
 {
 	struct file_writer *w = writer;
 	struct lines *lines = &w->shared->lines;
@@ -200,6 +204,8 @@ static enum err json_add(void *writer, uint32_t schema, const uint8_t *octets, s
 	e = lines_put(lines, schema, octets, bytes);
 	if (e == ERR_NOMEM)
 		errno = ENOMEM;
+	if (e == ERR_FORMAT)
+		file_refuse(refused, tag);
 	return e == ERR_OK ? put(w, lines->text, lines->bytes) : e;
 }
 

@@ -90,6 +90,7 @@ void parquet_free(struct parquet *p)
 static void restart_group(struct parquet *p)
 {
 	p->row = 0;
+	p->waiting = 0;
 	p->until_check = CHECK_ROWS;
 	batch_forget(p);
 	memset(p->staged, 0, p->schema->leaf_count * sizeof(*p->staged));
@@ -155,6 +156,7 @@ static enum err end_group(struct parquet *p)
 {
 	enum err e;
 
+	must(p->waiting == 0); /* else records were put, and not settled */
 	batch_drain(p);
 	e = p->row == 0 ? p->account.error : write_group(p);
 	if (e != ERR_OK) {
@@ -191,16 +193,21 @@ static enum err end_batch(struct parquet *p)
 	return group_used(p) >= p->conf.group_bytes ? end_group(p) : ERR_OK;
 }
 
-enum err parquet_row(struct parquet *p)
+enum err batch_look(struct parquet *p)
 {
 	if (__builtin_expect(p->account.error != ERR_OK, 0))
 		return answer(p, p->account.error);
-	p->row++;
-	p->batch_row++;
 	if (p->batch_row < BATCH_ROWS && p->octets.bytes < BATCH_BYTES && p->until_check > 0 &&
 	    p->row < p->conf.group_rows)
 		return ERR_OK;
 	return end_batch(p);
+}
+
+enum err parquet_row(struct parquet *p)
+{
+	if (p->account.error == ERR_OK)
+		batch_add_rows(p, 1);
+	return batch_look(p);
 }
 
 uint64_t parquet_rows(const struct parquet *p)

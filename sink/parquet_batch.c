@@ -155,9 +155,15 @@ void batch_forget(struct parquet *p)
 	buffer_restart(&p->account, &p->octets);
 }
 
-void batch_undo_row(struct parquet *p)
+void batch_add_rows(struct parquet *p, unsigned count)
 {
-	uint64_t others = ~(UINT64_C(1) << p->batch_row);
+	p->row += count;
+	p->batch_row += count;
+}
+
+void batch_undo_rows(struct parquet *p)
+{
+	uint64_t others = (UINT64_C(1) << p->batch_row) - 1;
 
 	for (unsigned i = 0; i < p->schema->leaf_count; i++)
 		p->staged[i] &= others;

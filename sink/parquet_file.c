@@ -29,6 +29,8 @@ struct writer {
 	struct parquet_shared *shared;
 	struct shape *shape;
 	struct parquet *parquet; /* of the shape */
+	unsigned waiting;
+	struct file_tag tags[FILE_WAITING_MAX]; /* of the records that wait */
 };
 
 /* What is not the system's failure has an errno too. */
@@ -166,14 +168,46 @@ static enum err writer_open(void *writer, struct file_out *out, uint32_t schema,
 	return with_errno(parquet_open(w->parquet, out));
 }
 
-static enum err writer_add(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes)
+/* `e` unless some of those that waited are refused. */
+static enum err settled(struct writer *w, enum err e, const struct parquet_settled *s,
+			struct file_refused *refused)
+{
+	if (s->count == 0)
+		return with_errno(e);
+	must(s->count == w->waiting);
+	w->waiting = 0;
+	for (uint64_t rows = s->refused; rows != 0; rows &= rows - 1)
+		file_refuse(refused, w->tags[__builtin_ctzll(rows)]);
+	return e == ERR_OK && s->refused != 0 ? ERR_FORMAT : with_errno(e);
+}
+
+static enum err writer_add(void *writer, uint32_t schema, const uint8_t *octets, size_t bytes,
+			   struct file_tag tag, struct file_refused *refused)
 {
 	struct writer *w = writer;
+	struct parquet_settled s;
+	enum err e;
 
 	must(w->shape->schema == schema);
-	if (w->shape->flow == NULL)
+	if (w->shape->flow == NULL) {
+		file_refuse(refused, tag);
 		return ERR_FORMAT;
-	return with_errno(parquet_flow_add(w->shape->flow, w->parquet, octets, bytes));
+	}
+	w->tags[w->waiting++] = tag;
+	e = parquet_flow_put(w->shape->flow, w->parquet, octets, bytes, &s);
+	return settled(w, e, &s, refused);
+}
+
+static enum err writer_settle(void *writer, struct file_refused *refused)
+{
+	struct writer *w = writer;
+	struct parquet_settled s;
+	enum err e;
+
+	if (w->waiting == 0)
+		return ERR_OK;
+	e = parquet_flow_settle(w->shape->flow, w->parquet, &s);
+	return settled(w, e, &s, refused);
 }
 
 static size_t writer_held(const void *writer)
@@ -213,6 +247,7 @@ static void writer_reset(void *writer)
 {
 	struct writer *w = writer;
 
+	w->waiting = 0;
 	if (w->parquet != NULL)
 		parquet_reset(w->parquet);
 }
@@ -223,6 +258,7 @@ static const struct file_format format = {
 	.writer_free = writer_free,
 	.open = writer_open,
 	.add = writer_add,
+	.settle = writer_settle,
 	.held = writer_held,
 	.spill = writer_spill,
 	.finish = writer_finish,

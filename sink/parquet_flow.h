@@ -5,7 +5,8 @@
  *
  *	parquet_flow_new(fields, PARQUET_FLAT, &why, &f)	once per schema of records
  *	parquet_new(parquet_flow_schema(f), &conf, &p)
- *	parquet_flow_add(f, p, octets, bytes)			once per record
+ *	parquet_flow_add(f, p, octets, bytes)			once per record; or, three times as fast,
+ *	parquet_flow_put(f, p, octets, bytes, &settled), and parquet_flow_settle(f, p, &settled) at the end
  *
  *	flat	{ record_id, <normalized fields>, <enriched fields>, raw { } }
  *	nested	{ record_id, normalized { }, enriched { }, raw { } }		the shape of the Avro schema
@@ -44,5 +45,18 @@ bool parquet_flow_has_column(const struct parquet_flow *f, const char *name);
  * says. */
 enum err parquet_flow_add(struct parquet_flow *f, struct parquet *p, const void *octets,
 			  size_t bytes);
+
+/* What became of the first records that waited, in their order; the others are refused, a bit each. */
+struct parquet_settled {
+	unsigned count;
+	uint64_t refused;
+};
+
+/* The same for many: a record waits, until some are there to be read side by side, and what parquet_flow_add()
+ * had said is known then.  Who flushes or finishes settles before; parquet_reset() forgets those that wait. */
+enum err parquet_flow_put(struct parquet_flow *f, struct parquet *p, const void *octets,
+			  size_t bytes, struct parquet_settled *settled);
+enum err parquet_flow_settle(struct parquet_flow *f, struct parquet *p,
+			     struct parquet_settled *settled);
 
 #endif

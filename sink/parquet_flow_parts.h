@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parquet_flow_parts.h - what the maker of columns (parquet_flow.c) and the reader of records
- * (parquet_flow_read.c) share: the steps of a record.
+ * parquet_flow_parts.h - what the maker of columns (parquet_flow.c), the reader of records (parquet_flow_read.c)
+ * and who makes rows of these (parquet_flow_rows.c) share: the steps of a record.
  */
 #ifndef SINK_PARQUET_FLOW_PARTS_H
 #define SINK_PARQUET_FLOW_PARTS_H
@@ -52,6 +52,7 @@ struct cell {
 	uint16_t leaf;
 	uint8_t kind;
 	uint8_t levels; /* of definition; with CELL_AGAIN it goes on with the row's list */
+	unsigned row;	/* of the group */
 };
 
 #define CELL_AGAIN 0x80
@@ -67,5 +68,20 @@ struct parquet_flow {
 	const char *columns[STEPS_MAX];
 	size_t column_count;
 };
+
+/* Records that are read side by side, a column at a time: where one ends needs not be known before the next one
+ * is looked at, and what is done next is the same for all.  They become the next rows of the batch. */
+struct group {
+	struct parquet *parquet;
+	const uint8_t *base; /* of the batch's octets */
+	uint64_t bits;	     /* of all texts */
+	unsigned count;
+	bool is_broken;
+	const uint8_t *at[BATCH_ROWS];
+	const uint8_t *end[BATCH_ROWS];
+};
+
+/* Into the batch and, what is of lists, as cells.  ERR_FORMAT: one of them is no record. */
+enum err parquet_flow_read(struct parquet_flow *f, struct group *g);
 
 #endif

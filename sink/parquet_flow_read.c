@@ -12,6 +12,7 @@
 /* What is rare, or long, is kept out of the loop over the steps, which has registers for little more. */
 #define APART __attribute__((noinline))
 
+#define NULLS_MAX (PADDING - 8) /* what is looked at, at once */
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
 static inline uint64_t load(const uint8_t *p)
@@ -82,9 +83,10 @@ static bool read_item(struct parquet_flow *f, const struct step *s, struct rd *i
 }
 
 /* A list or map.  An empty one that is required is what a column without a value is. */
-static bool read_items(struct parquet_flow *f, const struct step *s, struct rd *in, uint64_t *bits)
+static bool read_items(struct parquet_flow *f, const struct step *s, unsigned row, struct rd *in,
+		       uint64_t *bits)
 {
-	struct cell at = { .leaf = s->leaf, .levels = (uint8_t)(s->depth + 1) };
+	struct cell at = { .leaf = s->leaf, .levels = (uint8_t)(s->depth + 1), .row = row };
 	struct cell *c;
 
 	for (uint64_t n = avro_read_block(in); n > 0; n = avro_read_block(in)) {
@@ -99,7 +101,7 @@ static bool read_items(struct parquet_flow *f, const struct step *s, struct rd *
 	c = more_cells(f);
 	if (c == NULL)
 		return false;
-	*c = (struct cell){ .kind = CELL_NULL, .leaf = s->leaf, .levels = s->depth };
+	*c = (struct cell){ .kind = CELL_NULL, .leaf = s->leaf, .levels = s->depth, .row = row };
 	return true;
 }
 
@@ -109,53 +111,34 @@ static inline const uint8_t *broken(const uint8_t *end)
 	return end + 1;
 }
 
-/* In two registers: a number whose address is taken would be in memory, everywhere. */
-struct taken {
-	const uint8_t *next;
-	uint64_t v;
-};
-
-static APART struct taken take_wide(const uint8_t *p, const uint8_t *end)
+/* Behind a number of more than eight octets. */
+static APART const uint8_t *take_wide(const uint8_t *p, const uint8_t *end, uint64_t *v)
 {
-	struct taken t;
+	const uint8_t *next = avro_take_varint(p, v);
 
-	t.next = avro_take_varint(p, &t.v);
-	if (t.next == NULL)
-		t.next = broken(end);
-	return t;
+	return next == NULL ? broken(end) : next;
 }
 
-static inline const uint8_t *take_long(const uint8_t *p, const uint8_t *end, uint64_t *v)
-{
-	struct taken t = take_wide(p, end);
-
-	*v = t.v;
-	return t.next;
-}
-
-/* Milliseconds since 1970 take six octets from 1971 to 2039, and most other numbers few. */
+/* Without a branch for each length: in a column they are of many. */
 static inline __attribute__((always_inline)) const uint8_t *
 take_number(const uint8_t *p, const uint8_t *end, uint64_t *v)
 {
 	uint64_t w = load(p);
+	uint64_t ends = ~w & HIGH_BITS;
+	uint64_t wide;
 
-	if ((w & 0x80) == 0) {
-		*v = w & 0x7f;
-		return p + 1;
+	if (__builtin_expect(ends == 0, 0)) {
+		p = take_wide(p, end, &wide);
+		*v = wide;
+		return p;
 	}
-	if ((w & 0x8000) == 0) {
-		*v = (w & 0x7f) | (w & 0x7f00) >> 1;
-		return p + 2;
-	}
-	if ((w & 0x800000) == 0) {
-		*v = (w & 0x7f) | (w & 0x7f00) >> 1 | (w & 0x7f0000) >> 2;
-		return p + 3;
-	}
-	if ((w & 0x808080808080) != 0x008080808080)
-		return take_long(p, end, v);
-	w = (w & 0x007f007f007f) | (w & 0x7f007f007f00) >> 1;
-	*v = (w & 0x3fff) | (w & 0x3fff0000) >> 2 | (w & 0x3fff00000000) >> 4;
-	return p + 6;
+	w &= (ends ^ (ends - 1)) & ~HIGH_BITS;
+	/* The upper half of each two, four, eight octets comes next to the lower. */
+	w -= (w & 0x7f007f007f007f00) >> 1;
+	w -= (w & 0x3fff00003fff0000) / 4 * 3;
+	w -= (w & 0x0fffffff00000000) / 16 * 15;
+	*v = w;
+	return p + ((unsigned)__builtin_ctzll(ends) + 1) / 8;
 }
 
 /* Octets after their length; none when there are not that many. */
@@ -163,9 +146,12 @@ static inline __attribute__((always_inline)) const uint8_t *
 take_octets(const uint8_t *p, const uint8_t *end, uint32_t *bytes)
 {
 	uint64_t v = *p++;
+	uint64_t wide;
 
-	if (__builtin_expect(v >= 0x80, 0))
-		p = take_long(p - 1, end, &v);
+	if (__builtin_expect(v >= 0x80, 0)) {
+		p = take_wide(p - 1, end, &wide);
+		v = wide;
+	}
 	if (__builtin_expect((v & 1) != 0 || (int64_t)(v >> 1) > end - p, 0)) {
 		*bytes = 0;
 		return broken(end);
@@ -191,43 +177,246 @@ static inline size_t count_nulls_at(const uint8_t *p, const uint8_t *end, size_t
 	return n < most ? n : most;
 }
 
-/* The branch of a union, 1 or 0, that is not written as our own encoder does. */
-static inline const uint8_t *take_index(const uint8_t *p, const uint8_t *end, bool *is_there)
+/* The branch of a union that is not written as our own encoder does: is there a value? */
+static APART bool take_index(const uint8_t **p, const uint8_t *end)
 {
 	uint64_t v;
 
-	p = take_long(p, end, &v);
-	*is_there = v == 2;
-	return v == 2 || v == 0 ? p : broken(end);
+	*p = take_wide(*p, end, &v);
+	if (v != 2 && v != 0)
+		*p = broken(end);
+	return v == 2;
 }
 
-/* Where a record is being read, in the batch. */
-struct place {
-	struct parquet *parquet;
-	const uint8_t *at;
-	const uint8_t *end;
-	const uint8_t *base; /* of the batch's octets */
-	uint64_t bits;	     /* of all texts */
-};
+/* Is the value there?  *p comes to stand behind the branch of its union. */
+static inline __attribute__((always_inline)) bool is_there(const uint8_t **p, const uint8_t *end,
+							   bool is_optional)
+{
+	unsigned branch = **p;
+
+	if (!is_optional)
+		return true;
+	if (__builtin_expect(branch != 2 && branch != 0, 0))
+		return take_index(p, end);
+	++*p;
+	return branch == 2;
+}
+
+/* ---- a column of a group ---- */
+
+/* Each of these returns which of the records have the value, a bit each. */
+
+static inline __attribute__((always_inline)) uint64_t
+read_numbers(struct group *g, const struct step *s, union parquet_lane *lanes, bool is_optional)
+{
+	uint64_t there = 0;
+	uint64_t high = 0;
+	ptrdiff_t left = 0;
+
+	for (unsigned i = 0; i < g->count; i++) {
+		const uint8_t *p = g->at[i];
+		uint64_t v;
+
+		if (is_there(&p, g->end[i], is_optional)) {
+			p = take_number(p, g->end[i], &v);
+			lanes[i].i64 = avro_unzigzag(v);
+			high |= v;
+			there |= UINT64_C(1) << i;
+		}
+		left |= g->end[i] - p;
+		g->at[i] = p;
+	}
+	g->is_broken |= left < 0 || (high & s->high) != 0;
+	return there;
+}
+
+static inline __attribute__((always_inline)) uint64_t
+read_octets(struct group *g, union parquet_lane *lanes, bool is_optional, bool is_text)
+{
+	uint64_t there = 0;
+	uint64_t bits = 0;
+	ptrdiff_t left = 0;
+
+	for (unsigned i = 0; i < g->count; i++) {
+		const uint8_t *p = g->at[i];
+		uint32_t bytes;
+
+		if (is_there(&p, g->end[i], is_optional)) {
+			p = take_octets(p, g->end[i], &bytes);
+			lanes[i].text =
+				(struct parquet_text){ (uint32_t)(p - bytes - g->base), bytes };
+			if (is_text)
+				bits |= text_bits(p - bytes, bytes);
+			there |= UINT64_C(1) << i;
+		}
+		left |= g->end[i] - p;
+		g->at[i] = p;
+	}
+	g->bits |= bits;
+	g->is_broken |= left < 0;
+	return there;
+}
+
+/* Doubles and booleans. */
+static uint64_t read_rare(struct group *g, const struct step *s, union parquet_lane *lanes)
+{
+	uint64_t there = 0;
+
+	for (unsigned i = 0; i < g->count; i++) {
+		const uint8_t *p = g->at[i];
+
+		if (is_there(&p, g->end[i], s->nulls > 0)) {
+			if (s->kind == STEP_DOUBLE)
+				memcpy(&lanes[i].i64, p, sizeof(lanes[i].i64));
+			else
+				lanes[i].i64 = p[0];
+			g->is_broken |= s->kind == STEP_BOOL && p[0] > 1;
+			p += s->kind == STEP_DOUBLE ? sizeof(lanes[i].i64) : 1;
+			there |= UINT64_C(1) << i;
+		}
+		g->is_broken |= p > g->end[i];
+		g->at[i] = p;
+	}
+	return there;
+}
+
+static APART enum err read_list(struct parquet_flow *f, const struct step *s, struct group *g,
+				unsigned i)
+{
+	const uint8_t *p = g->at[i];
+	struct rd rd;
+
+	if (!is_there(&p, g->end[i], s->nulls > 0) || (p[0] == 0 && s->depth == 0)) {
+		g->at[i] =
+			p + (s->nulls == 0); /* there is none, or one that is empty and required */
+		g->is_broken |= g->at[i] > g->end[i];
+		return ERR_OK;
+	}
+	if (p >= g->end[i])
+		return ERR_FORMAT;
+	rd = rd_of(p, (size_t)(g->end[i] - p));
+	if (!read_items(f, s, i, &rd, &g->bits))
+		return ERR_NOMEM;
+	g->at[i] = rd.at;
+	return rd.is_short ? ERR_FORMAT : ERR_OK;
+}
+
+static enum err read_lists(struct parquet_flow *f, const struct step *s, struct group *g)
+{
+	for (unsigned i = 0; i < g->count; i++)
+		TRY(read_list(f, s, g, i));
+	return ERR_OK;
+}
+
+static enum err read_column(struct parquet_flow *f, const struct step *s, struct group *g)
+{
+	struct parquet *p = g->parquet;
+	union parquet_lane *lanes = batch_lane(p, s->leaf);
+	uint64_t there;
+
+	switch ((enum step_kind)s->kind) {
+	case STEP_NUMBER:
+		there = read_numbers(g, s, lanes, true);
+		break;
+	case STEP_TEXT:
+		there = read_octets(g, lanes, true, true);
+		break;
+	case STEP_NUMBER_ALWAYS:
+		there = read_numbers(g, s, lanes, false);
+		break;
+	case STEP_TEXT_ALWAYS:
+		there = read_octets(g, lanes, false, true);
+		break;
+	case STEP_OCTETS:
+		there = read_octets(g, lanes, s->nulls > 0, false);
+		break;
+	case STEP_DOUBLE:
+	case STEP_BOOL:
+		there = read_rare(g, s, lanes);
+		break;
+	case STEP_LONGS:
+	case STEP_TEXTS:
+	case STEP_MAP:
+	case STEP_END:
+	default:
+		return read_lists(f, s, g);
+	}
+	p->staged[s->leaf] |= there << p->batch_row;
+	return ERR_OK;
+}
+
+/* Some of `count` octets, 8 and more of PADDING less, are not 0. */
+static inline uint64_t any_of(const uint8_t *p, size_t count)
+{
+	uint64_t any = load(p + count - 8);
+
+	for (size_t i = 0; i + 8 < count; i += 8)
+		any |= load(p + i);
+	return any;
+}
+
+/* Are `count` steps from here on absent in all of the records?  Mostly what is absent in one is so in each. */
+static inline bool are_nulls(const struct group *g, size_t count)
+{
+	uint64_t mask = count < 8 ? (UINT64_C(1) << 8 * count) - 1 : UINT64_MAX;
+	uint64_t any = 0;
+
+	if (count <= 8) {
+		for (unsigned i = 1; i < g->count; i++)
+			any |= load(g->at[i]) & mask;
+	} else {
+		for (unsigned i = 1; i < g->count; i++)
+			any |= any_of(g->at[i], count);
+	}
+	return any == 0;
+}
+
+static APART size_t count_common(const struct group *g, size_t most)
+{
+	for (unsigned i = 1; i < g->count && most > 0; i++)
+		most = g->at[i][0] == 0 ? count_nulls_at(g->at[i], g->end[i], most) : 0;
+	return most;
+}
+
+/* How many of the steps from here on, up to `most`, are absent in all of the records: these are passed. */
+static inline size_t skip_nulls(struct group *g, size_t most)
+{
+	ptrdiff_t left = 0;
+
+	if (g->at[0][0] != 0)
+		return 0;
+	most = count_nulls_at(g->at[0], g->end[0], most < NULLS_MAX ? most : NULLS_MAX);
+	if (!are_nulls(g, most))
+		most = count_common(g, most);
+	for (unsigned i = 0; i < g->count; i++) {
+		g->at[i] += most;
+		left |= g->end[i] - g->at[i];
+	}
+	g->is_broken |= left < 0;
+	return most;
+}
 
 /* `bits` are those of all texts: looked at one by one only where one is not ASCII. */
-static APART bool has_texts(const struct parquet_flow *f, const struct place *in)
+static APART bool has_texts(const struct parquet_flow *f, const struct group *g)
 {
 	const struct cell *cells = (const struct cell *)(const void *)f->cells;
-	unsigned row = in->parquet->batch_row;
+	const struct parquet *p = g->parquet;
 
-	if ((in->bits & HIGH_BITS) == 0)
+	if ((g->bits & HIGH_BITS) == 0)
 		return true;
 	for (size_t i = 0; i < f->step_count; i++) {
 		const struct step *s = &f->steps[i];
-		const struct parquet_text *text;
+		const union parquet_lane *lanes = batch_lane(p, s->leaf);
+		uint64_t there = p->staged[s->leaf] >> p->batch_row;
 
-		if ((s->kind != STEP_TEXT && s->kind != STEP_TEXT_ALWAYS) ||
-		    (in->parquet->staged[s->leaf] >> row & 1) == 0)
+		if (s->kind != STEP_TEXT && s->kind != STEP_TEXT_ALWAYS)
 			continue;
-		text = &batch_lane(in->parquet, s->leaf)->text;
-		if (!utf8_is_valid(in->base + text->at, text->bytes))
-			return false;
+		for (; there != 0; there &= there - 1) {
+			const struct parquet_text *text = &lanes[__builtin_ctzll(there)].text;
+
+			if (!utf8_is_valid(g->base + text->at, text->bytes))
+				return false;
+		}
 	}
 	for (size_t i = 0; i < f->cell_count; i++) {
 		if (cells[i].kind == CELL_TEXT && !utf8_is_valid(cells[i].octets, cells[i].bytes))
@@ -236,170 +425,26 @@ static APART bool has_texts(const struct parquet_flow *f, const struct place *in
 	return true;
 }
 
-static APART enum err read_list(struct parquet_flow *f, const struct step *s, struct place *in)
-{
-	struct rd rd;
-
-	if (s->kind == STEP_END || in->at >= in->end)
-		return ERR_FORMAT;
-	rd = rd_of(in->at, (size_t)(in->end - in->at));
-	if (!read_items(f, s, &rd, &in->bits))
-		return ERR_NOMEM;
-	in->at = rd.at;
-	return rd.is_short ? ERR_FORMAT : ERR_OK;
-}
-
-/* A value that is there, of a kind that is neither of the two, nor of lists. */
-static APART const uint8_t *take_rare(const struct step *s, const uint8_t *p, struct place *in,
-				      union parquet_lane *lane)
-{
-	uint32_t bytes;
-	uint64_t v;
-
-	switch (s->kind) {
-	case STEP_DOUBLE:
-		memcpy(&lane->i64, p, sizeof(lane->i64));
-		return p + sizeof(lane->i64);
-	case STEP_BOOL:
-		lane->i64 = p[0];
-		return p[0] <= 1 ? p + 1 : broken(in->end);
-	case STEP_NUMBER_ALWAYS:
-		p = take_number(p, in->end, &v);
-		lane->i64 = avro_unzigzag(v);
-		return (v & s->high) == 0 ? p : broken(in->end);
-	default: /* STEP_OCTETS, STEP_TEXT_ALWAYS */
-		p = take_octets(p, in->end, &bytes);
-		lane->text = (struct parquet_text){ (uint32_t)(p - bytes - in->base), bytes };
-		if (s->kind == STEP_TEXT_ALWAYS)
-			in->bits |= text_bits(p - bytes, bytes);
-		return p;
-	}
-}
-
-/* The steps from *s on that are absent here: *s is then the first that is not, and what stands behind their
- * indices is returned.  When the first is there after all, it is the last octet of its index. */
-static inline __attribute__((always_inline)) const uint8_t *
-skip_nulls(const struct step **s, const uint8_t *p, const uint8_t *end)
-{
-	bool is_there;
-	size_t run;
-
-	if (__builtin_expect(p[0] == 0, 1)) {
-		run = count_nulls_at(p, end, (*s)->nulls);
-		*s += run;
-		return p + run;
-	}
-	p = take_index(p, end, &is_there);
-	*s += !is_there;
-	return p - is_there;
-}
-
-/* All of the record, into the batch and, what is of lists, as cells.  No step reads more than PADDING past the
- * end, which is looked at before the next one. */
-static APART enum err read_record(struct parquet_flow *f, struct place *in)
+/* No step reads more than PADDING past the end, which is looked at before the next one. */
+enum err parquet_flow_read(struct parquet_flow *f, struct group *g)
 {
 	const struct step *s = f->steps;
-	const uint64_t bit = UINT64_C(1) << in->parquet->batch_row;
-	uint8_t *lanes = (uint8_t *)batch_lane(in->parquet, 0);
-	uint64_t *staged = in->parquet->staged;
-	const uint8_t *end = in->end;
-	const uint8_t *p = in->at;
-	uint64_t bits = 0;
-	uint64_t high = 0;
 
-	while (p < end) {
-		union parquet_lane *lane = (union parquet_lane *)(void *)(lanes + s->lane);
-		uint64_t v;
-
-		if (p[0] != 2 && s->nulls > 0) {
-			const struct step *before = s;
-
-			p = skip_nulls(&s, p, end);
-			if (s != before)
-				continue;
-		}
-		/* There is an octet of index before the value. */
-		if (s->kind == STEP_NUMBER) {
-			p = take_number(p + 1, end, &v);
-			lane->i64 = avro_unzigzag(v);
-			high |= v & s->high;
-			staged[s->leaf] |= bit;
-		} else if (s->kind == STEP_TEXT) {
-			uint32_t bytes;
-
-			p = take_octets(p + 1, end, &bytes);
-			lane->text =
-				(struct parquet_text){ (uint32_t)(p - bytes - in->base), bytes };
-			bits |= text_bits(p - bytes, bytes);
-			staged[s->leaf] |= bit;
-		} else if (s->kind < STEP_LONGS) {
-			p = take_rare(s, p + (s->nulls > 0), in, lane);
-			staged[s->leaf] |= bit;
-		} else if (p[0] == 0 && s->nulls + s->depth == 0) {
-			p++; /* a list that is empty and required */
-		} else {
-			in->at = p + (s->nulls > 0);
-			TRY(read_list(f, s, in));
-			p = in->at;
-		}
-		s++;
-	}
-	in->bits |= bits;
-	if (p != end || s->kind != STEP_END || high != 0)
-		return ERR_FORMAT;
-	return has_texts(f, in) ? ERR_OK : ERR_FORMAT;
-}
-
-/* ---- a row ---- */
-
-static void put_cell(struct parquet *p, const struct cell *c)
-{
-	unsigned rep = (c->levels & CELL_AGAIN) != 0;
-	unsigned def = c->levels & (CELL_AGAIN - 1);
-
-	if (c->kind == CELL_TEXT)
-		parquet_put_octets_at(p, c->leaf, rep, def, c->octets, c->bytes);
-	else if (c->kind == CELL_I64)
-		parquet_put_i64_at(p, c->leaf, rep, def, c->i64);
-	else
-		parquet_put_null_at(p, c->leaf, rep, def);
-}
-
-/* As if it had never been seen: no memory, too, is nothing that the file has to remember. */
-static enum err refuse(struct parquet *p, enum err e)
-{
-	batch_undo_row(p);
-	p->account.error = ERR_OK;
-	return e;
-}
-
-/* The record becomes part of the batch: what is text there needs no copy of its own. */
-enum err parquet_flow_add(struct parquet_flow *f, struct parquet *p, const void *octets,
-			  size_t bytes)
-{
-	const struct cell *cells;
-	struct place in;
-	enum err e;
-
-	if (bytes > INT32_MAX - PADDING)
-		return ERR_FORMAT;
-	if (p->account.error != ERR_OK)
-		return parquet_row(p);
-	if (!parquet_reserve(&p->account, &p->octets, bytes + PADDING))
-		return refuse(p, ERR_NOMEM);
-	in = (struct place){ .parquet = p, .at = parquet_end(&p->octets), .base = p->octets.at };
-	in.end = in.at + bytes;
-	memcpy(parquet_end(&p->octets), octets, bytes);
-	memset(parquet_end(&p->octets) + bytes, 0, PADDING);
 	f->cell_count = 0;
-	e = read_record(f, &in);
-	if (e != ERR_OK)
-		return refuse(p, e);
-	p->octets.bytes += bytes;
-	if (bytes >= BIG_BYTES)
-		p->until_check = 0;
-	cells = (const struct cell *)(const void *)f->cells;
-	for (size_t i = 0; i < f->cell_count; i++)
-		put_cell(p, &cells[i]);
-	return parquet_row(p);
+	while (s->kind != STEP_END) {
+		size_t nulls = s->nulls > 0 ? skip_nulls(g, s->nulls) : 0;
+
+		if (nulls == 0) {
+			TRY(read_column(f, s, g));
+			nulls = 1;
+		}
+		s += nulls;
+		if (g->is_broken)
+			return ERR_FORMAT;
+	}
+	for (unsigned i = 0; i < g->count; i++) {
+		if (g->at[i] != g->end[i])
+			return ERR_FORMAT;
+	}
+	return has_texts(f, g) ? ERR_OK : ERR_FORMAT;
 }

@@ -136,6 +136,8 @@ struct parquet {
 	union parquet_lane *lanes;    /* LANE_STRIDE for each column */
 	unsigned batch_row;	      /* rows of the batch, the last of those */
 	struct parquet_buffer octets; /* of the batch */
+	unsigned waiting;	      /* records in `octets` that are no rows yet */
+	struct parquet_text waits[BATCH_ROWS];
 	const struct parquet_schema *schema;
 	struct parquet_conf conf;
 	struct parquet_account account;
@@ -148,6 +150,11 @@ struct parquet {
 	struct parquet_buffer groups; /* the footer's row groups, as they will stand there */
 	uint32_t groups_count;
 };
+
+/* parquet.c */
+
+/* After rows were added to the batch: is it full, or the group? */
+enum err batch_look(struct parquet *p);
 
 /* parquet_put.c */
 
@@ -163,8 +170,10 @@ void column_drain(struct parquet *p, unsigned leaf);
 /* Those of all columns; the next row begins a batch. */
 void batch_drain(struct parquet *p);
 void batch_forget(struct parquet *p);
-/* The row at hand has no values. */
-void batch_undo_row(struct parquet *p);
+/* The row at hand, and those after it, so many of them, have their values. */
+void batch_add_rows(struct parquet *p, unsigned count);
+/* The row at hand, and those after it, have no values. */
+void batch_undo_rows(struct parquet *p);
 /* A value comes for the row after c->row: nulls before it, and the end of a page that is full. */
 void column_enter_row(struct parquet *p, unsigned leaf, uint64_t row);
 /* The level of rows from `row` on. */

@@ -81,7 +81,7 @@ void __real_parquet_put_i64_at(struct parquet *p, unsigned leaf, unsigned rep, u
 void __real_parquet_put_octets_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def,
 				  const void *octets, size_t bytes);
 void __real_parquet_put_null_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def);
-enum err __real_parquet_row(struct parquet *p);
+void __real_batch_add_rows(struct parquet *p, unsigned count);
 void *__real_realloc(void *old, size_t bytes);
 
 enum err __wrap_parquet_schema_new(const struct parquet_node *n, size_t count, struct why *why,
@@ -90,7 +90,7 @@ void __wrap_parquet_put_i64_at(struct parquet *p, unsigned leaf, unsigned rep, u
 void __wrap_parquet_put_octets_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def,
 				  const void *octets, size_t bytes);
 void __wrap_parquet_put_null_at(struct parquet *p, unsigned leaf, unsigned rep, unsigned def);
-enum err __wrap_parquet_row(struct parquet *p);
+void __wrap_batch_add_rows(struct parquet *p, unsigned count);
 void *__wrap_realloc(void *old, size_t bytes);
 
 enum err __wrap_parquet_schema_new(const struct parquet_node *n, size_t count, struct why *why,
@@ -160,12 +160,14 @@ static void add_row_at_hand(const struct parquet *p)
 	}
 }
 
-enum err __wrap_parquet_row(struct parquet *p)
+/* Of many at once, nobody looks at each. */
+void __wrap_batch_add_rows(struct parquet *p, unsigned count)
 {
 	is_decoding = false;
-	rows++;
-	add_row_at_hand(p);
-	return __real_parquet_row(p);
+	rows += count;
+	if (count == 1)
+		add_row_at_hand(p);
+	__real_batch_add_rows(p, count);
 }
 
 void *__wrap_realloc(void *old, size_t bytes)
@@ -742,6 +744,93 @@ static void what_is_no_record_is_refused(void **state)
 	assert_int_equal(add_record(0, record, (size_t)INT32_MAX + 1), ERR_FORMAT); /* before it reads */
 }
 
+#define MANY_BYTES 65536
+
+struct record_at {
+	const uint8_t *octets;
+	size_t bytes;
+};
+
+static void must_be_same_octets(int a, int b, uint64_t bytes)
+{
+	const uint8_t *x = mmap(NULL, bytes, PROT_READ, MAP_SHARED, a, 0);
+	const uint8_t *y = mmap(NULL, bytes, PROT_READ, MAP_SHARED, b, 0);
+
+	assert_true(x != MAP_FAILED && y != MAP_FAILED);
+	assert_memory_equal(x, y, bytes);
+	(void)munmap((void *)(uintptr_t)x, bytes);
+	(void)munmap((void *)(uintptr_t)y, bytes);
+}
+
+/* Of one file: `is_together` puts records, the other adds them.  Returns which are refused, a bit each. */
+static uint64_t write_some(struct file_out *file, const struct record_at *records, unsigned count, bool is_together)
+{
+	const struct parquet_conf conf = { .group_rows = 100, .page_rows = 30 };
+	struct parquet_settled settled;
+	struct parquet *p = NULL;
+	uint64_t refused = 0;
+	unsigned done = 0;
+
+	assert_int_equal(parquet_new(parquet_flow_schema(flows[0]), &conf, &p), ERR_OK);
+	assert_int_equal(parquet_open(p, file), ERR_OK);
+	for (unsigned i = 0; i < count; i++) {
+		put.count = 0;
+		if (!is_together) {
+			refused |= (uint64_t)(parquet_flow_add(flows[0], p, records[i].octets, records[i].bytes) ==
+					      ERR_FORMAT)
+				   << i;
+			continue;
+		}
+		assert_int_equal(parquet_flow_put(flows[0], p, records[i].octets, records[i].bytes, &settled), ERR_OK);
+		refused |= settled.refused << done;
+		done += settled.count;
+	}
+	if (is_together) {
+		put.count = 0;
+		assert_int_equal(parquet_flow_settle(flows[0], p, &settled), ERR_OK);
+		refused |= settled.refused << done;
+		assert_int_equal(done + settled.count, count);
+	}
+	assert_int_equal(parquet_finish(p, NULL, 0), ERR_OK);
+	parquet_free(p);
+	return refused;
+}
+
+/* What is read side by side makes the same file, octet by octet, and the same are refused. */
+static void side_by_side_is_the_same(void **state)
+{
+	static uint8_t many[64 * MANY_BYTES];
+	struct record_at records[64];
+
+	(void)state;
+	for (unsigned round = 0; round < 120; round++) {
+		unsigned count = 1 + round % 64;
+		struct file_out all[2] = { { .fd = memfd_create("add", MFD_CLOEXEC) },
+					   { .fd = memfd_create("put", MFD_CLOEXEC) } };
+		uint64_t broken = 0;
+		uint64_t refused;
+
+		for (unsigned i = 0; i < count; i++) {
+			records[i].octets = many + (size_t)i * MANY_BYTES;
+			/* Alike, as records of one template are, or not at all. */
+			make_flow(round % 3 == 0 ? (i + round) % 9 : round % 9);
+			records[i].bytes = avro_encode(&enc, &flow, many + (size_t)i * MANY_BYTES, MANY_BYTES);
+			assert_true(records[i].bytes > 0);
+			if (round % 4 == 1 && (i * 7 + round) % 11 == 0) {
+				records[i].bytes -= 1 + i;
+				broken |= UINT64_C(1) << i;
+			}
+		}
+		refused = write_some(&all[0], records, count, false);
+		assert_int_equal(refused, broken);
+		assert_int_equal(write_some(&all[1], records, count, true), refused);
+		assert_int_equal(all[0].bytes, all[1].bytes);
+		must_be_same_octets(all[0].fd, all[1].fd, all[0].bytes);
+		(void)close(all[0].fd);
+		(void)close(all[1].fd);
+	}
+}
+
 static void cut_anywhere_it_is_refused(void **state)
 {
 	(void)state;
@@ -895,6 +984,7 @@ int main(void)
 		cmocka_unit_test(each_field_alone),
 		cmocka_unit_test(other_encoders_are_read),
 		cmocka_unit_test(what_is_no_record_is_refused),
+		cmocka_unit_test(side_by_side_is_the_same),
 		cmocka_unit_test(cut_anywhere_it_is_refused),
 		cmocka_unit_test(with_any_octet_changed_it_is_sound),
 		cmocka_unit_test(memory_grows_once),
