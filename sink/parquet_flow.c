@@ -230,6 +230,7 @@ static enum err make(struct draft *d, const struct field_set *fields, enum parqu
 	TRY(check_names(f->columns, f->column_count, why));
 	d->nodes[0].children = (unsigned)f->column_count;
 	count_nulls(f);
+	f->can_gather = parquet_flow_can_gather();
 	TRY(keep_columns(f));
 	TRY(room_make(&f->cells, &f->cells_room, STEPS_MAX * 2 * sizeof(struct cell)));
 	return parquet_schema_new(d->nodes, d->node_count, why, &f->schema);

@@ -64,7 +64,8 @@ struct parquet_flow {
 	uint8_t *cells; /* struct cell */
 	size_t cells_room;
 	size_t cell_count;
-	char *names; /* what `columns` points to */
+	bool can_gather; /* bits, by an instruction */
+	char *names;	 /* what `columns` points to */
 	const char *columns[STEPS_MAX];
 	size_t column_count;
 };
@@ -81,6 +82,8 @@ struct group {
 	const uint8_t *end[BATCH_ROWS];
 };
 
+/* Has the processor an instruction for it that is one? */
+bool parquet_flow_can_gather(void);
 /* Into the batch and, what is of lists, as cells.  ERR_FORMAT: one of them is no record. */
 enum err parquet_flow_read(struct parquet_flow *f, struct group *g);
 

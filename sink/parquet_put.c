@@ -59,10 +59,11 @@ bool column_enter(struct parquet *p, unsigned leaf, unsigned rep, unsigned def)
 	must(def <= c->max_def);
 	if (p->account.error != ERR_OK)
 		return false;
-	b = column_body(p, leaf);
+	b = c->body != NULL ? c->body : column_body(p, leaf);
 	if (b == NULL)
 		return false;
-	column_drain(p, leaf);
+	if (p->staged[leaf] != 0)
+		column_drain(p, leaf);
 	if (p->account.error != ERR_OK)
 		return false; /* there was no memory for the first */
 	if (rep == 0) {

@@ -22,7 +22,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "sink/avro_wire.h"
-#include "sink/parquet_flow.h"
+#include "sink/parquet_flow_parts.h"
 #include "sink/parquet_parts.h"
 #include "sink/schema.h"
 #include "test/unit/any_flow.h"
@@ -387,6 +387,16 @@ static int set_up_old(void **state)
 	avro_encoder_init(&enc, &fields);
 	open_all();
 	return 0;
+}
+
+/* A processor without help for numbers. */
+static int set_up_plain(void **state)
+{
+	int failed = set_up(state);
+
+	for (size_t l = 0; l < LAYOUTS; l++)
+		flows[l]->can_gather = false;
+	return failed;
 }
 
 static int tear_down(void **state)
@@ -993,7 +1003,14 @@ int main(void)
 		cmocka_unit_test(a_row_is_the_record),
 		cmocka_unit_test(cut_anywhere_it_is_refused),
 	};
+	const struct CMUnitTest plain_tests[] = {
+		cmocka_unit_test(a_row_is_the_record),
+		cmocka_unit_test(other_encoders_are_read),
+		cmocka_unit_test(what_is_no_record_is_refused),
+		cmocka_unit_test(side_by_side_is_the_same),
+	};
 	int failed = cmocka_run_group_tests(tests, set_up, tear_down);
 
-	return failed + cmocka_run_group_tests(old_tests, set_up_old, tear_down);
+	failed += cmocka_run_group_tests(old_tests, set_up_old, tear_down);
+	return failed + cmocka_run_group_tests(plain_tests, set_up_plain, tear_down);
 }
