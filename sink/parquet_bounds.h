@@ -44,6 +44,19 @@ static inline void bounds_i64(struct parquet_bounds *b, int64_t v)
 		b->i64[BOUND_MAX] = v;
 }
 
+/* Are octets between the least and the greatest?  False: one has to look closer. */
+static inline bool bounds_are_around(const struct parquet_bounds *b, const uint8_t *octets,
+				     size_t bytes)
+{
+	uint64_t head;
+
+	if (bytes < sizeof(head) || bytes > PARQUET_BOUND_BYTES || !b->is_set)
+		return false;
+	memcpy(&head, octets, sizeof(head));
+	head = __builtin_bswap64(head);
+	return head > b->head[BOUND_MIN] && head < b->head[BOUND_MAX];
+}
+
 void bounds_f64(struct parquet_bounds *b, double v);
 /* `count` is not 0. */
 void bounds_i64_all(struct parquet_bounds *b, const int64_t *v, size_t count);

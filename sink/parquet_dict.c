@@ -105,10 +105,8 @@ static inline bool is_entry(const struct parquet_dict *d, uint32_t index, const 
 	return has == bytes && is_same(at, octets, bytes);
 }
 
-/* The value's entry: of octets, or of a number. */
-static inline __attribute__((always_inline)) uint32_t find(const struct parquet_dict *d,
-							   uint64_t hash, bool is_number, int64_t v,
-							   const void *octets, size_t bytes)
+static uint32_t find_octets(const struct parquet_dict *d, uint64_t hash, const void *octets,
+			    size_t bytes)
 {
 	const uint32_t *slots = slots_of(d);
 	uint32_t mask = slot_mask(d);
@@ -121,14 +119,14 @@ static inline __attribute__((always_inline)) uint32_t find(const struct parquet_
 		index = next_of(slots, mask, hash, &slot);
 		if (index == DICT_FULL)
 			return DICT_FULL;
-		if (is_number ? dict_value(d, index) == v : is_entry(d, index, octets, bytes))
+		if (is_entry(d, index, octets, bytes))
 			return index;
 	}
 }
 
 uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, uint64_t hash, int64_t v)
 {
-	uint32_t index = find(d, hash, true, v, NULL, 0);
+	uint32_t index = dict_find_i64(d, hash, v);
 
 	if (index != DICT_FULL)
 		return index;
@@ -141,7 +139,7 @@ uint32_t dict_i64(struct parquet_account *a, struct parquet_dict *d, uint64_t ha
 uint32_t dict_octets(struct parquet_account *a, struct parquet_dict *d, uint64_t hash,
 		     const void *octets, size_t bytes)
 {
-	uint32_t index = find(d, hash, false, 0, octets, bytes);
+	uint32_t index = find_octets(d, hash, octets, bytes);
 	uint32_t place;
 
 	if (index != DICT_FULL)

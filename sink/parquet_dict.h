@@ -4,6 +4,7 @@
  *
  *	hash = dict_hash_i64(v), dict_hash_octets(p, n)
  *	dict_fetch_entries(&d, hashes, count)	before many octets are looked up: their entries come into the cache
+ *	i = dict_find_i64(&d, hash, v)		DICT_FULL: it is not there, for
  *	i = dict_i64(&account, &d, hash, v)	DICT_FULL: no room, or no memory
  *	i = dict_octets(&account, &d, hash, p, n)
  *	dict_stamp(&d, i, page)			true when the value is new to the page
@@ -62,6 +63,23 @@ static inline bool dict_stamp(struct parquet_dict *d, uint32_t index, uint32_t p
 static inline int64_t dict_value(const struct parquet_dict *d, uint32_t index)
 {
 	return ((const int64_t *)(const void *)d->values.at)[index];
+}
+
+/* DICT_FULL: it is not there. */
+static inline uint32_t dict_find_i64(const struct parquet_dict *d, uint64_t hash, int64_t v)
+{
+	const uint32_t *slots = (const uint32_t *)(const void *)d->slots.at;
+	uint32_t mask = (uint32_t)(d->slots.bytes / sizeof(*slots)) - 1;
+
+	if (d->count == 0)
+		return DICT_FULL;
+	for (uint32_t i = (uint32_t)hash & mask; slots[i] != 0; i = (i + 1) & mask) {
+		uint32_t index = (slots[i] & 0xffff) - 1;
+
+		if (dict_value(d, index) == v)
+			return index;
+	}
+	return DICT_FULL;
 }
 
 /* Length and octets, as they stand in the dictionary page. */

@@ -58,9 +58,10 @@ static size_t put_indices(struct parquet *p, struct parquet_column *c, const int
 			c->run++;
 			continue;
 		}
-		index = c->mode == COLUMN_BOOL
-				? v[i] != 0
-				: dict_i64(&p->account, d, dict_hash_i64(v[i]), v[i]);
+		index = c->mode == COLUMN_BOOL ? v[i] != 0
+					       : dict_find_i64(d, dict_hash_i64(v[i]), v[i]);
+		if (index == DICT_FULL)
+			index = dict_i64(&p->account, d, dict_hash_i64(v[i]), v[i]);
 		if (index == DICT_FULL)
 			return i;
 		begin_run(p, c, index);
@@ -153,8 +154,10 @@ static size_t put_direct_octets(struct parquet *p, struct parquet_column *c, con
 	size_t done = count_fitting(p, c, v, count, &bytes);
 
 	if (!b->bounds.is_lost) {
-		for (size_t i = 0; i < done; i++)
-			bounds_octets(&b->bounds, base + v[i].at, v[i].bytes);
+		for (size_t i = 0; i < done; i++) {
+			if (!bounds_are_around(&b->bounds, base + v[i].at, v[i].bytes))
+				bounds_octets(&b->bounds, base + v[i].at, v[i].bytes);
+		}
 	}
 	if (p->conf.fallback == PARQUET_DELTA && b->values.bytes + bytes <= PARQUET_PAGE_MAX) {
 		put_lengths_and_octets(p, b, base, v, done, bytes);
