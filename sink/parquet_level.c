@@ -43,30 +43,36 @@ struct literals {
 	struct parquet_buffer *out;
 	unsigned width;
 	unsigned count;
-	uint16_t values[LITERALS];
+	uint16_t values[LITERALS + GROUP]; /* some more are stored than count */
 };
 
-/* Filled up with zeros to whole groups; the reader knows how many values there are. */
-static void write_literals(struct literals *l)
+/* Groups of values that have at most eight bits, a group at a time. */
+static void pack_narrow(uint8_t *at, const uint16_t *values, unsigned groups, unsigned width)
 {
-	unsigned count = (l->count + GROUP - 1) / GROUP * GROUP;
-	unsigned groups = count / GROUP;
+	const uint64_t two = ((UINT64_C(1) << 2 * width) - 1) * (1 + (UINT64_C(1) << 32));
+	const uint64_t four = (UINT64_C(1) << 4 * width) - 1;
+
+	for (; groups > 0; groups--, values += GROUP, at += width) {
+		uint64_t bits[2];
+
+		memcpy(bits, values, sizeof(bits));
+		for (unsigned i = 0; i < 2; i++) { /* neighbours, then pairs, side by side */
+			bits[i] = (bits[i] | bits[i] >> (16 - width)) & two;
+			bits[i] = (bits[i] | bits[i] >> (32 - 2 * width)) & four;
+		}
+		bits[0] |= bits[1] << 4 * width;
+		memcpy(at, bits, sizeof(bits[0]));
+	}
+}
+
+static void pack_wide(uint8_t *at, const uint16_t *values, unsigned groups, unsigned width)
+{
 	uint64_t bits = 0;
 	unsigned fill = 0;
-	uint8_t *at;
 
-	if (l->count == 0)
-		return;
-	memset(l->values + l->count, 0, (count - l->count) * sizeof(l->values[0]));
-	l->count = 0;
-	/* Four octets are stored at a time; the last may reach beyond what counts. */
-	if (!parquet_reserve(l->account, l->out, 1 + (size_t)groups * l->width + sizeof(uint32_t)))
-		return;
-	at = parquet_end(l->out);
-	*at++ = (uint8_t)(groups << 1 | 1);
-	for (unsigned i = 0; i < count; i++) {
-		bits |= (uint64_t)l->values[i] << fill;
-		fill += l->width;
+	for (unsigned i = 0; i < groups * GROUP; i++) {
+		bits |= (uint64_t)values[i] << fill;
+		fill += width;
 		if (fill >= 32) {
 			uint32_t low = (uint32_t)bits;
 
@@ -77,16 +83,54 @@ static void write_literals(struct literals *l)
 		}
 	}
 	memcpy(at, &(uint32_t){ (uint32_t)bits }, sizeof(uint32_t));
+}
+
+/* Filled up with zeros to whole groups; the reader knows how many values there are. */
+static void write_literals(struct literals *l)
+{
+	unsigned count = (l->count + GROUP - 1) / GROUP * GROUP;
+	unsigned groups = count / GROUP;
+	uint8_t *at;
+
+	if (l->count == 0)
+		return;
+	memset(l->values + l->count, 0, (count - l->count) * sizeof(l->values[0]));
+	l->count = 0;
+	/* Eight octets are stored at a time; the last may reach beyond what counts. */
+	if (!parquet_reserve(l->account, l->out, 1 + (size_t)groups * l->width + sizeof(uint64_t)))
+		return;
+	at = parquet_end(l->out);
+	*at++ = (uint8_t)(groups << 1 | 1);
+	if (l->width <= 8)
+		pack_narrow(at, l->values, groups, l->width);
+	else
+		pack_wide(at, l->values, groups, l->width);
 	l->out->bytes += 1 + (size_t)groups * l->width;
 }
 
-static void add_literals(struct literals *l, uint16_t value, unsigned count)
+/* A group of it, which needs no look at how many count. */
+static inline void store_group(uint16_t *at, uint16_t value)
 {
-	for (; count > 0; count--) {
-		l->values[l->count++] = value;
-		if (l->count == LITERALS)
-			write_literals(l);
+	const uint64_t four = value * UINT64_C(0x0001000100010001);
+
+	memcpy(at, &four, sizeof(four));
+	memcpy(at + GROUP / 2, &four, sizeof(four));
+}
+
+/* Fewer than a group. */
+static inline void add_literals(struct literals *l, uint16_t value, unsigned count)
+{
+	unsigned room = LITERALS - l->count;
+
+	store_group(l->values + l->count, value);
+	if (count < room) {
+		l->count += count;
+		return;
 	}
+	l->count = LITERALS;
+	write_literals(l);
+	store_group(l->values, value);
+	l->count = count - room;
 }
 
 void hybrid_encode(struct parquet_account *a, struct parquet_buffer *out,
