@@ -334,10 +334,9 @@ static APART enum err read_list(struct parquet_flow *f, const struct step *s, st
 	const uint8_t *p = g->at[i];
 	struct rd rd;
 
-	if (!is_there(&p, g->end[i], s->nulls > 0) || (p[0] == 0 && s->depth == 0)) {
-		g->at[i] =
-			p + (s->nulls == 0); /* there is none, or one that is empty and required */
-		g->is_broken |= g->at[i] > g->end[i];
+	if (!is_there(&p, g->end[i], s->nulls > 0)) {
+		g->at[i] = p;
+		g->is_broken |= p > g->end[i];
 		return ERR_OK;
 	}
 	if (p >= g->end[i])
@@ -351,8 +350,14 @@ static APART enum err read_list(struct parquet_flow *f, const struct step *s, st
 
 static enum err read_lists(struct parquet_flow *f, const struct step *s, struct group *g)
 {
-	for (unsigned i = 0; i < g->count; i++)
-		TRY(read_list(f, s, g, i));
+	for (unsigned i = 0; i < g->count; i++) {
+		if (g->at[i][0] != 0) {
+			TRY(read_list(f, s, g, i));
+			continue;
+		}
+		g->at[i]++; /* there is none, or one that is empty and required */
+		g->is_broken |= g->at[i] > g->end[i];
+	}
 	return ERR_OK;
 }
 
