@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: no octets crash who turns records into rows, and what is taken as a record is one to others too.
- * Method: the first octet says layout, codec and whether the row group ends after each row; then come records,
- * each with its length before it.  What is taken goes through the writer into a file in memory.  One input in
+ * Method: the first octet says layout, codec, whether the row group ends after each row and whether records are read
+ * side by side; then come records, each with its length before it.  What is taken goes through the writer into a file in memory.  One input in
  * eight is read with allocations that fail.
  */
 #include <stdbool.h>
@@ -21,6 +21,7 @@
 #define CODEC_SHIFT 1 /* two bits */
 #define IS_PLAIN 8
 #define ROWS_ALONE 16
+#define IS_TOGETHER 32
 #define JSON_MOST (1u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t bytes);
@@ -84,9 +85,28 @@ static enum err add(struct parquet_flow *f, struct parquet *p, const uint8_t *oc
 	return e == ERR_FORMAT ? ERR_OK : e;
 }
 
+/* What becomes of it is known later. */
+static enum err put(struct parquet_flow *f, struct parquet *p, const uint8_t *octets, size_t bytes)
+{
+	struct parquet_settled settled;
+	uint8_t *copy;
+	enum err e;
+
+	alloc_pause();
+	copy = malloc(bytes == 0 ? 1 : bytes);
+	must(copy != NULL);
+	alloc_resume();
+	memcpy(copy, octets, bytes);
+	e = parquet_flow_put(f, p, copy, bytes, &settled);
+	free(copy);
+	return e;
+}
+
 static enum err write_file(struct parquet_flow *f, struct parquet *p, const uint8_t *octets, size_t bytes)
 {
+	bool is_together = (octets[0] & IS_TOGETHER) != 0;
 	struct file_out out = { .fd = fd };
+	struct parquet_settled settled;
 	size_t at = 1;
 
 	must(ftruncate(fd, 0) == 0);
@@ -97,9 +117,10 @@ static enum err write_file(struct parquet_flow *f, struct parquet *p, const uint
 
 		at += 2;
 		n = n < bytes - at ? n : bytes - at;
-		TRY(add(f, p, octets + at, n));
+		TRY(is_together ? put(f, p, octets + at, n) : add(f, p, octets + at, n));
 		at += n;
 	}
+	TRY(parquet_flow_settle(f, p, &settled));
 	return parquet_finish(p, NULL, 0);
 }
 
