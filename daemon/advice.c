@@ -32,6 +32,7 @@ static const char tee_dropped[] =
 	"tee_dropped: `tee` in `status` says to whom; raise net.core.wmem_max for `full`, look at routes and names for "
 	"`unreachable`, at packet filters for `error`, and at the targets for `loop`";
 
+/* Designators tell the rows apart. NOLINTBEGIN(bugprone-suspicious-missing-comma) */
 static const char *const collector_advices[COLLECTOR_STAT_COUNT] = {
 	[STAT_KERNEL_DROPS] =
 		"kernel_drops: the kernel dropped datagrams before us; raise rcvbuf and "
@@ -168,6 +169,8 @@ static const char *const pipe_advices[PIPE_STAT_COUNT] = {
 	[PIPE_STAT_ANNOUNCE_NOMEM] = no_memory,
 };
 
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
+
 const char *advice_of_collector(enum collector_stat row)
 {
 	return collector_advices[row];
@@ -206,7 +209,7 @@ static bool is_due(const struct balance_sums *now, const struct balance_sums *be
 void advice_each(const struct balance_sums *now, const struct balance_sums *before, advice_fn *say,
 		 void *ctx)
 {
-	const char *said[ROWS];
+	const char *said[ROWS] = { NULL };
 	size_t count = 0;
 
 	for (size_t row = 0; row < ROWS; row++) {

@@ -1221,6 +1221,34 @@ static void test_borrowed(void **state)
 	}
 }
 
+/* A copy puts nobody out, least of all what it is a copy of. */
+static void test_borrowed_full(void **state)
+{
+	struct collector_limits l = patient_limits;
+	uint8_t octets[MESSAGE_MAX];
+	struct origin origin = { .peer = addr_of_v4(0xc0000201), .receive_ms = 1 };
+	struct bench b;
+
+	(void)state;
+	l.template_from_port = true;
+	l.templates_exporter_max = 1;
+	open_bench_with(&b, &l);
+	origin.port = 1;
+	receive_from(&b, &origin, octets, of_hex(IPFIX("0020", "00000000") T256, octets));
+	origin.port = 2;
+	receive_from(&b, &origin, octets, of_hex(IPFIX("002c", "00000000") D256("4"), octets));
+	collector_tick(b.collector, clock_mono_ms() + 1000 * (HOLD_S / 2 + 2));
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_FROM_PORT), 0);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_LIMIT), 1);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_EVICTED_EXPORTER), 0);
+	assert_int_equal(b.sink.flows, 0);
+	origin.port = 1;
+	receive_from(&b, &origin, octets, of_hex(IPFIX("002c", "00000000") D256("4"), octets));
+	assert_int_equal(b.sink.flows, 2);
+	check_ledger(&b, 3);
+	close_bench(&b);
+}
+
 #define MONO_MS INT64_C(5000000000)
 #define REAL_MS INT64_C(1763741690000)
 /* Of a life that began at another moment of its clock. */
@@ -1503,6 +1531,38 @@ static void test_kept_slices(void **state)
 	}
 }
 
+#define MANY_RECORDS 60000
+
+/* A file that has a set twice, as a message that cannot be: its records are read, and never as those of one message. */
+static void test_kept_twice(void **state)
+{
+	static uint8_t octets[20 + MANY_RECORDS];
+	struct collector_limits l = patient_limits;
+	struct keep_now now = now_of();
+	struct keep kept = { 0 };
+	struct bench b;
+
+	(void)state;
+	l.hold_session_bytes = 4 * MANY_RECORDS;
+	l.hold_bytes = 8 * MANY_RECORDS;
+	memset(octets, 6, sizeof(octets));
+	must(of_hex("000aea74" "60000000" "00000000" "00000007" "0100ea64", octets) == 20);
+	open_bench_with(&b, &l);
+	receive(&b, octets, sizeof(octets));
+	assert_false(keep_held(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_true(kept.bytes > MANY_RECORDS);
+	close_bench(&b);
+	open_bench_with(&b, &l);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(take_back(&b, KEPT_HELD, kept.octets, kept.bytes), 0);
+	receive_at(&b, IPFIX("001c", "00000000") "0002000c" "0100" "0001" "00040001", REAL_MS);
+	collector_catch_up(b.collector);
+	assert_int_equal(b.sink.flows, 2 * MANY_RECORDS);
+	check_ledger(&b, 1);
+	keep_fini(&kept);
+	close_bench(&b);
+}
+
 /* Lifetimes run on while nobody looks, and a clock that was put back makes nothing young. */
 static void test_kept_stale(void **state)
 {
@@ -1547,6 +1607,7 @@ int main(void)
 		cmocka_unit_test(test_held),	      cmocka_unit_test(test_held_same),
 		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
 		cmocka_unit_test(test_held_evicted),  cmocka_unit_test(test_borrowed),
+		cmocka_unit_test(test_borrowed_full), cmocka_unit_test(test_kept_twice),
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_kept_marks),    cmocka_unit_test(test_kept_changes),
 		cmocka_unit_test(test_kept_slices),

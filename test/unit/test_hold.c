@@ -170,6 +170,22 @@ static void test_known_flood(void **state)
 	close_crowd(&c);
 }
 
+/* Of two that hold as much, the one gives that showed no template. */
+static void test_of_equals(void **state)
+{
+	struct crowd c;
+
+	(void)state;
+	open_crowd(&c, ROOM / 2);
+	for (uint32_t who = 0; who < ROOM; who++)
+		assert_true(put(&c, who, 300));
+	assert_int_equal(c.evicted[0] + c.evicted[1], 0);
+	assert_true(put(&c, 0, 300));
+	assert_int_equal(c.evicted[0], 1);
+	assert_int_equal(c.evicted[1], 0);
+	close_crowd(&c);
+}
+
 /* Who shows a template takes his sets along to the other side. */
 static void test_becomes_known(void **state)
 {
@@ -229,7 +245,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_strangers_flood),
 		cmocka_unit_test(test_known_flood),
-		cmocka_unit_test(test_waited), cmocka_unit_test(test_becomes_known),
+		cmocka_unit_test(test_waited),
+		cmocka_unit_test(test_of_equals),
+		cmocka_unit_test(test_becomes_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

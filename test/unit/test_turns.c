@@ -287,6 +287,41 @@ static void test_idle(void **state)
 	close_bench(&b);
 }
 
+/* Two that wait have their turns one after the other: the second is not behind all of the first. */
+static void test_by_turns(void **state)
+{
+	bool is_more = true;
+	struct bench b;
+
+	(void)state;
+	open_bench(&b, 4u << 20);
+	wait_for_definition(&b);
+	for (unsigned i = 0; i < WAITING; i++) {
+		uint8_t octets[MESSAGE_MAX];
+		struct wr w;
+
+		begin(&w, octets, i * PER_MESSAGE);
+		add_data(&w, i * PER_MESSAGE, 8);
+		deliver(&b, OTHER, &w);
+	}
+	define(&b, GOOD, 8);
+	define(&b, OTHER, 8);
+	for (unsigned i = 0; i < 3; i++) {
+		uint32_t next = b.next;
+		uint32_t others = b.others;
+
+		assert_true(collector_turn(b.collector));
+		assert_true(collector_turn(b.collector));
+		assert_in_range(b.next - next, 1, TURN_RECORDS);
+		assert_in_range(b.others - others, 1, TURN_RECORDS);
+	}
+	while (is_more)
+		is_more = collector_turn(b.collector);
+	assert_int_equal(b.others, WAITING * PER_MESSAGE);
+	check_all(&b);
+	close_bench(&b);
+}
+
 /* Defined otherwise, and once more, while they wait: each is read as it was sent. */
 static void test_redefined(void **state)
 {
@@ -531,7 +566,7 @@ static void test_lives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_turns),	   cmocka_unit_test(test_idle), cmocka_unit_test(test_redefined),
+		cmocka_unit_test(test_turns),	   cmocka_unit_test(test_idle), cmocka_unit_test(test_by_turns), cmocka_unit_test(test_redefined),
 		cmocka_unit_test(test_one_message), cmocka_unit_test(test_full), cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_between), cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lives),
 	};
