@@ -145,6 +145,11 @@ static void test_rates(void **state)
 	now_ms += INT64_C(1) << 40;
 	assert_int_equal(admitted(a, "10.0.0.1", 1000), 100);
 	assert_int_equal(admitted(a, "12.0.0.1", 1000), 10);
+	/* Nothing is saved up beyond that, however it comes. */
+	now_ms += 5000;
+	assert_int_equal(admitted(a, "10.0.0.1", 1), 1);
+	now_ms += 900;
+	assert_int_equal(admitted(a, "10.0.0.1", 1000), 100);
 	/* A second in steps of one millisecond: the rate, no more. */
 	for (int i = 0, n = 0; i < 1000; i++) {
 		now_ms++;
@@ -430,6 +435,7 @@ static void test_reload(void **state)
 	send_from(&b, 0x0a000001, DATA, 2, 2); /* its address has an entry, its domain not */
 	send_from(&b, 0x0a000001, DATA, 0, 3);
 	assert_int_equal(stat_get(b.stat, STAT_UNIT_NOT_LISTED), 2);
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_NEW), 2); /* what is refused has no state */
 	collector_set_exporters(b.collector, &entries[1], 1, 2);
 	send_from(&b, 0x0a000001, DATA, 4, 1);
 	assert_int_equal(stat_get(b.stat, STAT_UNIT_NOT_LISTED), 3);
