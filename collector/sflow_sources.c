@@ -2,6 +2,7 @@
 #include "collector/sflow_sources.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SOURCES 256u /* more than most devices have interfaces that sample */
 #define SOURCE_HASH 0x9e3779b1u
@@ -28,6 +29,11 @@ enum err sflow_sources_new(struct sflow_sources **out)
 		return ERR_NOMEM;
 	*out = all;
 	return ERR_OK;
+}
+
+void sflow_sources_forget(struct sflow_sources *all)
+{
+	memset(all, 0, sizeof(*all));
 }
 
 static struct source *place_of(struct sflow_sources *all, const struct sflow_flow *sample)

@@ -18,6 +18,9 @@ struct sflow_sources;
 /* All zeros; free() it. */
 enum err sflow_sources_new(struct sflow_sources **out);
 
+/* The agent began anew, and so did the numbers of its sources: nothing is known of them. */
+void sflow_sources_forget(struct sflow_sources *all);
+
 /* Samples between this one and the last of its source that did not come, and those dropped since. */
 void sflow_sources_take(struct sflow_sources *all, const struct sflow_flow *sample,
 			uint32_t *missed, uint32_t *dropped);

@@ -8,6 +8,7 @@
 #include "collector/define.h"
 #include "collector/gate.h"
 #include "collector/keep_in.h"
+#include "collector/sflow_sources.h"
 
 /* Definitions nearer to each other than this are copies of one. */
 #define REFRESH_MS_MIN 1000
@@ -451,11 +452,15 @@ static void begin(struct collector *c, const struct message *m, struct session *
 /* Of sFlow, whose number is no sum of what messages hold. */
 static void take_samples(struct collector *c, const struct message *m, struct session *s)
 {
+	uint64_t restarts = s->counts.restarts;
+
 	c->take.is_units_unknown = true;
 	if (!m->origin->is_again)
 		account(c, m, s);
 	else
 		s->gap = SESSION_GAP_UNKNOWN;
+	if (s->counts.restarts != restarts)
+		sflow_sources_forget(s->sources);
 	c->is_taking = false;
 	take_sflow(c, m, s);
 }

@@ -411,6 +411,9 @@ static const struct {
 	{ 3, 12, 6, 0, 0 }, /* late */ { 3, 15, 7, 0, 0 },	       { 4, 1000, 0, 0, 0 },
 	{ 4, 1001, 0, 0, 0 },	    { 3, 16, 7, 0, 0 },	       { 3, 0xfffffffe, 0xffffffff, 0, 0 },
 	{ 3, 0xfffffffe, 0, 0, 0 }, { 3, 1, 1, 0, 0 }, { 4, 1003, 1, 1, 1 },
+	/* Both wrap; the total of drops begins anew; a jump is no loss, nor one far back. */
+	{ 5, 0xfffffffe, 0xffffffff, 0, 0 }, { 5, 1, 1, 2, 2 }, { 5, 2, 0, 0, 0 }, { 5, 3, 3, 0, 3 },
+	{ 5, 3 + (1u << 21), 9, 0, 0 },	     { 5, 5 + (1u << 21), 9, 1, 0 },	   { 5, 1, 0, 0, 0 }, { 5, 3, 1, 1, 1 },
 };
 
 static void test_sources(void **state)
@@ -822,6 +825,32 @@ static void test_agents(void **state)
 	rig_close(&g);
 }
 
+/* The numbers of an agent's sources begin anew with it: what it loses then is counted, though they were higher before. */
+static void test_reboot(void **state)
+{
+	static const struct {
+		uint32_t datagram, sample;
+		uint64_t missed;
+	} cases[] = { { 100000, 5000, 0 }, { 100001, 5001, 0 }, { 100002, 5003, 1 }, { 1, 1, 1 }, { 2, 2, 1 }, { 3, 5, 3 }, { 4, 6, 3 } };
+	uint8_t octets[256];
+	struct rig g;
+
+	(void)state;
+	rig_open(&g);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct wr w = wr_of(octets, sizeof(octets));
+
+		put_datagram(&w, cases[i].datagram, 1);
+		put_sample(&w, cases[i].sample, 5, 6, 0);
+		g.origin.receive_ms += 1000;
+		receive(&g, octets, wr_used(&w));
+		if (stat_of(&g, STAT_SAMPLES_MISSED) != cases[i].missed)
+			fail_msg("row %zu: %llu missed", i, (unsigned long long)stat_of(&g, STAT_SAMPLES_MISSED));
+	}
+	assert_int_equal(stat_of(&g, STAT_SEQUENCE_RESTARTS), 1);
+	rig_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -831,7 +860,7 @@ int main(void)
 		cmocka_unit_test(test_sources),	 cmocka_unit_test(test_datagrams),
 		cmocka_unit_test(test_all),	 cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_agents),
+		cmocka_unit_test(test_agents),	 cmocka_unit_test(test_reboot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
