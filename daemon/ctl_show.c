@@ -120,7 +120,25 @@ static bool is_table(json_t *v)
 	return json_is_array(v) && json_is_object(json_array_get(v, 0));
 }
 
-/* Members one a line, tables after their name. */
+static bool is_texts(json_t *v)
+{
+	return json_is_array(v) && json_is_string(json_array_get(v, 0));
+}
+
+/* Sentences for people: one a line, whole. */
+static void show_texts(const char *name, json_t *texts, FILE *out)
+{
+	json_t *text;
+	size_t i;
+
+	(void)fprintf(out, "\n%s\n", name);
+	json_array_foreach(texts, i, text)
+	{
+		(void)fprintf(out, "- %s\n", json_string_value(text));
+	}
+}
+
+/* Members one a line, tables and texts after their name. */
 static void show_members(json_t *answer, FILE *out)
 {
 	char cell[CELL_BYTES];
@@ -132,6 +150,8 @@ static void show_members(json_t *answer, FILE *out)
 		if (is_table(value)) {
 			(void)fprintf(out, "\n%s\n", key);
 			show_table(value, out);
+		} else if (is_texts(value)) {
+			show_texts(key, value, out);
 		} else if (json_is_string(value)) {
 			(void)fprintf(out, "%-22s %s\n", key, json_string_value(value));
 		} else if (!(json_is_array(value) && json_array_size(value) == 0)) {
