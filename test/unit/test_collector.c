@@ -806,6 +806,24 @@ static void test_held_bounds(void **state)
 	close_bench(&b);
 }
 
+/* Who sends a template of another id while sets wait is no stranger any more, and strangers do not take their room. */
+static void test_held_trusted(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	hold_from(&b, 1, 3);
+	define_from(&b, 1, IPFIX("0020", "00000000") T257);
+	for (uint32_t peer = 2; peer < 100; peer++)
+		hold_from(&b, peer, 1);
+	assert_true(stat_get(b.stat, STAT_HELD_FULL) > 10);
+	define_from(&b, 1, IPFIX("0020", "00000000") T256);
+	assert_int_equal(b.sink.flows, 6);
+	check_ledger(&b, 3 + 2 + 98);
+	close_bench(&b);
+}
+
 /* Sets of one id in a row, and the first to go is the first that came. */
 static void test_held_oldest_goes(void **state)
 {
@@ -1611,7 +1629,7 @@ int main(void)
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_kept_marks),    cmocka_unit_test(test_kept_changes),
 		cmocka_unit_test(test_kept_slices),
-		cmocka_unit_test(test_held_bounds),   cmocka_unit_test(test_held_oldest_goes),
+		cmocka_unit_test(test_held_bounds), cmocka_unit_test(test_held_trusted),   cmocka_unit_test(test_held_oldest_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
