@@ -179,6 +179,7 @@ static const struct collector_limits limits = { .sessions_max = 100,
 						.template_lifetime_s = 1800,
 						.session_idle_s = 3600 };
 #define HOLD_S 30
+#define REAL_MS INT64_C(1763741690000)
 static const struct collector_limits patient_limits = { .sessions_max = 100,
 							.templates_max = 8,
 							.fields_max = 64,
@@ -824,6 +825,40 @@ static void test_held_trusted(void **state)
 	close_bench(&b);
 }
 
+static void check_missed(const struct bench *b, uint64_t missed)
+{
+	assert_int_equal(stat_get(b->stat, STAT_SEQUENCE_MISSED), missed);
+	assert_int_equal(stat_get(b->stat, STAT_SEQUENCE_RESTARTS), 0);
+	assert_int_equal(stat_get(b->stat, STAT_SEQUENCE_DUPLICATED), 0);
+}
+
+/* A set that is given up leaves its sequence numbers unknown, once; what is lost behind it is counted. */
+static void test_held_in_vain(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	receive_at(&b, IPFIX("003c", "00000000") T257 D257("1"), REAL_MS);
+	/* In time: it may have had any number of records. */
+	receive_at(&b, IPFIX("002c", "00000002") D256("2"), REAL_MS);
+	collector_tick(b.collector, clock_mono_ms() + 1000 * (HOLD_S + 2));
+	assert_int_equal(stat_get(b.stat, STAT_HELD_EXPIRED), 1);
+	receive_at(&b, IPFIX("002c", "00000064") D257("3"), REAL_MS);
+	check_missed(&b, 0);
+	receive_at(&b, IPFIX("002c", "0000006e") D257("4"), REAL_MS);
+	check_missed(&b, 8);
+	/* In its own message: the definition behind it is refused. */
+	receive_at(&b, IPFIX("0048", "00000070") D256("5") "0002001c" "0100" "0005" "00010004" "00010004" "00010004" "00010004" "00010004", REAL_MS);
+	assert_int_equal(stat_get(b.stat, STAT_HELD_REFUSED), 1);
+	receive_at(&b, IPFIX("002c", "00000072") D257("6"), REAL_MS);
+	check_missed(&b, 8);
+	receive_at(&b, IPFIX("002c", "00000077") D257("7"), REAL_MS);
+	check_missed(&b, 11);
+	check_ledger(&b, 7);
+	close_bench(&b);
+}
+
 /* Sets of one id in a row, and the first to go is the first that came. */
 static void test_held_oldest_goes(void **state)
 {
@@ -1268,7 +1303,6 @@ static void test_borrowed_full(void **state)
 }
 
 #define MONO_MS INT64_C(5000000000)
-#define REAL_MS INT64_C(1763741690000)
 /* Of a life that began at another moment of its clock. */
 static const struct keep_now later = { REAL_MS + 2000, 77000000 };
 
@@ -1629,7 +1663,7 @@ int main(void)
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_kept_marks),    cmocka_unit_test(test_kept_changes),
 		cmocka_unit_test(test_kept_slices),
-		cmocka_unit_test(test_held_bounds), cmocka_unit_test(test_held_trusted),   cmocka_unit_test(test_held_oldest_goes),
+		cmocka_unit_test(test_held_bounds), cmocka_unit_test(test_held_trusted), cmocka_unit_test(test_held_in_vain),   cmocka_unit_test(test_held_oldest_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
