@@ -9,8 +9,8 @@ import glob
 import os
 import struct
 
-from wire import (FLOW, VARIABLE, a_set, data, define, flow, ipfix, now, options, template, templates, v5, v5_record, v9,
-                  v9_define, v9_options, variable)
+from wire import (FLOW, VARIABLE, a_set, data, define, flow, flow_sample, ipfix, now, options, raw_header, sample, sflow, template,
+                  templates, v5, v5_record, v9, v9_define, v9_options, variable)
 
 Vectors = collections.namedtuple("Vectors", "name messages counted")
 
@@ -246,6 +246,68 @@ def wide_and_many():
     return [*said, ipfix(b"".join(data(256 + n, b"\6") for n in range(WIDE)))]
 
 
+# --- sFlow ------------------------------------------------------------------------------------------------------------
+
+SAMPLES_ROOM = MESSAGE_MAX - len(sflow())
+HEADER_ROOM = SAMPLES_ROOM // 4 * 4 - len(flow_sample(raw_header(b"")))
+SMALL_SAMPLES, EMPTY_SAMPLES = SAMPLES_ROOM // len(flow_sample()), SAMPLES_ROOM // len(sample(2, b""))
+KINDS = [(n, bytes(size)) for n, size in ((1001, 16), (1002, 12), (1008, 12), (1009, 12), (1010, 8), (1011, 4), (1012, 4), (1020, 8),
+                                          (1029, 4), (1030, 4), (1036, 4), (1038, 4), (1039, 4), (1040, 4))]
+
+
+def words(*numbers):
+    return struct.pack(f">{len(numbers)}I", *numbers)
+
+
+def sflow_lies():
+    """Counts and lengths of 2^32-1, 2^31 and 2^30, and some that run over their record, sample or datagram."""
+    most, whole, head = 2**32 - 1, flow_sample(raw_header(bytes(14))), [1, 3, 100, 100, 0, 1, 2]
+    records = [(1003, words(0, 1, 2, 3, 2**30)), (1003, words(0, 1, 2, 3, 1, 2, 2**30, 0, 0)), (1003, words(0, 1, 2, 3, 0, most, 0)),
+               (1, words(1, 100, 0, most)), (1, words(1, 100, 0, most - 3) + bytes(64)), (1005, words(1, 2**31)), (1012, words(2**30))]
+    return [sflow(count=most), sflow(whole, count=2**30), sflow(words(1, most), count=1), sflow(whole, words(1, 5000), count=2),
+            sflow(sample(1, words(*head, most))), sflow(sample(1, words(*head, 1, 1, most))), sflow(*[flow_sample(r) for r in records])]
+
+
+def sflow_chains():
+    """As deep as a datagram has room for: VLAN tags, labels, extension headers, packets in packets; and a sample in a sample."""
+    macs = bytes(12)
+    ip6 = struct.pack(">IHBB", 6 << 28, HEADER_ROOM - 60, 60, 64) + bytes(32)
+    in_ip = struct.pack(">BBHHHBBH8s", 0x45, 0, 0, 1, 0, 64, 4, 0, bytes(8))
+    in_gre = in_ip[:9] + b"\x2f" + in_ip[10:] + b"\0\0\x08\0"
+    in_vxlan = in_ip[:9] + b"\x11" + in_ip[10:] + struct.pack(">HHHHII", 1, 4789, 0, 0, 0x08000000, 0) + macs + b"\x08\0"
+    frames = [stacked(macs, b"\x81\0\0\1"), stacked(macs + b"\x88\x47", b"\0\0\x10\x40"),
+              stacked(macs + b"\x86\xdd" + ip6, b"\x3c\0\1\4\0\0\0\0"), stacked(macs + b"\x86\xdd" + ip6, b"\x2c\0\0\0\0\0\0\0"),
+              stacked(macs + b"\x08\0", in_ip), stacked(macs + b"\x08\0", in_gre), stacked(macs + b"\x08\0", in_vxlan)]
+    return [sflow(flow_sample(raw_header(f))) for f in frames] + [sflow(flow_sample((1, flow_sample()), (0x00ABC001, flow_sample())))]
+
+
+def stacked(head, unit):
+    return head + unit * ((HEADER_ROOM - len(head)) // len(unit))
+
+
+def sflow_small():
+    """As many samples as a datagram has room for: of no records, of no octets, of no known kind; and one of empty records."""
+    return [sflow(*[flow_sample()] * SMALL_SAMPLES), sflow(*[sample(2, b"")] * EMPTY_SAMPLES), sflow(*[sample(5, b"")] * EMPTY_SAMPLES),
+            sflow(*[sample(0x00ABC001, b"")] * EMPTY_SAMPLES), sflow(*[sample(1, b"")] * EMPTY_SAMPLES),
+            sflow(flow_sample(*[(0x00ABC001, b"")] * ((SAMPLES_ROOM - len(flow_sample())) // 8)))]
+
+
+def kinds_of(number):
+    return flow_sample(*[r for i, r in enumerate(KINDS) if number >> i & 1])
+
+
+def sflow_kinds(first=0):
+    """A datagram of samples that each hold other records than all before."""
+    samples, room_left = [], SAMPLES_ROOM
+    while room_left >= len(kinds_of(first + len(samples))):
+        samples.append(kinds_of(first + len(samples)))
+        room_left -= len(samples[-1])
+    return samples
+
+
+SOME_KINDS, OTHER_KINDS = sflow_kinds(), sflow_kinds(8192)
+
+
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 def clocks():
@@ -316,6 +378,16 @@ ALL = [
                                                    ("templates_evicted", "domain"): NEWS_MAX,
                                                    ("templates_refused", "message"): 2 * (DEFINITIONS - NEWS_MAX)}),
     Vectors("wide templates, all used at once", wide_and_many(), {("templates_new", ""): WIDE, RECORDS: WIDE}),
+    Vectors("sFlow counts and lengths that lie", sflow_lies(), {
+        ("messages_malformed", "count"): 2, ("messages_malformed", "set_length"): 2, ("records_undecodable", "sample"): 2,
+        ("records_flow", ""): 7, ("sflow_samples_partial", ""): 7}),
+    Vectors("sFlow chains of headers", sflow_chains(), {("records_flow", ""): 8}),
+    Vectors("16 000 sFlow samples", sflow_small(), {
+        RECORDS: SMALL_SAMPLES + 4 * EMPTY_SAMPLES + 1, ("records_undecodable", "sample"): EMPTY_SAMPLES,
+        ("records_undecodable", "sample_format"): EMPTY_SAMPLES, ("records_counter_sample", ""): EMPTY_SAMPLES,
+        ("records_drop_sample", ""): EMPTY_SAMPLES}),
+    Vectors("sFlow samples of ever other kinds", [sflow(*SOME_KINDS), sflow(*OTHER_KINDS)], {
+        RECORDS: len(SOME_KINDS) + len(OTHER_KINDS), ("sflow_shapes_over", ""): len(SOME_KINDS) + len(OTHER_KINDS) - 64}),
     Vectors("clock jumps of years", clocks(), {("records_flow", ""): 72}),
     Vectors("64 KiB datagrams", largest(), {("messages_malformed", "version"): 2, ("messages_malformed", "length"): 1,
                                           ("messages_malformed", "short"): 3, ("trailing_octets", ""): 60000,
