@@ -115,6 +115,19 @@ def test_addresses(flooded, row):
     assert grown["templates_new", ""] + grown["units_refused", "sessions_full"] == SOURCES
 
 
+def test_agents(flooded, row):
+    """2000 sFlow agents behind one address, each with 64 kinds of samples that nobody else has; 4000 templates may be there at once."""
+    rig = flooded(2, *SETTINGS, "collector.templates_all_max=4000", "collector.unknown_domains_max=2000")
+    flood, sock, kinds = Flood(rig), rig.source(), 64
+    for n in range(2000):
+        samples = [vectors.kinds_of((n * kinds + i) * 7919 % 2**len(vectors.KINDS)) for i in range(kinds)]
+        for half in (samples[:32], samples[32:]):
+            flood.send(sock, wire.sflow(*half, agent=struct.pack(">I", n)))
+    grown = flood.end(row, "sFlow agents, each of its own kinds")
+    assert grown["records_flow", ""] + grown["records_undecodable", "work"] == 2000 * kinds
+    assert grown["templates_evicted", "all"] > 100000
+
+
 def test_held(flooded, row):
     """Data without a template from 200 sources, as much as the pool has room for many times over; one that showed a template waits
     for another, and loses nothing."""
