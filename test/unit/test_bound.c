@@ -609,6 +609,36 @@ static void test_too_large(void **state)
 	close_bench(&b);
 }
 
+/* Data of an id whose definition was refused waits for nothing, until there was one that fits. */
+static void test_refused_waits_not(void **state)
+{
+	struct collector_limits limits = limits_of(0, 0, 900);
+	struct message_made m;
+	struct bench b;
+
+	(void)state;
+	limits.hold_s = 30;
+	limits.hold_session_bytes = 4096;
+	limits.hold_bytes = 16384;
+	open_limited(&b, limits);
+	begin(&m, 1, NOON_S);
+	add_definition(&m, 301, 64, 4);
+	deliver(&b, &m, GOOD);
+	assert_int_equal(stat_get(b.stat, STAT_TMPL_LIMIT), 1);
+	assert_false(use(&b, GOOD, 1, 301));
+	assert_int_equal(stat_get(b.stat, STAT_SET_NO_TEMPLATE), 1);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 0);
+	define(&b, GOOD, 1, 301);
+	assert_true(use(&b, GOOD, 1, 301));
+	wait_s(&b, 2000);
+	collector_tick(b.collector, clock_mono_ms());
+	assert_int_equal(stat_get(b.stat, STAT_TEMPLATES_EXPIRED), 1);
+	assert_false(use(&b, GOOD, 1, 301));
+	assert_int_equal(stat_get(b.stat, STAT_SET_NO_TEMPLATE), 1);
+	assert_int_equal(stat_get(b.stat, STAT_SETS_HELD_NOW), 1);
+	close_bench(&b);
+}
+
 /* Records of 300 have 12 octets until noon, 2 from then on. */
 static void redefine(struct bench *b)
 {
@@ -690,7 +720,7 @@ int main(void)
 		cmocka_unit_test(test_exporter),   cmocka_unit_test(test_flood), cmocka_unit_test(test_evicted_in_message),
 		cmocka_unit_test(test_samples_go_first),
 		cmocka_unit_test(test_evicted_of_another),
-		cmocka_unit_test(test_used_by_lists), cmocka_unit_test(test_too_large), cmocka_unit_test(test_late),	cmocka_unit_test(test_late_refresh),
+		cmocka_unit_test(test_used_by_lists), cmocka_unit_test(test_too_large), cmocka_unit_test(test_refused_waits_not), cmocka_unit_test(test_late),	cmocka_unit_test(test_late_refresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,7 @@
 struct sink {
 	size_t flows;
 	size_t options;
+	size_t options_first; /* those that came before the last flows */
 	size_t octets;
 	size_t tmpls_new;
 	size_t tmpls_gone;
@@ -111,6 +112,7 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 	(void)s;
 	(void)reason;
 	check_records(k, m, t, r, count);
+	k->options_first = k->options;
 	k->flows += count;
 	return 0;
 }
@@ -856,6 +858,47 @@ static void test_held_in_vain(void **state)
 	receive_at(&b, IPFIX("002c", "00000077") D257("7"), REAL_MS);
 	check_missed(&b, 11);
 	check_ledger(&b, 7);
+	close_bench(&b);
+}
+
+/* Options data of a message speaks of its flows, wherever it stands. */
+static void test_options_first(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	receive_at(&b,
+		   IPFIX("005e", "00000000") T256 "00030012" "0102" "0002" "0001" "00950004" "00a00008" D256("4") "01020010" "00000007"
+					     "0000016000000000",
+		   REAL_MS);
+	assert_int_equal(b.sink.flows, 2);
+	assert_int_equal(b.sink.options, 1);
+	assert_int_equal(b.sink.options_first, 1);
+	check_ledger(&b, 1);
+	close_bench(&b);
+}
+
+/* What is sent through again has no order: its number is none. */
+static void test_again_is_no_copy(void **state)
+{
+	static const char message[] = IPFIX("003c", "00000010") T256 D256("4");
+	struct origin origin = { .peer = addr_of_v4(0xc0000201), .port = 1000, .receive_ms = REAL_MS };
+	uint8_t octets[MESSAGE_MAX];
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	receive_from(&b, &origin, octets, of_hex(message, octets));
+	origin.is_again = true;
+	for (int i = 0; i < 5; i++)
+		receive_from(&b, &origin, octets, of_hex(message, octets));
+	receive_from(&b, &origin, octets, of_hex(IPFIX("003c", "00000064") T256 D256("4"), octets));
+	origin.is_again = false;
+	receive_from(&b, &origin, octets, of_hex(IPFIX("002c", "00000012") D256("4"), octets));
+	check_missed(&b, 0);
+	assert_int_equal(b.sink.flows, 16);
+	check_ledger(&b, 8);
 	close_bench(&b);
 }
 
@@ -1663,7 +1706,7 @@ int main(void)
 		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_kept_marks),    cmocka_unit_test(test_kept_changes),
 		cmocka_unit_test(test_kept_slices),
-		cmocka_unit_test(test_held_bounds), cmocka_unit_test(test_held_trusted), cmocka_unit_test(test_held_in_vain),   cmocka_unit_test(test_held_oldest_goes),
+		cmocka_unit_test(test_held_bounds), cmocka_unit_test(test_options_first), cmocka_unit_test(test_again_is_no_copy), cmocka_unit_test(test_held_trusted), cmocka_unit_test(test_held_in_vain),   cmocka_unit_test(test_held_oldest_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
