@@ -310,6 +310,7 @@ COSTLY = {
     "texts to escape": ([], BASIC, filled(b"\xff" + struct.pack(">HH", 371, VARIABLE), variable(b'"\\\1' * 80))),
     "no octets": ([], BASIC, b"\xff" + struct.pack(">HH", 4, 0) + bytes(60000)),
     "fields of no octets": ([template(300, WIDE)], SUB, filled(b"\xff\1\x2c", b"\6", 50000)),
+    "fields without text": ([template(300, [(210, 0)] * 64 + [(4, 1)])], SUB, filled(b"\xff\1\x2c", b"\6", 50000)),
     "unknown blocks": ([], MULTI, filled(b"\xff", struct.pack(">HHB", 999, 5, 1))),
     "known blocks": ([template(300, [(4, 1)])], MULTI, filled(b"\xff", struct.pack(">HHB", 300, 5, 1))),
     "itself": ([template(300, [(292, VARIABLE)])], SUB, filled(b"\xff\1\x2c", variable(b"\xff\1\x2c" * 20))),
@@ -330,6 +331,15 @@ def test_what_was_found_before(folder):
                                   data(256, variable(said) + variable(costly) + struct.pack(">I", 7)), at=TIME))
     assert flow["raw"]["elements"]["subTemplateList"] == costly.hex() and "list" in flow["raw"]["notes"]
     assert flow["normalized"]["dst_ip"] == "192.0.2.9"
+
+
+def test_what_was_found_in_it(folder):
+    """Nor does anything that was found in a list that is given up stand for the whole of it."""
+    costly = b"\3" + struct.pack(">HH", SUB[1], VARIABLE) + variable(filled(b"\xff\1\x2c", b"\xc0\0\2\x09", 50000))
+    flow = one_flow(folder, ipfix(templates(template(300, [(12, 4)] + WIDE[:-1]), template(256, [(BASIC[1], VARIABLE), (1, 4)])),
+                                  data(256, variable(costly) + struct.pack(">I", 7)), at=TIME))
+    assert flow["raw"]["elements"]["basicList"] == costly.hex() and "list" in flow["raw"]["notes"]
+    assert "dst_ip" not in flow["normalized"]
 
 
 def cpu_of(folder, path):
