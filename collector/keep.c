@@ -152,6 +152,17 @@ void keep_end_entry(struct keep *k, size_t start, const struct wr *w)
 	k->bytes = start + 4 + wr_used(w);
 }
 
+void keep_move(struct keep *from, struct keep *out)
+{
+	uint8_t *octets = from->bytes == 0 ? NULL : keep_add(out, from->bytes);
+
+	if (octets != NULL)
+		memcpy(octets, from->octets, from->bytes);
+	out->is_failed = out->is_failed || from->is_failed;
+	from->bytes = 0;
+	from->is_failed = false;
+}
+
 static bool has_sets(uint16_t version)
 {
 	const struct frame *frame = frame_find(version);
@@ -164,16 +175,26 @@ void keep_changed(struct collector *c, struct session *s)
 	chain_renew(&c->kept, &s->kept);
 }
 
-static struct session *session_of(struct chain_link *link)
-{
-	return (struct session *)(void *)((uint8_t *)link - offsetof(struct session, kept));
-}
-
+/* What stands on disk of it is taken back: after a kill its templates would come back. */
 void keep_session_gone(struct collector *c, struct session *s)
 {
+	uint8_t *octets;
+	struct wr w;
+
 	chain_cut(&c->kept, &s->kept);
 	if (c->place.session == s)
 		c->place.session = NULL;
+	octets = s->is_kept ? keep_add(&c->gone_sessions, 4 + KEEP_KEY_BYTES) : NULL;
+	if (octets == NULL)
+		return;
+	w = wr_of(octets, 4 + KEEP_KEY_BYTES);
+	wr_u32(&w, KEEP_KEY_BYTES);
+	keep_put_key(&w, &s->peer, &s->key);
+}
+
+static struct session *session_of(struct chain_link *link)
+{
+	return (struct session *)(void *)((uint8_t *)link - offsetof(struct session, kept));
 }
 
 /* The entry is whole. */
@@ -258,10 +279,14 @@ bool keep_tmpls(struct collector *c, const struct keep_now *now, size_t some, st
 {
 	size_t enough = out->bytes + some;
 
-	while (out->is_open || (c->kept.fresh != NULL && out->bytes < enough)) {
-		if (!out->is_open && !begin_session(c, now, session_of(chain_next(&c->kept)), out))
-			continue;
-		if (!go_on(c, now, enough, out))
+	/* What is said of a session that went stays out of another one's entry. */
+	if (out->is_open && !go_on(c, now, enough, out))
+		return true;
+	/* Before others: one may have begun anew since. */
+	keep_move(&c->gone_sessions, out);
+	while (c->kept.fresh != NULL && out->bytes < enough) {
+		if (begin_session(c, now, session_of(chain_next(&c->kept)), out) &&
+		    !go_on(c, now, enough, out))
 			return true;
 	}
 	return c->kept.fresh != NULL;
@@ -269,6 +294,9 @@ bool keep_tmpls(struct collector *c, const struct keep_now *now, size_t some, st
 
 void keep_rewind_tmpls(struct collector *c)
 {
+	/* Who ended is not in what is written now. */
+	c->gone_sessions.bytes = 0;
+	c->gone_sessions.is_failed = false;
 	chain_rewind(&c->kept);
 }
 

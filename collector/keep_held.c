@@ -89,18 +89,6 @@ void keep_set_gone(struct collector *c, const struct held_set *set)
 	wr_u64(&w, set->number);
 }
 
-static void keep_gone_sets(struct collector *c, struct keep *out)
-{
-	size_t bytes = c->gone_sets.bytes;
-	uint8_t *octets = bytes == 0 ? NULL : keep_add(out, bytes);
-
-	if (octets != NULL)
-		memcpy(octets, c->gone_sets.octets, bytes);
-	out->is_failed = out->is_failed || c->gone_sets.is_failed;
-	c->gone_sets.bytes = 0;
-	c->gone_sets.is_failed = false;
-}
-
 static void keep_set(const struct keep_now *now, const struct held_set *set, struct keep *out)
 {
 	size_t most = HELD_HEAD_BYTES + set->facts.header_bytes + set->facts.bytes;
@@ -120,7 +108,7 @@ bool keep_held(struct collector *c, const struct keep_now *now, size_t some, str
 	size_t enough = out->bytes + some;
 	struct held_set *set = NULL;
 
-	keep_gone_sets(c, out);
+	keep_move(&c->gone_sets, out);
 	while (c->hold != NULL && out->bytes < enough && (set = hold_fresh(c->hold)) != NULL) {
 		if (set->number != 0 || give_number(&c->numbers, set))
 			keep_set(now, set, out);

@@ -20,9 +20,12 @@ int64_t keep_utc_of(const struct keep_now *now, int64_t mono_ms);
 int64_t keep_mono_of(const struct keep_now *now, int64_t real_ms);
 /* The session's templates are others now. */
 void keep_changed(struct collector *c, struct session *s);
+/* The session ends. */
 void keep_session_gone(struct collector *c, struct session *s);
 /* A set that was kept is handed on, or dropped. */
 void keep_set_gone(struct collector *c, const struct held_set *set);
+/* What gathered in `from` goes behind what is in `out`, with word of what there was no memory for. */
+void keep_move(struct keep *from, struct keep *out);
 /* What was written of the entry that began at `start`, under its length. */
 void keep_end_entry(struct keep *k, size_t start, const struct wr *w);
 

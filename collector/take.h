@@ -66,7 +66,9 @@ struct collector {
 	struct keep_place place;
 	struct keep_numbers numbers; /* of sets that are kept on disk */
 	struct keep gone_sets;	     /* numbers of those that left since they were asked for */
-	struct sflow_batch *sflow;   /* take_sflow.c's */
+	struct keep
+		gone_sessions; /* and keys of the sessions that ended, of those that stand on disk */
+	struct sflow_batch *sflow; /* take_sflow.c's */
 	struct sequence_units
 		late_units; /* of sets of this message that its own definitions set free */
 };

@@ -34,6 +34,7 @@ void take_held_close(struct collector *c)
 	free(c->held_walk.runs);
 	free(c->retold);
 	keep_fini(&c->gone_sets);
+	keep_fini(&c->gone_sessions);
 }
 
 void take_retell(struct collector *c, const struct held_set *set, struct message *m)

@@ -384,26 +384,34 @@ static struct keep_now now_of(void)
 	return (struct keep_now){ mono_ms + wall_ms, mono_ms };
 }
 
-/* What changed, behind what was; that a set left and there was no memory to say so shows here, and then all is kept anew. */
-static void keep_changes(struct house *h)
+/*
+ * What changed, behind what was; that a set left or a session ended and there was no memory to say so shows here, and then all is
+ * kept anew.
+ */
+static void keep_kind(struct house *h, struct keep *k,
+		      bool (*keep)(struct collector *, const struct keep_now *, size_t, struct keep *),
+		      void (*rewind)(struct collector *))
 {
 	struct keep_now now = now_of();
 
+	while (keep(h->collector, &now, SLICE_BYTES, k))
+		;
+	if (!k->is_failed)
+		return;
+	h->sink.keeps_failed++;
+	k->is_failed = false;
+	k->bytes = 0;
+	rewind(h->collector);
+	while (keep(h->collector, &now, SLICE_BYTES, k))
+		;
+	must(!k->is_failed);
+}
+
+static void keep_changes(struct house *h)
+{
 	alloc_pause();
-	while (keep_tmpls(h->collector, &now, SLICE_BYTES, &h->tmpls))
-		;
-	while (keep_held(h->collector, &now, SLICE_BYTES, &h->held))
-		;
-	must(!h->tmpls.is_failed);
-	if (h->held.is_failed) {
-		h->sink.keeps_failed++;
-		h->held.is_failed = false;
-		h->held.bytes = 0;
-		keep_rewind_held(h->collector);
-		while (keep_held(h->collector, &now, SLICE_BYTES, &h->held))
-			;
-		must(!h->held.is_failed);
-	}
+	keep_kind(h, &h->tmpls, keep_tmpls, keep_rewind_tmpls);
+	keep_kind(h, &h->held, keep_held, keep_rewind_held);
 	alloc_resume();
 }
 
@@ -426,6 +434,20 @@ static struct rd last_of(const struct keep *k, const struct rd *id)
 	return last;
 }
 
+/* Of a session that ended nothing is left. */
+static void check_none_left(const struct keep *changes, const struct keep *whole)
+{
+	struct rd all = entries_of(changes);
+	struct rd entry;
+
+	while (keep_next(&all, &entry)) {
+		struct rd last = last_of(changes, &entry);
+
+		if (last.at == entry.at && rd_left(&entry) > KEEP_KEY_BYTES)
+			must(last_of(whole, &entry).at != NULL);
+	}
+}
+
 /* All templates, asked for at once, are those that were kept change by change; only their times go on. */
 static void check_kept(struct house *h)
 {
@@ -443,6 +465,7 @@ static void check_kept(struct house *h)
 
 		must(last.at != NULL && rd_left(&last) == rd_left(&entry));
 	}
+	check_none_left(&h->tmpls, &whole);
 	keep_fini(&whole);
 }
 

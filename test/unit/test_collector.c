@@ -911,7 +911,7 @@ static void test_held_oldest_goes(void **state)
 	struct bench alone;
 
 	(void)state;
-	two.hold_session_bytes = 1000;
+	two.hold_session_bytes = 1200;
 	open_bench_with(&b, &two);
 	open_bench_with(&alone, &two);
 	for (char n = '1'; n <= '5'; n++) {
@@ -1583,7 +1583,7 @@ static void test_kept_slices(void **state)
 		{ 0, IPFIX("0020", "00000000") "00020010" "00ff" "0002" "00080004" "00020008", 1, 2 },
 		{ 0, IPFIX("0020", "00000000") "00020010" "0102" "0002" "00080004" "00020008", 2, 3 },
 		{ 1801000, NULL, 2, 0 }, /* its templates are too old */
-		{ 3601000, NULL, 1, 0 }, /* it is */
+		{ 3601000, NULL, 2, 0 }, /* it is, and is taken back too */
 	};
 
 	(void)state;
@@ -1658,6 +1658,59 @@ static void test_kept_twice(void **state)
 	close_bench(&b);
 }
 
+/* What a session that ended between two looks has on disk is taken back, before what it has when it begins anew. */
+static void test_kept_ended(void **state)
+{
+	struct keep kept = { 0 };
+	struct keep_now now = now_of();
+	struct bench b;
+	struct bench next;
+	size_t one;
+
+	(void)state;
+	open_bench_with(&b, &patient_limits);
+	open_bench_with(&next, &patient_limits);
+	/* One that came and went between two looks was never kept. */
+	receive_at(&b, IPFIX("0020", "00000000") T256, REAL_MS);
+	collector_tick(b.collector, clock_mono_ms() + 4000000);
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_IDLE), 1);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_int_equal(kept.bytes, 0);
+	receive_at(&b, IPFIX("0020", "00000000") T256, REAL_MS);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	one = kept.bytes;
+	assert_true(one > KEEP_KEY_BYTES + 4);
+	collector_tick(b.collector, clock_mono_ms() + 4000000);
+	assert_int_equal(stat_get(b.stat, STAT_SESSIONS_IDLE), 2);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_int_equal(kept.bytes, one + 4 + KEEP_KEY_BYTES);
+	assert_int_equal(be32(kept.octets + one), KEEP_KEY_BYTES);
+	assert_memory_equal(kept.octets + one + 4, kept.octets + 4, KEEP_KEY_BYTES);
+	/* Said once. */
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_int_equal(kept.bytes, one + 4 + KEEP_KEY_BYTES);
+	/* It ends, and is there again at the next look. */
+	receive_at(&b, IPFIX("0020", "00000000") T256, REAL_MS);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	kept.bytes = 0;
+	collector_tick(b.collector, clock_mono_ms() + 4000000);
+	receive_at(&b, IPFIX("0020", "00000000") T256, REAL_MS);
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_int_equal(kept.bytes, 4 + KEEP_KEY_BYTES + one);
+	assert_int_equal(be32(kept.octets), KEEP_KEY_BYTES);
+	assert_int_equal(take_back(&next, KEPT_TMPLS, kept.octets + 4 + KEEP_KEY_BYTES, one), 0);
+	assert_int_equal(stat_get(next.stat, STAT_TEMPLATES_RESTORED), 1);
+	/* All is written anew: there it never was. */
+	collector_tick(b.collector, clock_mono_ms() + 4000000);
+	keep_rewind_tmpls(b.collector);
+	kept.bytes = 0;
+	assert_false(keep_tmpls(b.collector, &now, SIZE_MAX / 2, &kept));
+	assert_int_equal(kept.bytes, 0);
+	keep_fini(&kept);
+	close_bench(&b);
+	close_bench(&next);
+}
+
 /* Lifetimes run on while nobody looks, and a clock that was put back makes nothing young. */
 static void test_kept_stale(void **state)
 {
@@ -1703,7 +1756,7 @@ int main(void)
 		cmocka_unit_test(test_held_expires),  cmocka_unit_test(test_held_again),
 		cmocka_unit_test(test_held_evicted),  cmocka_unit_test(test_borrowed),
 		cmocka_unit_test(test_borrowed_full), cmocka_unit_test(test_kept_twice),
-		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_stale),
+		cmocka_unit_test(test_kept),	      cmocka_unit_test(test_kept_ended), cmocka_unit_test(test_kept_stale),
 		cmocka_unit_test(test_kept_marks),    cmocka_unit_test(test_kept_changes),
 		cmocka_unit_test(test_kept_slices),
 		cmocka_unit_test(test_held_bounds), cmocka_unit_test(test_options_first), cmocka_unit_test(test_again_is_no_copy), cmocka_unit_test(test_held_trusted), cmocka_unit_test(test_held_in_vain),   cmocka_unit_test(test_held_oldest_goes),
