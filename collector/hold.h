@@ -41,6 +41,8 @@ struct held_facts {
 	uint32_t bytes;	 /* of the set with its header */
 	uint16_t header_bytes;
 	uint16_t id;
+	bool is_queued; /* it waits for its turn alone: its lists are read by what was in force in its place */
+	uint64_t changes; /* then: as take.changes */
 	/* Known when the message is done. */
 	int64_t gap;	     /* as session.gap was */
 	uint32_t stretch;    /* of the sequence; 0: none */

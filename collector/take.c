@@ -386,18 +386,24 @@ static bool was_in_force(const struct collector *c, const struct tmpl *t)
 	return t->put_at <= c->take.changes && (t->gone_at == 0 || t->gone_at > c->take.changes);
 }
 
+/* It, or what it replaced: that is at hand for data that is late. */
+static struct tmpl *in_force_then(const struct collector *c, struct tmpl *t)
+{
+	if (t == NULL || was_in_force(c, t))
+		return t;
+	return t->before != NULL && was_in_force(c, t->before) ? t->before : NULL;
+}
+
 struct tmpl *collector_tmpl(struct collector *c, struct session *s, uint16_t id, uint32_t *cost)
 {
-	struct tmpl *t = session_tmpl(s, id);
+	struct tmpl *t = in_force_then(c, session_tmpl(s, id));
 
-	/* Replaced since: it is at hand for data that is late, or goes with the message. */
-	if (t != NULL && !was_in_force(c, t))
-		t = t->before != NULL && was_in_force(c, t->before) ? t->before : NULL;
+	/* Out of force since: it goes with the message. */
 	for (struct tmpl *o = t == NULL ? c->gone : NULL; o != NULL && t == NULL;
 	     o = o->gone_before) {
 		++*cost;
-		if (o->session == s && o->id == id && !o->is_borrowed && was_in_force(c, o))
-			t = o;
+		if (o->session == s && o->id == id && !o->is_borrowed)
+			t = in_force_then(c, o);
 	}
 	if (t != NULL)
 		take_touch_tmpl(c, s, t);

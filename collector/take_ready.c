@@ -107,6 +107,20 @@ static void trim(struct collector *c, const struct message *m, const struct held
 		walk_trim_nf9(&c->take.walk, message_nf9_count(m) - f->others);
 }
 
+static void take_again(struct collector *c, const struct message *m, struct session *s,
+		       const struct held_set *set)
+{
+	struct walk *w = &c->take.walk;
+	uint32_t run = w->run_count;
+
+	take_touch_tmpl(c, s, set->tmpl);
+	take_set(c, m, s, set->tmpl,
+		 rd_of(c->retold + set->facts.offset + SET_HEADER_BYTES,
+		       set->facts.bytes - SET_HEADER_BYTES));
+	if (set->facts.is_queued && w->run_count > run)
+		w->runs[run].changes = set->facts.changes;
+}
+
 static void account_done(struct collector *c, struct session *s, const struct held_facts *f,
 			 uint32_t set_count)
 {
@@ -137,10 +151,7 @@ static struct held_set *retake(struct collector *c, struct session *s, struct he
 		if (set->tmpl != NULL) {
 			take_retell(c, set, &m);
 			m.origin = &facts.origin;
-			take_touch_tmpl(c, s, set->tmpl);
-			take_set(c, &m, s, set->tmpl,
-				 rd_of(c->retold + set->facts.offset + SET_HEADER_BYTES,
-				       set->facts.bytes - SET_HEADER_BYTES));
+			take_again(c, &m, s, set);
 			set_count++;
 			*done += set->facts.bytes;
 			take_leave(c, set);
@@ -211,6 +222,8 @@ static bool queue_run(struct collector *c, const struct message *m, struct sessi
 	struct held_facts f = take_facts(c, m, s, set, run->end);
 	struct held_set *held;
 
+	f.is_queued = true;
+	f.changes = run->changes;
 	while (s->ready_count > 0 && hold_victim(c->hold, s, hold_cost(&f)) != NULL)
 		take_turn(c, s);
 	if (s->ready_count == 0 || hold_put(c->hold, s, &f, m->octets, set, &held) != ERR_OK)

@@ -32,6 +32,7 @@ struct bench {
 	uint32_t width; /* of the last record */
 	uint16_t asked; /* the id that lists in records name; 0: none */
 	size_t found;	/* how often there was a template of it */
+	uint32_t found_width;
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -69,13 +70,14 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 {
 	struct bench *b = ctx;
 	uint32_t cost = 0;
+	const struct tmpl *found = b->asked == 0 ? NULL : collector_tmpl(b->collector, s, b->asked, &cost);
 
 	(void)m;
 	(void)reason;
 	if (t->version == VERSION_SFLOW5)
 		return 0;
-	if (b->asked != 0)
-		b->found += collector_tmpl(b->collector, s, b->asked, &cost) != NULL;
+	b->found += found != NULL;
+	b->found_width = found == NULL ? b->found_width : found->min_bytes;
 	b->records += count;
 	b->width = t->min_bytes;
 	assert_int_equal(r[0].bytes, t->min_bytes);
@@ -571,6 +573,35 @@ static void test_evicted_of_another(void **state)
 	close_bench(&b);
 }
 
+/* Of the one that lists name, the definition that stood before their set: whatever the same message made of it. */
+static void test_list_of_before(void **state)
+{
+	static const struct {
+		uint16_t bytes[3]; /* of definitions behind the data; 0: one that is refused */
+		size_t found;
+	} cases[] = { { { 0 }, 1 }, { { 4 }, 1 }, { { 4, 0 }, 1 }, { { 4, 6, 0 }, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct message_made m;
+		struct bench b;
+
+		open_bench(&b, 0, 0, 0);
+		define(&b, GOOD, 1, 300);
+		define(&b, GOOD, 1, 400);
+		b.asked = 300;
+		begin(&m, 1, NOON_S);
+		add_data(&m, 400);
+		for (size_t k = 0; k < 3 && (k == 0 || cases[i].bytes[k - 1] != 0); k++)
+			add_definition(&m, 300, 1, cases[i].bytes[k]);
+		deliver(&b, &m, GOOD);
+		assert_int_equal(b.records, 1);
+		assert_int_equal(b.found, cases[i].found);
+		assert_int_equal(b.found_width, 12);
+		close_bench(&b);
+	}
+}
+
 /* One that only lists use is used. */
 static void test_used_by_lists(void **state)
 {
@@ -721,6 +752,7 @@ int main(void)
 		cmocka_unit_test(test_samples_go_first),
 		cmocka_unit_test(test_evicted_of_another),
 		cmocka_unit_test(test_used_by_lists), cmocka_unit_test(test_too_large), cmocka_unit_test(test_refused_waits_not), cmocka_unit_test(test_late),	cmocka_unit_test(test_late_refresh),
+		cmocka_unit_test(test_list_of_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,8 @@ struct bench {
 	uint32_t skipped; /* numbers that did not come */
 	int tmpls;
 	enum transport transport;
+	uint16_t asked; /* the id that lists in records name; 0: none */
+	uint32_t wide_from; /* of the records that waited for their turn alone, the first for which that one is wide */
 };
 
 static void tmpl_new_seen(void *ctx, struct session *s, struct tmpl *t)
@@ -64,6 +66,15 @@ static void edge(void *ctx, const struct message *m, struct session *s)
 	(void)s;
 }
 
+static uint32_t list_width(struct bench *b, struct session *s)
+{
+	uint32_t cost = 0;
+	const struct tmpl *t = collector_tmpl(b->collector, s, b->asked, &cost);
+
+	assert_non_null(t);
+	return t->min_bytes;
+}
+
 /* In order, each once. */
 static size_t records(void *ctx, const struct message *m, struct session *s, struct tmpl *t,
 		      const struct record *r, size_t count, enum collector_stat *reason)
@@ -81,6 +92,8 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 		uint32_t number = be32(r[i].octets);
 
 		assert_int_equal(r[i].bytes, t->min_bytes);
+		if (b->asked != 0 && number >= WAITING * PER_MESSAGE && number < b->wide_from)
+			b->wide_from = list_width(b, s) > 4 ? number : b->wide_from;
 		if (number < b->next)
 			fail_msg("record %u behind %u", number, b->next);
 		b->skipped += number - b->next;
@@ -96,11 +109,11 @@ static const struct collector_ops ops = { .tmpl_new = tmpl_new_seen,
 					  .records = records,
 					  .message_end = edge };
 
-static void open_bench(struct bench *b, uint64_t session_bytes)
+static void open_bench_for(struct bench *b, uint64_t session_bytes, uint32_t templates)
 {
 	const struct collector_limits limits = { .sessions_max = 10,
 						 .templates_max = 8,
-						 .templates_exporter_max = 1,
+						 .templates_exporter_max = templates,
 						 .fields_max = 64,
 						 .repeats_max = 4,
 						 .template_lifetime_s = 1800,
@@ -112,6 +125,11 @@ static void open_bench(struct bench *b, uint64_t session_bytes)
 	memset(b, 0, sizeof(*b));
 	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &b->stat) == ERR_OK);
 	must(collector_new(&limits, &ops, b, b->stat, &b->collector) == ERR_OK);
+}
+
+static void open_bench(struct bench *b, uint64_t session_bytes)
+{
+	open_bench_for(b, session_bytes, 1);
 }
 
 static void close_bench(struct bench *b)
@@ -471,6 +489,31 @@ static void test_out_of_force(void **state)
 	}
 }
 
+/* What waits for its turn alone is told with the templates for its lists that were in force when it came. */
+static void test_lists(void **state)
+{
+	uint32_t redefined_at;
+	struct bench b;
+
+	(void)state;
+	open_bench_for(&b, 4u << 20, 8);
+	b.asked = 301;
+	b.wide_from = UINT32_MAX;
+	send_set(&b, 2, (const uint16_t[]){ 301, 1, 1, 4 }, 4);
+	wait_for_definition(&b);
+	define(&b, GOOD, 8);
+	send_data(&b, 8);
+	send_data(&b, 8);
+	redefined_at = b.sent;
+	send_set(&b, 2, (const uint16_t[]){ 301, 1, 1, 6 }, 4);
+	send_data(&b, 8);
+	assert_true(b.next < WAITING * PER_MESSAGE);
+	collector_catch_up(b.collector);
+	assert_int_equal(b.wide_from, redefined_at);
+	check_all(&b);
+	close_bench(&b);
+}
+
 /* A message with a record of each of these ids, or their definitions. */
 static void send_ids(struct bench *b, const uint16_t *ids, size_t count, bool is_definition)
 {
@@ -568,7 +611,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),	   cmocka_unit_test(test_idle), cmocka_unit_test(test_by_turns), cmocka_unit_test(test_redefined),
 		cmocka_unit_test(test_one_message), cmocka_unit_test(test_full), cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_between), cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_between), cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lists), cmocka_unit_test(test_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
