@@ -67,6 +67,8 @@ struct collector_ops {
 	/* May more records of the message be handed on, or did it cost its share already?  Asked each
 	 * COLLECTOR_TURN records; the others are undecodable.  May be NULL: everything may. */
 	bool (*may_go_on)(void *ctx, const struct message *m);
+	/* What was handed on cost so far, in all; for limits.turn_work.  May be NULL: nothing. */
+	uint64_t (*work)(void *ctx);
 	void (*message_end)(void *ctx, const struct message *m, struct session *s);
 };
 
@@ -79,7 +81,9 @@ struct collector_limits {
 	uint32_t session_idle_s;
 	uint32_t hold_s; /* how long data sets wait for their template; 0: not at all */
 	uint64_t hold_session_bytes;
-	uint64_t hold_bytes;	 /* per worker */
+	uint64_t hold_bytes; /* per worker */
+	uint64_t
+		turn_work; /* of one turn of those whose template came, as ops->work counts; 0: any */
 	bool template_from_port; /* sets that wait may take the template of another port */
 	/* Templates of an address, and in all; 0: no bound. */
 	uint32_t templates_exporter_max;

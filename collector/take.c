@@ -474,6 +474,8 @@ static void take_samples(struct collector *c, const struct message *m, struct se
 void take_message(struct collector *c, const struct message *m, const struct frame *frame,
 		  struct session *s)
 {
+	bool is_spent;
+
 	begin(c, m, s);
 	if (m->version == VERSION_SFLOW5) {
 		take_samples(c, m, s);
@@ -483,11 +485,10 @@ void take_message(struct collector *c, const struct message *m, const struct fra
 	    sequence_is_reboot(&s->sequence, m))
 		forget_tmpls(c, s);
 	take_sets(c, m, frame, s);
-	if (s->ready_count > 0)
-		take_turn(c, s);
+	is_spent = s->ready_count > 0 && take_turn(c, s);
 	/* What is sent through again has no order. */
-	if (s->ready_count > 0 && !m->origin->is_again && m->bytes < TAKE_MESSAGE_MAX)
-		take_queue(c, m, s);
+	if ((s->ready_count > 0 || is_spent) && !m->origin->is_again && m->bytes < TAKE_MESSAGE_MAX)
+		take_queue(c, m, s, is_spent);
 	if (m->version == VERSION_NF9 && !c->take.is_units_unknown)
 		walk_trim_nf9(&c->take.walk, message_nf9_count(m) - c->take.definition_count -
 						     c->late_units.records);

@@ -170,9 +170,9 @@ void take_pass(struct held_set *set);
 void take_unready(struct collector *c, struct held_set *set);
 /* Out of force, and without sets that are ready; no record is under way. */
 void take_free_orphans(struct collector *c);
-/* A turn's worth of what is ready, forward. */
-void take_turn(struct collector *c, struct session *s);
-/* The sets of the live message go behind those that are ready. */
-void take_queue(struct collector *c, const struct message *m, struct session *s);
+/* A turn's worth of what is ready, forward; true: it cost what one may. */
+bool take_turn(struct collector *c, struct session *s);
+/* The sets of the live message go behind those that are ready, or wait for the next turn when this one is spent. */
+void take_queue(struct collector *c, const struct message *m, struct session *s, bool is_spent);
 
 #endif

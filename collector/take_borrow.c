@@ -159,7 +159,7 @@ static void borrow(struct collector *c, struct held_set *set)
 	stat_inc(c->stat, STAT_TEMPLATES_FROM_PORT);
 	c->ops->tmpl_new(c->ctx, s, t);
 	take_defined(c, &m, s, t);
-	take_turn(c, s);
+	(void)take_turn(c, s);
 }
 
 /* What one sets free is gone from the store, maybe with it the next: each is asked for, and once. */

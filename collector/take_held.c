@@ -94,7 +94,7 @@ static void drop(struct collector *c, struct held_set *set, enum collector_stat 
 static void give_up(struct collector *c, struct held_set *set, enum collector_stat reason)
 {
 	if (set->tmpl != NULL)
-		take_turn(c, set->session);
+		(void)take_turn(c, set->session);
 	else
 		drop(c, set, reason);
 }
@@ -104,7 +104,7 @@ void take_drop_all(struct collector *c, struct session *s, enum collector_stat r
 	struct held_set *set;
 
 	while (s->ready_count > 0)
-		take_turn(c, s);
+		(void)take_turn(c, s);
 	while ((set = hold_oldest(s)) != NULL)
 		drop(c, set, reason);
 }

@@ -9,7 +9,10 @@
 #include "collector/account.h"
 #include "collector/take.h"
 
-/* A turn ends with the message that fills it.  It is at least what one more message can put behind those that wait. */
+/*
+ * A turn ends with the message that fills it, by octets or by limits.turn_work.  It is at least what one more message can put
+ * behind those that wait: as many octets, or as many messages.
+ */
 #define TURN_BYTES 65536u
 #define MESSAGE_COST 512u /* beside its sets */
 
@@ -169,8 +172,15 @@ static struct held_set *retake(struct collector *c, struct session *s, struct he
 	return set;
 }
 
-void take_turn(struct collector *c, struct session *s)
+static uint64_t work_so_far(const struct collector *c)
 {
+	return c->ops->work == NULL ? 0 : c->ops->work(c->ctx);
+}
+
+bool take_turn(struct collector *c, struct session *s)
+{
+	uint64_t work = work_so_far(c);
+	bool is_spent = false;
 	struct held_set *set = first_ready(s);
 	struct take live = c->take;
 	bool is_live_unknown = false;
@@ -178,7 +188,7 @@ void take_turn(struct collector *c, struct session *s)
 	bool is_of_this;
 
 	c->take.walk = c->held_walk;
-	while (s->ready_count > 0 && done < TURN_BYTES) {
+	while (s->ready_count > 0 && done < TURN_BYTES && !is_spent) {
 		must(set != NULL);
 		if (set->tmpl == NULL) {
 			set = set->links[HOLD_SESSION].newer;
@@ -186,12 +196,14 @@ void take_turn(struct collector *c, struct session *s)
 		}
 		is_of_this = take_is_of_live(c, set);
 		set = retake(c, s, set, &done);
+		is_spent = c->limits.turn_work != 0 && work_so_far(c) - work >= c->limits.turn_work;
 		is_live_unknown = is_live_unknown || (is_of_this && c->take.is_units_unknown);
 		if (s->ready_count > 0)
 			s->ready_from = set;
 	}
 	c->take = live;
 	c->take.is_units_unknown = c->take.is_units_unknown || is_live_unknown;
+	return is_spent;
 }
 
 bool collector_turn(struct collector *c)
@@ -200,7 +212,7 @@ bool collector_turn(struct collector *c)
 
 	if (s == NULL)
 		return false;
-	take_turn(c, s);
+	(void)take_turn(c, s);
 	if (s->ready_count > 0) {
 		list_cut(c, s);
 		list_put(c, s);
@@ -214,9 +226,9 @@ void collector_catch_up(struct collector *c)
 		;
 }
 
-/* False when nothing waits any more, or there is no room: then it is handed on at once. */
+/* False when nothing waits any more and it may cost, too, or there is no room: then it is handed on at once. */
 static bool queue_run(struct collector *c, const struct message *m, struct session *s,
-		      const struct set_run *run)
+		      const struct set_run *run, bool *is_spent)
 {
 	const uint8_t *set = c->take.walk.records[run->first].octets - SET_HEADER_BYTES;
 	struct held_facts f = take_facts(c, m, s, set, run->end);
@@ -224,9 +236,10 @@ static bool queue_run(struct collector *c, const struct message *m, struct sessi
 
 	f.is_queued = true;
 	f.changes = run->changes;
-	while (s->ready_count > 0 && hold_victim(c->hold, s, hold_cost(&f)) != NULL)
-		take_turn(c, s);
-	if (s->ready_count == 0 || hold_put(c->hold, s, &f, m->octets, set, &held) != ERR_OK)
+	while (s->ready_count > 0 && !*is_spent && hold_victim(c->hold, s, hold_cost(&f)) != NULL)
+		*is_spent = take_turn(c, s);
+	if ((s->ready_count == 0 && !*is_spent) ||
+	    hold_put(c->hold, s, &f, m->octets, set, &held) != ERR_OK)
 		return false;
 	hold_wait_no_more(c->hold, held);
 	stat_inc(c->stat, STAT_SETS_HELD_NOW);
@@ -234,12 +247,12 @@ static bool queue_run(struct collector *c, const struct message *m, struct sessi
 	return true;
 }
 
-void take_queue(struct collector *c, const struct message *m, struct session *s)
+void take_queue(struct collector *c, const struct message *m, struct session *s, bool is_spent)
 {
 	struct walk *w = &c->take.walk;
 	uint32_t queued = 0;
 
-	while (queued < w->run_count && queue_run(c, m, s, &w->runs[queued])) {
+	while (queued < w->run_count && queue_run(c, m, s, &w->runs[queued], &is_spent)) {
 		w->record_count -= w->runs[queued].count;
 		queued++;
 	}

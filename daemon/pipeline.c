@@ -405,7 +405,7 @@ static void on_message_begin(void *ctx, const struct message *m, struct session 
 	envelope_begin(&p->envelope, m, s);
 	p->envelope.env.lists = list_room_begin(&p->lists, s);
 	pipeline_settle_joins(p, s);
-	p->work = 0;
+	p->work_before = p->work;
 	p->batch.schema = p->generation->schema;
 	p->check_batch.schema = p->generation->schema;
 }
@@ -415,7 +415,14 @@ static bool may_go_on(void *ctx, const struct message *m)
 {
 	const struct pipeline *p = ctx;
 
-	return p->work < p->work_max || p->work_max == 0 || m->origin->is_again;
+	return p->work - p->work_before < p->work_max || p->work_max == 0 || m->origin->is_again;
+}
+
+static uint64_t work_so_far(void *ctx)
+{
+	const struct pipeline *p = ctx;
+
+	return p->work;
 }
 
 static void on_message_end(void *ctx, const struct message *m, struct session *s)
@@ -436,6 +443,7 @@ static const struct collector_ops ops = {
 	.undecodable = on_undecodable,
 	.options = pipeline_learn,
 	.may_go_on = may_go_on,
+	.work = work_so_far,
 	.message_end = on_message_end,
 };
 

@@ -56,7 +56,8 @@ struct pipeline {
 	size_t report_count;	     /* processes of all sessions that report of themselves */
 	struct chain join_order;     /* of those that changed */
 	struct chain announce_order; /* and of sessions that announced something */
-	uint64_t work;		     /* of the message at hand */
+	uint64_t work;		     /* what records cost so far, in nanoseconds by our count */
+	uint64_t work_before;	     /* and when the message at hand began */
 	uint64_t work_max;	     /* 0: no limit */
 	struct plan_pool plans;
 	struct value values[PIPELINE_VALUES_MAX];

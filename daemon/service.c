@@ -19,6 +19,8 @@
 #include "daemon/service_state.h"
 #include "daemon/tail.h"
 
+/* Of message_work, for a turn of sets that waited: with the message that fills it a turn costs little more than one. */
+#define TURN_SHARE 4
 #define IDLE_MS 100
 #define STOPPING_MS 10
 #define DEAD_STOP_MS 1000 /* for sinks of dead letters, when the others took all the time */
@@ -99,6 +101,8 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 					   .hold_s = co->hold_s,
 					   .hold_session_bytes = co->hold_session_bytes,
 					   .hold_bytes = co->hold_bytes / s->worker_count,
+					   .turn_work =
+						   co->message_work * UINT64_C(1000) / TURN_SHARE,
 					   .template_from_port = co->template_from_port };
 	struct workers_setup setup = { .count = s->worker_count,
 				       .udp = s->setup.is_replay ? NULL : &udp,

@@ -25,6 +25,7 @@
 #define PER_MESSAGE 80	  /* records */
 #define TURN_RECORDS 7000 /* more than a turn and a message have */
 #define WAITING 600	  /* messages */
+#define TURN_WORK 1000	  /* of records that have a price */
 
 struct bench {
 	struct stat_set *stat;
@@ -36,6 +37,8 @@ struct bench {
 	uint32_t skipped; /* numbers that did not come */
 	int tmpls;
 	enum transport transport;
+	uint64_t price; /* of a record */
+	uint64_t work;
 	uint16_t asked; /* the id that lists in records name; 0: none */
 	uint32_t wide_from; /* of the records that waited for their turn alone, the first for which that one is wide */
 };
@@ -84,6 +87,7 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 	(void)m;
 	(void)reason;
 	b->width = t->min_bytes;
+	b->work += count * b->price;
 	if (s->peer.octets[3] == (OTHER & 0xff)) {
 		b->others += (uint32_t)count;
 		return 0;
@@ -102,7 +106,13 @@ static size_t records(void *ctx, const struct message *m, struct session *s, str
 	return 0;
 }
 
-static const struct collector_ops ops = { .tmpl_new = tmpl_new_seen,
+static uint64_t work_of(void *ctx)
+{
+	return ((const struct bench *)ctx)->work;
+}
+
+static const struct collector_ops ops = { .work = work_of,
+					  .tmpl_new = tmpl_new_seen,
 					  .tmpl_gone = tmpl_gone_seen,
 					  .session_gone = session_gone_seen,
 					  .message_begin = edge,
@@ -120,7 +130,8 @@ static void open_bench_for(struct bench *b, uint64_t session_bytes, uint32_t tem
 						 .session_idle_s = 3600,
 						 .hold_s = 30,
 						 .hold_session_bytes = session_bytes,
-						 .hold_bytes = 16u << 20 };
+						 .hold_bytes = 16u << 20,
+						 .turn_work = TURN_WORK };
 
 	memset(b, 0, sizeof(*b));
 	must(stat_set_new(collector_stat_descs, COLLECTOR_STAT_COUNT, &b->stat) == ERR_OK);
@@ -514,6 +525,60 @@ static void test_lists(void **state)
 	close_bench(&b);
 }
 
+/* Records that cost much make turns short: a turn ends with the message that makes it cost more than one may. */
+static void test_costly(void **state)
+{
+	static const struct {
+		uint64_t price;
+		uint32_t messages; /* of a turn */
+	} cases[] = { { TURN_WORK, 1 }, { TURN_WORK / PER_MESSAGE + 1, 1 }, { 5, 3 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t of_turn = cases[i].messages * PER_MESSAGE;
+		struct bench b;
+
+		open_bench(&b, 4u << 20);
+		wait_for_definition(&b);
+		b.price = cases[i].price;
+		assert_int_equal(HANDED_ON(&b, define(&b, GOOD, 8)), of_turn);
+		/* What comes goes behind those that wait: a message hands on a turn, and nothing of its own. */
+		for (unsigned k = 0; k < 10; k++)
+			assert_int_equal(HANDED_ON(&b, send_data(&b, 8)), of_turn);
+		assert_int_equal(HANDED_ON(&b, (void)collector_turn(b.collector)), of_turn);
+		/* Also when its turn was the last, for what that cost. */
+		while (b.sent - b.next > of_turn)
+			(void)collector_turn(b.collector);
+		of_turn = b.sent - b.next;
+		assert_int_equal(HANDED_ON(&b, send_data(&b, 8)),
+				 of_turn * cases[i].price >= TURN_WORK ? of_turn : of_turn + PER_MESSAGE);
+		collector_catch_up(b.collector);
+		/* And with nothing before it at once. */
+		assert_int_equal(HANDED_ON(&b, send_data(&b, 8)), PER_MESSAGE);
+		check_all(&b);
+		close_bench(&b);
+	}
+}
+
+/* The store is full of such: one message costs no more than its turn and itself. */
+static void test_costly_and_full(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b, 204000);
+	for (unsigned i = 0; i < 140; i++)
+		send_data(&b, 8);
+	assert_int_equal(stat_get(b.stat, STAT_HELD_FULL), 0);
+	b.price = TURN_WORK;
+	define(&b, GOOD, 8);
+	for (unsigned i = 0; i < 5; i++)
+		assert_in_range(HANDED_ON(&b, send_data(&b, 8)), PER_MESSAGE, 2 * PER_MESSAGE);
+	collector_catch_up(b.collector);
+	check_all(&b);
+	close_bench(&b);
+}
+
 /* A message with a record of each of these ids, or their definitions. */
 static void send_ids(struct bench *b, const uint16_t *ids, size_t count, bool is_definition)
 {
@@ -611,7 +676,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),	   cmocka_unit_test(test_idle), cmocka_unit_test(test_by_turns), cmocka_unit_test(test_redefined),
 		cmocka_unit_test(test_one_message), cmocka_unit_test(test_full), cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_between), cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lists), cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_between), cmocka_unit_test(test_out_of_force), cmocka_unit_test(test_lists), cmocka_unit_test(test_costly), cmocka_unit_test(test_costly_and_full), cmocka_unit_test(test_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
