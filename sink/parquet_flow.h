@@ -5,7 +5,7 @@
  *
  *	parquet_flow_new(fields, PARQUET_FLAT, &why, &f)	once per schema of records
  *	parquet_new(parquet_flow_schema(f), &conf, &p)
- *	parquet_flow_add(f, p, octets, bytes)			once per record; or, three times as fast,
+ *	parquet_flow_add(f, p, octets, bytes)			once per record; or, to take less time,
  *	parquet_flow_put(f, p, octets, bytes, &settled), and parquet_flow_settle(f, p, &settled) at the end
  *
  *	flat	{ record_id, <normalized fields>, <enriched fields>, raw { } }
