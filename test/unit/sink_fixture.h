@@ -40,6 +40,7 @@ struct fixture {
 	uint64_t route;	 /* of the next flows; 0: all sinks */
 	struct log_head head; /* of the next flows: their times and the numbers of their names */
 	size_t record_bytes;
+	unsigned broken_each; /* 0: none; else every so many lack their last octet */
 	struct sinks *sinks;
 	void *conf;
 	const struct sink_ops *ops;
@@ -135,6 +136,8 @@ static inline void fixture_append(struct fixture *f, unsigned log, unsigned coun
 			head.bytes = (uint32_t)avro_encode(&f->encoder, &f->flow, out, room);
 			assert_true(head.bytes > 0);
 			f->record_bytes = head.bytes;
+			if (f->broken_each > 0 && number % f->broken_each == 0)
+				head.bytes--;
 			log_batch_commit(&f->batch, &head);
 		}
 		while (log_append(f->logs[log], &f->batch, &first) == ERR_FULL)
