@@ -231,6 +231,11 @@ const struct exporter_entry *admit_find(const struct admit *a, const struct addr
 	return place < a->count ? &a->entries[place] : NULL;
 }
 
+bool admit_knows(const struct admit *a, const struct addr *peer, uint16_t port)
+{
+	return find(a, peer, port, NULL) < a->count;
+}
+
 static bool take_token(struct admit *a, size_t place)
 {
 	struct bucket *b = &a->buckets[place];

@@ -34,6 +34,9 @@ bool admit_set(struct admit *a, const struct exporter_entry *entries, size_t cou
  * entry for one domain lets its address in, and its rate counts for the first that holds otherwise. */
 enum collector_stat admit_unit(struct admit *a, const struct origin *origin);
 
+/* Does an entry name it, for whatever domain? */
+bool admit_knows(const struct admit *a, const struct addr *peer, uint16_t port);
+
 /* The first entry that holds for all three, or NULL. */
 const struct exporter_entry *admit_find(const struct admit *a, const struct addr *peer,
 					uint16_t port, uint32_t domain);

@@ -50,8 +50,7 @@ enum err collector_new(const struct collector_limits *limits, const struct colle
 	    htab_new(sizeof(struct session_key), &c->sessions) != ERR_OK ||
 	    admit_new(&c->admit) != ERR_OK || bound_new(&bound, &c->bound) != ERR_OK ||
 	    take_held_open(c) != ERR_OK || take_sflow_open(c) != ERR_OK ||
-	    (limits->template_from_port &&
-	     htab_new(sizeof(struct session_place), &c->places) != ERR_OK)) {
+	    htab_new(sizeof(struct session_place), &c->places) != ERR_OK) {
 		collector_free(c);
 		return ERR_NOMEM;
 	}
@@ -88,9 +87,10 @@ void take_end_tmpl(struct collector *c, struct session *s, struct tmpl *t)
 	take_drop_tmpl(c, t);
 }
 
-static void drop_session(struct collector *c, struct session *s)
+/* `waiting` is what becomes of sets that wait for a template of it. */
+static void drop_session(struct collector *c, struct session *s, enum collector_stat waiting)
 {
-	take_drop_all(c, s, STAT_HELD_EVICTED);
+	take_drop_all(c, s, waiting);
 	for (size_t i = 0; i < s->tmpl_count; i++) {
 		if (s->tmpls[i]->is_lent)
 			borrow_end(c, s, s->tmpls[i]->id);
@@ -122,7 +122,7 @@ void collector_free(struct collector *c)
 		return;
 	collector_finish(c);
 	while (c->sessions != NULL && htab_next(c->sessions, &it, NULL, &s))
-		drop_session(c, s);
+		drop_session(c, s, STAT_HELD_EVICTED);
 	htab_free(c->sessions);
 	admit_free(c->admit);
 	htab_free(c->places);
@@ -173,7 +173,7 @@ static bool make_room(struct collector *c, bool is_listed)
 	if (s == NULL)
 		return false;
 	must(htab_del(c->sessions, &s->key) == s);
-	drop_session(c, s);
+	drop_session(c, s, STAT_HELD_EVICTED);
 	stat_inc(c->stat, STAT_SESSIONS_EVICTED);
 	return true;
 }
@@ -207,12 +207,16 @@ static enum collector_stat add_session(struct collector *c, const struct message
 {
 	const struct addr *peer = &m->origin->peer;
 	const struct exporter_entry *entry = admit_find(c->admit, peer, key->port, key->domain);
+	enum collector_stat refused;
 
 	if (entry == NULL && c->policy.is_closed)
 		return STAT_UNIT_NOT_LISTED;
 	if (!make_room(c, entry != NULL))
 		return STAT_UNIT_SESSIONS;
-	return make_session(c, key, peer, m->origin->receive_ms, out);
+	refused = make_session(c, key, peer, m->origin->receive_ms, out);
+	if (refused == COLLECTOR_STAT_COUNT)
+		(*out)->transport = m->origin->transport;
+	return refused;
 }
 
 static struct session *find_session(struct collector *c, const struct message *m)
@@ -284,6 +288,7 @@ void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 		return;
 	}
 	verdict = gate_check(octets, bytes, &m, &frame);
+	c->was_malformed = verdict != COLLECTOR_STAT_COUNT;
 	if (verdict != COLLECTOR_STAT_COUNT) {
 		refuse_message(c, &m, origin, verdict, octets, bytes);
 		return;
@@ -297,6 +302,31 @@ void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 	stat_inc(c->stat, frame->stat);
 	stat_add(c->stat, STAT_TRAILING_OCTETS, bytes - m.bytes);
 	take_message(c, &m, frame, s);
+}
+
+bool collector_was_malformed(const struct collector *c)
+{
+	return c->was_malformed;
+}
+
+bool collector_hears(const struct collector *c, const struct addr *peer, uint16_t port)
+{
+	return !c->policy.is_closed || admit_knows(c->admit, peer, port);
+}
+
+void collector_end_stream(struct collector *c, uint32_t stream)
+{
+	struct session_place place = session_place_of_stream(stream);
+	struct session *s;
+
+	/* Sets whose template came have only their turn to wait for. */
+	if (htab_find(c->places, &place) != NULL)
+		collector_catch_up(c);
+	while ((s = htab_find(c->places, &place)) != NULL) {
+		must(htab_del(c->sessions, &s->key) == s);
+		drop_session(c, s, STAT_HELD_CLOSED);
+		stat_inc(c->stat, STAT_SESSIONS_CLOSED);
+	}
 }
 
 /* Data that still uses a template vouches for it: exporters refresh as seldom as every 30 minutes. */
@@ -356,7 +386,7 @@ static void expire_tmpls(struct collector *c, struct session *s, int64_t mono_ms
 		struct tmpl *t = s->tmpls[i - 1];
 
 		take_expire_before(c, t, mono_ms);
-		if (!is_stale(c, t, mono_ms))
+		if (session_is_of_stream(s) || !is_stale(c, t, mono_ms))
 			continue;
 		take_end_tmpl(c, s, t);
 		s->counts.templates_expired++;
@@ -376,10 +406,11 @@ void collector_tick(struct collector *c, int64_t mono_ms)
 		struct session *s = value;
 
 		expire_tmpls(c, s, mono_ms);
-		if (s->idle_since_ms >= idle_ms)
+		/* A connection has an end of its own. */
+		if (s->idle_since_ms >= idle_ms || session_is_of_stream(s))
 			continue;
 		htab_iter_del(c->sessions, &it);
-		drop_session(c, s);
+		drop_session(c, s, STAT_HELD_EVICTED);
 		stat_inc(c->stat, STAT_SESSIONS_IDLE);
 	}
 }

@@ -122,6 +122,12 @@ struct tmpl *collector_tmpl(struct collector *c, struct session *s, uint16_t id,
 void collector_receive(struct collector *c, const uint8_t *octets, size_t bytes,
 		       const struct origin *origin);
 void collector_tick(struct collector *c, int64_t mono_ms);
+/* Was the message that collector_receive() had last malformed? */
+bool collector_was_malformed(const struct collector *c);
+/* May somebody of that address connect? */
+bool collector_hears(const struct collector *c, const struct addr *peer, uint16_t port);
+/* The connection has ended, and its sessions with it: what waits for a template waits in vain. */
+void collector_end_stream(struct collector *c, uint32_t stream);
 /* Sets that waited and whose template came are handed on in turns of bounded length, one with each message of their session and
  * one with each call of this, between two batches: true while there are more.  Or all of them. */
 bool collector_turn(struct collector *c);

@@ -23,3 +23,13 @@ const struct frame *frame_find(uint16_t version)
 	}
 	return NULL;
 }
+
+const char *transport_name(enum transport t)
+{
+	static const char *const names[TRANSPORT_COUNT] = { [TRANSPORT_UDP] = "udp",
+							    [TRANSPORT_REPLAY] = "replay",
+							    [TRANSPORT_FILE] = "file",
+							    [TRANSPORT_TCP] = "tcp" };
+
+	return names[t];
+}

@@ -172,7 +172,8 @@ static bool has_sets(uint16_t version)
 
 void keep_changed(struct collector *c, struct session *s)
 {
-	chain_renew(&c->kept, &s->kept);
+	if (!session_is_of_stream(s))
+		chain_renew(&c->kept, &s->kept);
 }
 
 /* What stands on disk of it is taken back: after a kill its templates would come back. */

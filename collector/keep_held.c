@@ -110,6 +110,8 @@ bool keep_held(struct collector *c, const struct keep_now *now, size_t some, str
 
 	keep_move(&c->gone_sets, out);
 	while (c->hold != NULL && out->bytes < enough && (set = hold_fresh(c->hold)) != NULL) {
+		if (session_is_of_stream(set->session))
+			continue;
 		if (set->number != 0 || give_number(&c->numbers, set))
 			keep_set(now, set, out);
 	}

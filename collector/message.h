@@ -26,18 +26,27 @@
 #define VERSION_IPFIX 10
 #define VERSION_SFLOW5 105 /* ours: its version word has 4 octets, of which two are 0 */
 
-/* REPLAY: UDP datagrams of a capture; FILE: an IPFIX file. */
-enum transport { TRANSPORT_UDP, TRANSPORT_REPLAY, TRANSPORT_FILE, TRANSPORT_COUNT };
+/* REPLAY: UDP datagrams of a capture; FILE: an IPFIX file.  Numbers are on disk: append only. */
+enum transport { TRANSPORT_UDP, TRANSPORT_REPLAY, TRANSPORT_FILE, TRANSPORT_TCP, TRANSPORT_COUNT };
 
 struct origin {
 	struct addr peer; /* IPv4-mapped made IPv4 */
 	uint16_t port;	  /* of the peer */
 	uint16_t local_port;
 	enum transport transport;
+	uint32_t stream; /* the connection's number with its worker; 0: it is none */
 	int64_t receive_ms; /* UTC; for a capture file, the capture's time, for an IPFIX file the export time */
 	/* A set of a message that was here before: it says nothing of sequence, clock or silence. */
 	bool is_again;
 };
+
+const char *transport_name(enum transport t);
+
+/* Do messages come in the order in which they were sent, and all of them?  Then withdrawals hold (RFC 7011, 8.1). */
+static inline bool transport_is_ordered(enum transport t)
+{
+	return t == TRANSPORT_FILE || t == TRANSPORT_TCP;
+}
 
 struct message {
 	const uint8_t *octets; /* the whole message, header included */

@@ -8,6 +8,7 @@
 #include "collector/sflow_sources.h"
 
 #define TMPLS_FIRST 8
+#define STREAM_PLACE 0x10000u /* no version of a format */
 
 struct session_key session_key_of(const struct message *m)
 {
@@ -18,6 +19,7 @@ struct session_key session_key_of(const struct message *m)
 	key.domain = m->domain;
 	key.port = m->origin->port;
 	key.version = m->version;
+	key.stream = m->origin->stream;
 	key.agent_bytes = m->agent_bytes;
 	if (m->agent != NULL)
 		memcpy(key.agent, m->agent, m->agent_bytes);
@@ -28,8 +30,15 @@ struct session_place session_place_of(const struct session *s)
 {
 	struct session_place place = { .domain = s->key.domain, .version = s->key.version };
 
+	if (session_is_of_stream(s))
+		return session_place_of_stream(s->key.stream);
 	memcpy(place.octets, s->key.octets, sizeof(place.octets));
 	return place;
+}
+
+struct session_place session_place_of_stream(uint32_t stream)
+{
+	return (struct session_place){ .domain = stream, .version = STREAM_PLACE };
 }
 
 enum err session_new(const struct session_key *key, const struct addr *peer, struct session **out)

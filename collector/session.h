@@ -2,10 +2,10 @@
 /*
  * session.h - what one observation domain of one exporter told us.
  *
- * Key: peer address, peer port, format version, domain, and the agent of sFlow.  Holds the templates in force, the sequence
+ * Key: peer address, peer port, format version, domain, the stream it came by, and the agent of sFlow.  Holds the templates in force, the sequence
  * state, and counters of its own for `sluicectl exporters`.
  *
- * Owner: the worker.  Lifetime: until idle, evicted, or the worker ends.
+ * Owner: the worker.  Lifetime: until idle, evicted, or the worker ends; of a stream, until that ends or evicted.
  */
 #ifndef COLLECTOR_SESSION_H
 #define COLLECTOR_SESSION_H
@@ -54,11 +54,12 @@ struct session_key {
 	uint32_t domain;
 	uint16_t port;
 	uint16_t version;
+	uint32_t stream;      /* of the connection; 0: none */
 	uint32_t agent_bytes; /* of sFlow: 4 or 16; else 0 */
 	uint8_t agent[16];
 };
 
-/* Where ports of one exporter meet. */
+/* Where ports of one exporter meet; or all that came by one stream. */
 struct session_place {
 	uint8_t octets[16];
 	uint32_t domain;
@@ -103,6 +104,7 @@ struct session {
 	char identity[SESSION_IDENTITY_BYTES]; /* configured name, or the address as text */
 	uint8_t identity_bytes;
 	bool is_named;
+	enum transport transport;
 	uint32_t exporter_number; /* in the log; SESSION_NUMBER_NONE until the pipeline asks */
 	const struct exporter_entry *entry; /* NULL when none matches; of the running generation */
 	bool is_counted;		    /* among those without entry */
@@ -154,6 +156,13 @@ void session_identify(struct session *s, const struct exporter_entry *entry);
 
 struct session_key session_key_of(const struct message *m);
 struct session_place session_place_of(const struct session *s);
+struct session_place session_place_of_stream(uint32_t stream);
+
+/* Templates, and what waits for one, die with the connection (RFC 7011, 8): none is borrowed, none outlives the service. */
+static inline bool session_is_of_stream(const struct session *s)
+{
+	return s->key.stream != 0;
+}
 
 /* The template of that id in force, or NULL. */
 struct tmpl *session_tmpl(const struct session *s, uint16_t id);

@@ -2,6 +2,7 @@
 #include "collector/take.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/rd.h"
 #include "base/must.h"
 #include "collector/account.h"
@@ -46,6 +47,19 @@ static void note_change(struct collector *c, struct session *s, struct tmpl *t,
 	stat_inc(c->stat, STAT_TEMPLATES_FLAPPED);
 }
 
+/* Nothing comes late there; and who defines an id anew has to withdraw it first (RFC 7011, 8.1): the last one holds. */
+static void replace_on_stream(struct collector *c, struct session *s, struct tmpl *t,
+			      struct tmpl *old)
+{
+	char name[2 * SESSION_IDENTITY_BYTES];
+
+	log_every(LOG_LEVEL_ERROR, "template.redefined exporter=%s port=%u domain=%u template=%u",
+		  log_quote(s->identity, s->identity_bytes, name, sizeof(name)), s->key.port,
+		  s->key.domain, old->id);
+	take_retire(c, s, old);
+	bound_recount(c->bound, t); /* the old one was in its account */
+}
+
 static void put_tmpl(struct collector *c, const struct message *m, struct session *s,
 		     struct tmpl *t)
 {
@@ -67,7 +81,10 @@ static void put_tmpl(struct collector *c, const struct message *m, struct sessio
 	if (old != NULL) {
 		old->gone_at = c->changes;
 		note_change(c, s, t, old);
-		take_keep_before(c, s, t, old);
+		if (session_is_of_stream(s))
+			replace_on_stream(c, s, t, old);
+		else
+			take_keep_before(c, s, t, old);
 		s->counts.templates_changed++;
 		stat_inc(c->stat, STAT_TEMPLATES_CHANGED);
 	} else {
@@ -121,6 +138,19 @@ static void withdraw_all(struct collector *c, struct session *s, bool is_options
 	}
 }
 
+static void ignore_withdrawal(struct collector *c, const struct session *s, const struct define *d,
+			      bool is_wrong)
+{
+	char name[2 * SESSION_IDENTITY_BYTES];
+
+	stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED);
+	if (is_wrong)
+		log_every(LOG_LEVEL_WARN,
+			  "withdrawal.unknown exporter=%s port=%u domain=%u template=%u",
+			  log_quote(s->identity, s->identity_bytes, name, sizeof(name)),
+			  s->key.port, s->key.domain, d->id);
+}
+
 /*
  * RFC 7011, 8.1: on a stream it holds, and the id may be defined anew; over UDP, where it may come late or from
  * anybody, it is ignored (8.4).
@@ -131,13 +161,14 @@ static void withdraw(struct collector *c, const struct message *m, struct sessio
 	uint16_t all = d->is_options ? IPFIX_SET_OPTIONS : IPFIX_SET_TEMPLATE;
 	struct tmpl *t = session_tmpl(s, d->id);
 
-	if (m->origin->transport == TRANSPORT_FILE && d->id == all)
+	bool holds = transport_is_ordered(m->origin->transport);
+
+	if (holds && d->id == all)
 		withdraw_all(c, s, d->is_options);
-	else if (m->origin->transport == TRANSPORT_FILE && t != NULL &&
-		 t->is_options == d->is_options)
+	else if (holds && t != NULL && t->is_options == d->is_options)
 		withdraw_one(c, s, t);
 	else
-		stat_inc(c->stat, STAT_WITHDRAWALS_IGNORED);
+		ignore_withdrawal(c, s, d, holds);
 }
 
 /* As it is: sent again, maybe from before, where two threads of the exporter overtake each other. */

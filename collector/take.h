@@ -42,12 +42,13 @@ struct collector {
 	struct htab *sessions; /* session_key -> struct session * */
 	struct session *last;  /* of the message before: the most likely one */
 	struct admit *admit;
-	bool is_guarded; /* not every unit may come in */
+	bool is_guarded;    /* not every unit may come in */
+	bool was_malformed; /* the message before was */
 	struct collector_policy policy;
 	size_t unknown_count;	/* sessions without entry */
 	struct htab_iter clock; /* where a search for a session that may go begins */
 	uint64_t generation;
-	struct htab *places; /* session_place -> the last session of it; NULL: nobody borrows */
+	struct htab *places; /* session_place -> the last session of it */
 	struct take take;
 	struct tmpl *gone; /* the last that this message put out of force; freed when it is done */
 	struct bound *bound;

@@ -19,8 +19,6 @@ enum err borrow_join(struct collector *c, struct session *s)
 	struct session_place place = session_place_of(s);
 	struct session *first;
 
-	if (c->places == NULL)
-		return ERR_OK;
 	first = htab_find(c->places, &place);
 	TRY(htab_put(c->places, &place, s));
 	s->place_behind = first;
@@ -33,8 +31,6 @@ void borrow_leave(struct collector *c, struct session *s)
 {
 	struct session_place place = session_place_of(s);
 
-	if (c->places == NULL)
-		return;
 	if (s->place_behind != NULL)
 		s->place_behind->place_before = s->place_before;
 	if (s->place_before != NULL)
@@ -136,7 +132,8 @@ static void borrow(struct collector *c, struct held_set *set)
 	struct tmpl *t;
 	enum err e;
 
-	if (set->tmpl != NULL || s->has_defined || s->borrowed_count >= BORROWED_MAX)
+	if (set->tmpl != NULL || s->has_defined || session_is_of_stream(s) ||
+	    s->borrowed_count >= BORROWED_MAX)
 		return;
 	from = find_lender(c, s, id);
 	if (from == NULL || !fits(from, set))
@@ -168,7 +165,7 @@ void borrow_tick(struct collector *c, int64_t mono_ms)
 	int64_t wait_ms = (int64_t)c->limits.hold_s * 1000 / 2;
 	struct held_set *set;
 
-	if (c->places == NULL || c->hold == NULL)
+	if (!c->limits.template_from_port || c->hold == NULL)
 		return;
 	while ((set = hold_waited(c->hold, mono_ms, wait_ms)) != NULL)
 		borrow(c, set);

@@ -143,6 +143,11 @@ void udp_change_close(struct udp_change *c);
 /* Forwards from now on what this worker takes from its sockets (tee.h); NULL: no more. */
 void udp_worker_tee(struct udp_worker *w, struct tee_worker *tee);
 
+/* udp_worker_receive() also returns when that descriptor is readable, as long as it is minded. */
+enum err udp_worker_mind(struct udp_worker *w, int fd, bool is_minded);
+/* Was it, at the last call? */
+bool udp_worker_is_other_ready(const struct udp_worker *w);
+
 /* Any thread, also from a signal handler. */
 void udp_worker_wake(struct udp_worker *w);
 

@@ -18,6 +18,7 @@
 
 #define EVENTS_MAX 64
 #define WAKE_EVENT UINT64_MAX
+#define OTHER_EVENT (UINT64_MAX - 1)
 #define LOOK_MS 1000
 #define LEFT_MAX 1000000u /* datagrams of a socket that nobody could shut */
 #define CLOSING_MAX 65536u
@@ -180,6 +181,19 @@ void udp_worker_wake(struct udp_worker *w)
 	(void)n;
 }
 
+enum err udp_worker_mind(struct udp_worker *w, int fd, bool is_minded)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = OTHER_EVENT };
+	int operation = is_minded ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
+
+	return epoll_ctl(w->epoll_fd, operation, fd, &event) == 0 ? ERR_OK : ERR_IO;
+}
+
+bool udp_worker_is_other_ready(const struct udp_worker *w)
+{
+	return w->is_other_ready;
+}
+
 /* The kernel gives every socket of the group a copy of an IPv4 broadcast: the header's
  * destination is then not the local address that it came in by. */
 static bool is_broadcast(const struct msghdr *h)
@@ -283,9 +297,14 @@ size_t udp_worker_receive(struct udp_worker *w, int timeout_ms, unit_fn *fn, voi
 	size_t calls = 0;
 	size_t taken;
 
+	w->is_other_ready = false;
 	for (int i = 0; i < n; i++) {
 		uint64_t count;
 
+		if (events[i].data.u64 == OTHER_EVENT) {
+			w->is_other_ready = true;
+			continue;
+		}
 		if (events[i].data.u64 != WAKE_EVENT) {
 			calls += take_batch(w, &w->sockets[events[i].data.u64], SIZE_MAX, &taken,
 					    fn, ctx);

@@ -39,6 +39,7 @@ struct udp_worker {
 	int wake_fd;
 	int64_t next_look_ms; /* monotonic */
 	struct handover handover;
+	bool is_other_ready;	/* what udp_worker_mind() named */
 	struct tee_worker *tee; /* NULL: nothing is forwarded */
 };
 

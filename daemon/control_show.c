@@ -9,6 +9,7 @@
 #include "base/must.h"
 #include "collector/frame.h"
 #include "daemon/advice.h"
+#include "daemon/control_inputs.h"
 #include "daemon/control_reports.h"
 #include "daemon/inputs.h"
 #include "daemon/ledger.h"
@@ -29,71 +30,6 @@ static void sum_pipe(struct service *s, uint64_t *sums)
 	memset(sums, 0, PIPE_STAT_COUNT * sizeof(*sums));
 	for (unsigned i = 0; i < s->worker_count; i++)
 		stat_sum(workers_stat(s->workers, i), sums);
-}
-
-static void show_sockets(struct service *s, struct json *out)
-{
-	const struct udp_group *group = workers_udp(s->workers);
-	size_t count = group == NULL ? 0 : udp_group_describe(group, NULL, 0);
-	struct udp_status *rows = calloc(count + 1, sizeof(*rows));
-
-	json_open_array(out, "listen");
-	if (rows == NULL)
-		count = 0;
-	if (count > 0)
-		(void)udp_group_describe(group, rows, count);
-	for (size_t i = 0; i < count; i++) {
-		char text[ADDR_TEXT_BYTES];
-
-		(void)addr_text(&rows[i].address, text);
-		json_open_object(out, NULL);
-		json_str(out, "transport", "udp");
-		json_str(out, "address", text);
-		json_u64(out, "port", rows[i].port);
-		json_str(out, "interface", rows[i].interface);
-		json_u64(out, "worker", rows[i].worker);
-		json_bool(out, "ipv4_too", rows[i].is_dual);
-		json_u64(out, "rcvbuf", rows[i].rcvbuf);
-		json_u64(out, "rcvbuf_asked", rows[i].rcvbuf_asked);
-		json_u64(out, "rcvbuf_queued", rows[i].queued);
-		json_u64(out, "kernel_drops", rows[i].kernel_drops);
-		json_end(out);
-	}
-	json_end(out);
-	free(rows);
-}
-
-/* Nothing without a `tee`. */
-static void show_tee(struct service *s, struct json *out)
-{
-	const struct tee *t = s->inputs == NULL ? NULL : inputs_tee(s->inputs);
-	struct tee_status rows[TEE_TARGETS_MAX];
-	size_t count = t == NULL ? 0 : tee_describe(t, rows, TEE_TARGETS_MAX);
-
-	if (count == 0)
-		return;
-	json_open_array(out, "tee");
-	for (size_t i = 0; i < count; i++) {
-		char text[ADDR_TEXT_BYTES] = "none";
-
-		if (rows[i].address.bytes != 0)
-			(void)addr_text(&rows[i].address, text);
-		json_open_object(out, NULL);
-		json_str(out, "to", rows[i].to);
-		json_str(out, "address", text);
-		json_str(out, "source", rows[i].is_original ? "original" : "own");
-		json_str(out, "source_why", rows[i].why_own == NULL ? "" : rows[i].why_own);
-		json_bool(out, "loop", rows[i].is_loop);
-		json_u64(out, "units", rows[i].units);
-		json_u64(out, "forwarded", rows[i].forwarded);
-		json_u64(out, "refused", rows[i].refused);
-		json_u64(out, "dropped_full", rows[i].full);
-		json_u64(out, "dropped_error", rows[i].error);
-		json_u64(out, "dropped_unreachable", rows[i].unreachable);
-		json_u64(out, "dropped_loop", rows[i].loop);
-		json_end(out);
-	}
-	json_end(out);
 }
 
 /* What is lost before any socket, by the name it has, and what helps. */
@@ -265,6 +201,14 @@ struct session_view {
 	struct json *out;
 };
 
+/* Since its first message; of what an earlier life left that is not known. */
+static uint64_t age_s(const struct session *s)
+{
+	int64_t age_ms = clock_real_ms() - s->first_ms;
+
+	return s->first_ms == 0 || age_ms < 0 ? 0 : (uint64_t)age_ms / 1000;
+}
+
 static bool show_session(void *ctx, struct session *session)
 {
 	const struct session_view *v = ctx;
@@ -276,6 +220,8 @@ static bool show_session(void *ctx, struct session *session)
 	json_open_object(out, NULL);
 	json_strn(out, "exporter", session->identity, session->identity_bytes);
 	json_u64(out, "port", session->key.port);
+	json_str(out, "transport", transport_name(session->transport));
+	json_u64(out, "age_s", age_s(session));
 	json_str(out, "format", frame_find(session->key.version)->source);
 	json_u64(out, "domain", session->key.domain);
 	if (session->key.version == VERSION_SFLOW5)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/inputs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct inputs_next {
 	struct tee *tee;
 	struct listens listens;
 	struct udp_change *change;
+	struct stream_change *streams;
 	enum err begun[UDP_WORKERS_MAX];
 	struct workers *workers;
 };
@@ -31,6 +33,7 @@ void listens_free(struct listens *l)
 {
 	free(l->entries);
 	free(l->groups);
+	free(l->streams);
 	memset(l, 0, sizeof(*l));
 }
 
@@ -50,23 +53,41 @@ static struct udp_listen listen_of(const struct listen_options *from, struct udp
 	return out;
 }
 
+static struct stream_listen stream_of(const struct listen_options *from)
+{
+	struct stream_listen out = { .ops = &tcp_ops,
+				     .port = (uint16_t)from->port,
+				     .v6only = from->v6only };
+
+	if (from->address != NULL)
+		must(addr_parse(from->address, &out.address) == ERR_OK);
+	if (from->interface != NULL)
+		(void)snprintf(out.interface, sizeof(out.interface), "%s", from->interface);
+	return out;
+}
+
 enum err listens_of(const struct options *o, struct listens *out, struct why *why)
 {
-	struct listens l = { .count = o->listen_count };
+	struct listens l = { 0 };
 	size_t groups = 0;
 
 	for (size_t i = 0; i < o->listen_count; i++)
 		groups += o->listens[i].multicast_count;
 	l.entries = calloc(o->listen_count + 1, sizeof(*l.entries));
 	l.groups = calloc(groups + 1, sizeof(*l.groups));
-	if (l.entries == NULL || l.groups == NULL) {
+	l.streams = calloc(o->listen_count + 1, sizeof(*l.streams));
+	if (l.entries == NULL || l.groups == NULL || l.streams == NULL) {
 		listens_free(&l);
 		return why_set(why, ERR_NOMEM, "no memory for listeners");
 	}
 	groups = 0;
 	for (size_t i = 0; i < o->listen_count; i++) {
-		l.entries[i] = listen_of(&o->listens[i], l.groups + groups);
-		groups += l.entries[i].multicast_count;
+		if (o->listens[i].transport != TRANSPORT_UDP) {
+			l.streams[l.stream_count++] = stream_of(&o->listens[i]);
+			continue;
+		}
+		l.entries[l.count] = listen_of(&o->listens[i], l.groups + groups);
+		groups += l.entries[l.count++].multicast_count;
 	}
 	*out = l;
 	return ERR_OK;
@@ -229,6 +250,9 @@ enum err inputs_prepare(struct inputs *in, const struct options *o, struct input
 		e = udp_change_open(workers_udp(in->workers), next->listens.entries,
 				    next->listens.count, &next->change, why);
 	if (e == ERR_OK)
+		e = stream_change_open(workers_streams(in->workers), next->listens.streams,
+				       next->listens.stream_count, &next->streams, why);
+	if (e == ERR_OK)
 		e = begin(in, next, why);
 	if (e != ERR_OK) {
 		inputs_cancel(in, next);
@@ -263,6 +287,8 @@ static void finish(struct inputs *in, struct inputs_next *next)
 			workers_call(in->workers, i, end_on, next);
 		udp_change_close(next->change);
 	}
+	if (next->streams != NULL)
+		stream_change_close(next->streams);
 	tee_free(next->tee);
 	listens_free(&next->listens);
 	free(next);
@@ -289,6 +315,7 @@ void inputs_commit(struct inputs *in, struct inputs_next *next)
 		tee_inherit(in->tee, tee);
 	next->tee = tee;
 	next->listens = listens;
+	workers_change_streams(in->workers, next->streams);
 	finish(in, next);
 	settle_ports(in);
 	in->next_look_ms = 0;

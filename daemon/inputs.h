@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inputs.h - where datagrams come in, and where they go on to: listeners and tee, as the options say.
+ * inputs.h - where messages come in, and where datagrams go on to: listeners and tee, as the options say.
  *
  *	listens_of(options, &l, &why)		entries of `listen` as sockets want them
  *	inputs_check(options, &why)		the tee alone, for a check
@@ -26,6 +26,8 @@ struct listens {
 	struct udp_listen *entries; /* interfaces are the options' */
 	struct udp_multicast *groups;
 	size_t count;
+	struct stream_listen *streams;
+	size_t stream_count;
 };
 
 struct inputs;

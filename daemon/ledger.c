@@ -90,6 +90,7 @@ static void add_collector_lines(const struct sums *s, struct ledger *ledger)
 	struct ledger_line *line = add_line(ledger, "received units", "");
 
 	add_left(line, "udp", v[STAT_UNITS_UDP]);
+	add_left(line, "stream", v[STAT_UNITS_STREAM]);
 	add_left(line, "replay", v[STAT_UNITS_REPLAY]);
 	add_left(line, "dead_letter", v[STAT_UNITS_DEAD_LETTER]);
 	add_right(line, "messages", v[STAT_MESSAGES]);
@@ -117,6 +118,20 @@ static void add_collector_lines(const struct sums *s, struct ledger *ledger)
 	add_right(line, "counter_samples", v[STAT_RECORDS_COUNTER]);
 	add_right(line, "drop_samples", v[STAT_RECORDS_DROP]);
 	add_right(line, "undecodable", collector_table(s, "records_undecodable"));
+}
+
+/* Only where somebody connected. */
+static void add_connection_line(const struct sums *s, struct ledger *ledger)
+{
+	struct ledger_line *line;
+
+	if (s->collector[STAT_CONNECTIONS] == 0)
+		return;
+	line = add_line(ledger, "connections", "");
+	add_left(line, "connections", s->collector[STAT_CONNECTIONS]);
+	add_right(line, "closed", collector_table(s, "connections_closed"));
+	add_right(line, "refused", collector_table(s, "connections_refused"));
+	add_right(line, "now", s->collector[STAT_CONNECTIONS_NOW]);
 }
 
 /* Only where something was to be forwarded. */
@@ -239,6 +254,7 @@ void ledger_take(const struct ledger_sources *from, struct ledger *out)
 	add_collector_lines(&sums, out);
 	add_flow_line(&sums, out);
 	add_tee_line(&sums, out);
+	add_connection_line(&sums, out);
 	for (size_t i = 0; sinks != NULL && i < sinks_count(sinks); i++)
 		out->lost += add_sink_line(sinks, "sink", i, out);
 	if (from->dead != NULL)

@@ -12,12 +12,6 @@
 #define FILLER_ID 255 /* reserved in v9 and IPFIX */
 #define IPFIX_LENGTH_AT 2
 
-static const char *const transports[TRANSPORT_COUNT] = {
-	[TRANSPORT_UDP] = "udp",
-	[TRANSPORT_REPLAY] = "replay",
-	[TRANSPORT_FILE] = "file",
-};
-
 struct texts {
 	char reason[REASON_BYTES];
 	char peer[ADDR_TEXT_BYTES];
@@ -34,7 +28,7 @@ static void set_origin(struct dead_letter *l, const struct origin *o, const stru
 	dead_set_text(l, DEAD_EXPORTER_IP, t->peer);
 	dead_set_number(l, DEAD_EXPORTER_PORT, o->port);
 	dead_set_number(l, DEAD_LOCAL_PORT, o->local_port);
-	dead_set_text(l, DEAD_TRANSPORT, transports[o->transport]);
+	dead_set_text(l, DEAD_TRANSPORT, transport_name(o->transport));
 }
 
 /* Only who has a session has a name: names are for ever, and anybody can make up addresses. */
@@ -118,7 +112,7 @@ enum err letter_origin(const struct dead_letter *l, struct origin *out)
 	memcpy(text, ip->octets, ip->bytes);
 	TRY(addr_parse(text, &o.peer));
 	for (enum transport t = 0; t < TRANSPORT_COUNT; t++) {
-		if (dead_is_text(l, DEAD_TRANSPORT, transports[t]))
+		if (dead_is_text(l, DEAD_TRANSPORT, transport_name(t)))
 			o.transport = t;
 	}
 	*out = o;

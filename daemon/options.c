@@ -16,7 +16,9 @@
 
 #define WORKERS_MAX 256
 
-static const struct conf_word transports[] = { { "udp", TRANSPORT_UDP }, { 0 } };
+static const struct conf_word transports[] = { { "udp", TRANSPORT_UDP },
+					       { "tcp", TRANSPORT_TCP },
+					       { 0 } };
 static const struct conf_word decoders[] = { { "plan", DECODER_PLAN },
 					     { "fixbuf", DECODER_FIXBUF },
 					     { 0 } };
@@ -125,6 +127,8 @@ static enum err check_listen(const void *entry, struct why *why)
 	const struct listen_options *l = entry;
 	struct addr a;
 
+	if (l->transport != TRANSPORT_UDP && l->multicast_count > 0)
+		return why_set(why, ERR_CONF, "`multicast' is of the transport udp alone");
 	if (l->address == NULL || l->multicast_count == 0 || addr_parse(l->address, &a) != ERR_OK)
 		return ERR_OK;
 	if (addr_is_any(&a) || addr_is_multicast(&a))
@@ -165,7 +169,7 @@ static enum err check_sink(const void *entry, struct why *why)
 #define AT(member) offsetof(struct listen_options, member)
 static const struct conf_opt listen_table[] = {
 	CONF_ENUM_ROW("transport", struct listen_options, transport, CONF_LIVE, transports, "udp",
-		      "How messages come."),
+		      "How messages come: udp, or tcp, which takes IPFIX alone (RFC 7011, 10.4)."),
 	{ .key = "address",
 	  .type = CONF_STRING,
 	  .reload = CONF_LIVE,
@@ -178,7 +182,7 @@ static const struct conf_opt listen_table[] = {
 	{ "interface", CONF_STRING, CONF_LIVE, AT(interface), 0, 15, NULL,
 	  "Interface or VRF to receive from; absent: any." },
 	{ "rcvbuf", CONF_SIZE, CONF_LIVE, AT(rcvbuf_bytes), 0, 1 << 30, "32M",
-	  "Receive buffer of each worker's socket; 0: the kernel's default." },
+	  "Receive buffer of each worker's socket; 0: the kernel's default. Of udp: tcp leaves it to the kernel." },
 	{ "v6only", CONF_BOOL, CONF_LIVE, AT(v6only), 0, 0, "false",
 	  "An IPv6 address takes no IPv4." },
 	{ .key = "multicast",
@@ -359,6 +363,18 @@ static const struct conf_opt collector_table[] = {
 	{ "template_from_port", CONF_BOOL, CONF_RESTART, AT(template_from_port), 0, 0, "false",
 	  "A data set that has waited for half of hold_s, from a port that sends no templates, is read by the template of "
 	  "another port of its address and domain: when one has it and sends no such data, and the set's length fits." },
+	{ "streams_max", CONF_U32, CONF_LIVE, AT(streams_max), 1, 1000000, "4096",
+	  "Connections (tcp) in all; who connects beyond is closed at once." },
+	{ "streams_address_max", CONF_U32, CONF_LIVE, AT(streams_address_max), 0, 1000000, "64",
+	  "Connections of one address; 0: no limit but that of all." },
+	{ "stream_header_s", CONF_U32, CONF_LIVE, AT(stream_header_s), 0, 86400, "300",
+	  "A connection has so long for its first whole message header; 0: any time." },
+	{ "stream_message_s", CONF_U32, CONF_LIVE, AT(stream_message_s), 0, 86400, "30",
+	  "A message on a stream has so long from its first octet to its last; 0: any time." },
+	{ "stream_idle_s", CONF_U32, CONF_LIVE, AT(stream_idle_s), 0, 31536000, "7200",
+	  "A connection on which nothing came for so long is closed; 0: none is." },
+	{ "stream_keepalive_s", CONF_U32, CONF_LIVE, AT(stream_keepalive_s), 0, 32767, "60",
+	  "After so long a silence the kernel asks whether the other end of a new connection is still there; 0: never." },
 	{ 0 },
 };
 #undef AT
@@ -524,6 +540,18 @@ void options_free(struct options *o)
 		return;
 	conf_free(options_table, o);
 	free(o);
+}
+
+struct stream_limits options_stream_limits(const struct options *o)
+{
+	const struct collector_options *c = &o->collector;
+
+	return (struct stream_limits){ .connections_max = c->streams_max,
+				       .address_max = c->streams_address_max,
+				       .header_s = c->stream_header_s,
+				       .message_s = c->stream_message_s,
+				       .idle_s = c->stream_idle_s,
+				       .keepalive_s = c->stream_keepalive_s };
 }
 
 unsigned options_workers(const struct options *o)

@@ -12,6 +12,7 @@
 
 #include "base/conf.h"
 #include "base/why.h"
+#include "collector/stream.h"
 #include "collector/udp.h"
 #include "normalizer/catalog.h"
 #include "normalizer/enrich_derived.h"
@@ -90,6 +91,12 @@ struct collector_options {
 	uint64_t hold_session_bytes;
 	uint64_t hold_bytes;
 	bool template_from_port;
+	uint32_t streams_max;
+	uint32_t streams_address_max;
+	uint32_t stream_header_s;
+	uint32_t stream_message_s;
+	uint32_t stream_idle_s;
+	uint32_t stream_keepalive_s;
 };
 
 struct normalizer_options {
@@ -165,6 +172,8 @@ enum err options_check(const struct options *o, struct why *why);
 
 /* Puts the place of an entry before what is wrong with it; answers ERR_CONF. */
 enum err options_place(const struct options *o, int line, struct why *why);
+
+struct stream_limits options_stream_limits(const struct options *o);
 
 /* Workers to run: "auto" is half the cores, one at least. */
 unsigned options_workers(const struct options *o);

@@ -72,9 +72,9 @@ static void take_announcement(struct pipeline *p, struct session *s, const struc
 	};
 	struct announce_home home = { &p->announce_order, s };
 	size_t own = announce_count(s->announce);
-	enum announce_result result =
-		announce_learn(&s->announce, &home, p->generation->catalog->elements, t, p->values,
-			       announce_limit(p, own));
+	enum announce_result result = announce_learn(
+		&s->announce, session_is_of_stream(s) ? NULL : &home,
+		p->generation->catalog->elements, t, p->values, announce_limit(p, own));
 
 	p->announce_count += announce_count(s->announce) - own;
 	if (result == ANNOUNCE_NEW)
@@ -101,7 +101,8 @@ void pipeline_learn(void *ctx, const struct message *m, struct session *s, struc
 		size_t own = join_count(s->join);
 
 		tmpl_cut(t, records[i].octets, records[i].bytes, p->values);
-		join_learn(&s->join, &home, t, p->values, joins_limit(p, own), &learned);
+		join_learn(&s->join, session_is_of_stream(s) ? NULL : &home, t, p->values,
+			   joins_limit(p, own), &learned);
 		p->join_count += join_count(s->join) - own;
 		stat_add(p->stat, PIPE_STAT_JOINS_LEARNED, learned.entries);
 		stat_add(p->stat, PIPE_STAT_JOINS_OVER, learned.over);

@@ -88,6 +88,8 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 	struct listens listens;
 	struct udp_conf udp = { .worker_count = s->worker_count,
 				.batch_count = o->collector.batch };
+	struct stream_conf streams = { .worker_count = s->worker_count,
+				       .limits = options_stream_limits(o) };
 	const struct collector_options *co = &o->collector;
 	struct collector_limits limits = { .sessions_max = co->domains_max,
 					   .templates_max = co->templates_max,
@@ -106,6 +108,7 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 					   .template_from_port = co->template_from_port };
 	struct workers_setup setup = { .count = s->worker_count,
 				       .udp = s->setup.is_replay ? NULL : &udp,
+				       .streams = &streams,
 				       .reload = &s->reload,
 				       .hub = s->hub,
 				       .logs = s->logs,
@@ -120,6 +123,8 @@ static enum err open_workers(struct service *s, const struct options *o, struct 
 	TRY(listens_of(o, &listens, why));
 	udp.listens = listens.entries;
 	udp.listen_count = listens.count;
+	streams.listens = listens.streams;
+	streams.listen_count = listens.stream_count;
 	s->limits = limits;
 	e = workers_open(&setup, &s->workers, why);
 	listens_free(&listens);

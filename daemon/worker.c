@@ -22,6 +22,8 @@ struct worker {
 	unsigned number;
 	struct thread *thread;
 	struct udp_worker *udp;
+	struct stream_worker *streams;
+	bool minds_streams; /* or the log is too full for what can wait */
 	struct pipeline *pipeline;
 	struct stat_set *collector_stat;
 	struct stat_set *stat;
@@ -37,6 +39,7 @@ struct workers {
 	unsigned count;
 	bool is_started;
 	struct udp_group *udp;
+	struct stream_group *streams;
 	struct reload *reload;
 	const struct log_hub *hub;
 	struct stat_flag stop;
@@ -59,26 +62,92 @@ static void answer_call(struct worker *w)
 	(void)pthread_mutex_unlock(&w->all->call_lock);
 }
 
+static bool take_message(void *ctx, const uint8_t *octets, size_t bytes,
+			 const struct origin *origin)
+{
+	struct worker *w = ctx;
+
+	pipeline_receive(w->pipeline, octets, bytes, origin);
+	return !collector_was_malformed(pipeline_collector(w->pipeline));
+}
+
+static bool hears(void *ctx, const struct addr *peer, uint16_t port)
+{
+	struct worker *w = ctx;
+
+	return collector_hears(pipeline_collector(w->pipeline), peer, port);
+}
+
+static void end_stream(void *ctx, uint32_t stream)
+{
+	struct worker *w = ctx;
+
+	collector_end_stream(pipeline_collector(w->pipeline), stream);
+}
+
+static bool is_high(void *ctx)
+{
+	const struct worker *w = ctx;
+
+	return log_hub_wants_pause(w->all->hub);
+}
+
+static struct stream_calls calls_of(struct worker *w)
+{
+	return (struct stream_calls){ w, take_message, hears, end_stream, is_high };
+}
+
+/* While the log is high exporters that can wait do so: their sockets are not looked at. */
+static void receive_streams(struct worker *w)
+{
+	struct stream_calls calls = calls_of(w);
+	bool wanted = !is_high(w);
+
+	if (wanted != w->minds_streams &&
+	    udp_worker_mind(w->udp, stream_worker_fd(w->streams), wanted) == ERR_OK)
+		w->minds_streams = wanted;
+	if (wanted && udp_worker_is_other_ready(w->udp))
+		stream_worker_receive(w->streams, &calls);
+}
+
+static void tick(struct worker *w, int64_t now_ms)
+{
+	struct stream_calls calls = calls_of(w);
+
+	pipeline_tick(w->pipeline, now_ms);
+	stream_worker_tick(w->streams, &calls, now_ms);
+}
+
+static void use_generation(struct worker *w, const struct generation *g)
+{
+	struct stream_limits limits = options_stream_limits(g->options);
+
+	pipeline_use(w->pipeline, g);
+	stream_worker_limit(w->streams, &limits);
+}
+
 static void between_batches(struct worker *w)
 {
 	const struct generation *g = reload_enter(w->all->reload, w->number);
 	int64_t now_ms = clock_mono_ms();
 
 	if (g != pipeline_generation(w->pipeline))
-		pipeline_use(w->pipeline, g);
+		use_generation(w, g);
 	answer_call(w);
 	pipeline_seal(w->pipeline, now_ms);
 	if (now_ms < w->next_tick_ms)
 		return;
-	pipeline_tick(w->pipeline, now_ms);
+	tick(w, now_ms);
 	w->next_tick_ms = now_ms + TICK_MS;
 }
 
 static void drain(struct worker *w)
 {
+	struct stream_calls calls = calls_of(w);
 	size_t taken = 0;
 	size_t n;
 
+	stream_worker_drain(w->streams, &calls, w->all->stop_by_ms);
 	do {
 		n = udp_worker_drain(w->udp, UDP_BATCH_DEFAULT, pipeline_receive, w->pipeline);
 		taken += n;
@@ -96,6 +165,7 @@ static void run(void *ctx)
 	while (!stat_flag_get(&w->all->stop)) {
 		(void)udp_worker_receive(w->udp, is_behind ? 0 : WAIT_MS, pipeline_receive,
 					 w->pipeline);
+		receive_streams(w);
 		is_behind = pipeline_turn(w->pipeline);
 		between_batches(w);
 	}
@@ -141,6 +211,9 @@ static enum err open_sockets(struct workers *ws, const struct workers_setup *set
 	TRY(udp_group_open(setup->udp, stats, &ws->udp, why));
 	for (unsigned i = 0; i < ws->count; i++)
 		ws->workers[i].udp = udp_group_worker(ws->udp, i);
+	TRY(stream_group_open(setup->streams, stats, &ws->streams, why));
+	for (unsigned i = 0; i < ws->count; i++)
+		ws->workers[i].streams = stream_group_worker(ws->streams, i);
 	return ERR_OK;
 }
 
@@ -226,6 +299,7 @@ void workers_close(struct workers *ws)
 		return;
 	if (ws->udp != NULL)
 		udp_group_close(ws->udp);
+	stream_group_close(ws->streams);
 	for (unsigned i = 0; i < ws->count; i++) {
 		pipeline_free(ws->workers[i].pipeline);
 		stat_set_free(ws->workers[i].collector_stat);
@@ -307,4 +381,31 @@ struct stat_set *workers_stat(const struct workers *ws, unsigned worker)
 struct udp_group *workers_udp(const struct workers *ws)
 {
 	return ws->udp;
+}
+
+struct stream_group *workers_streams(const struct workers *ws)
+{
+	return ws->streams;
+}
+
+struct changing {
+	struct workers *workers;
+	struct stream_change *change;
+};
+
+static void change_streams(void *ctx, unsigned worker, struct pipeline *p)
+{
+	struct changing *c = ctx;
+	struct stream_calls calls = calls_of(&c->workers->workers[worker]);
+
+	(void)p;
+	stream_change_apply(c->change, worker, &calls);
+}
+
+void workers_change_streams(struct workers *ws, struct stream_change *c)
+{
+	struct changing changing = { ws, c };
+
+	for (unsigned i = 0; i < ws->count; i++)
+		workers_call(ws, i, change_streams, &changing);
 }

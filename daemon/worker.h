@@ -18,6 +18,7 @@
 
 #include "base/stat.h"
 #include "base/why.h"
+#include "collector/stream.h"
 #include "collector/udp.h"
 #include "daemon/pipeline.h"
 #include "daemon/reload.h"
@@ -27,7 +28,8 @@ struct workers;
 
 struct workers_setup {
 	unsigned count;
-	const struct udp_conf *udp; /* NULL: no sockets (replay only) */
+	const struct udp_conf *udp;	   /* NULL: no sockets (replay only) */
+	const struct stream_conf *streams; /* as `udp` */
 	struct reload *reload;
 	struct log_hub *hub;
 	struct log *const *logs; /* one for each worker, the caller's */
@@ -59,5 +61,8 @@ unsigned workers_count(const struct workers *ws);
 struct stat_set *workers_collector_stat(const struct workers *ws, unsigned worker);
 struct stat_set *workers_stat(const struct workers *ws, unsigned worker);
 struct udp_group *workers_udp(const struct workers *ws);
+struct stream_group *workers_streams(const struct workers *ws);
+/* On each worker's thread, in the order of their numbers. */
+void workers_change_streams(struct workers *ws, struct stream_change *c);
 
 #endif

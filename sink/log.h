@@ -283,6 +283,8 @@ uint64_t log_hub_bytes(const struct log_hub *hub); /* in use now, of max_bytes; 
 uint64_t log_hub_max_bytes(const struct log_hub *hub);
 /* More than four fifths in use: whoever can wait before the next append, should.  Any thread. */
 bool log_hub_is_high(const struct log_hub *hub);
+/* Should who can wait do so?  Not for a disk whose oldest segments make room. */
+bool log_hub_wants_pause(const struct log_hub *hub);
 struct stat_set *log_hub_stat(struct log_hub *hub);
 /* `log.sync` as it is in force, and why nothing can be written: "" when it can.  Any thread. */
 void log_hub_state(struct log_hub *hub, const char **sync, char trouble[LOG_TROUBLE_BYTES]);

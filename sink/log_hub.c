@@ -222,6 +222,15 @@ bool log_hub_is_high(const struct log_hub *hub)
 	       atomic_load(&hub->bytes) > hub->conf.memory_bytes / 5 * 4;
 }
 
+bool log_hub_wants_pause(const struct log_hub *hub)
+{
+	if (log_hub_is_durable(hub) && hub->conf.policy == LOG_BLOCK)
+		return log_hub_is_high(hub);
+	if (!log_hub_is_durable(hub) && hub->conf.policy == LOG_EVICT_OLDEST)
+		return false;
+	return atomic_load(&hub->bytes) > hub->conf.memory_bytes / 5 * 4;
+}
+
 struct stat_set *log_hub_stat(struct log_hub *hub)
 {
 	return hub->stat;

@@ -14,6 +14,7 @@
 #define V5_NUMBERS ((uint64_t)1 << 40)
 #define MESSAGE_MIN 1280 /* the longest record fits beside nothing but its header */
 #define MESSAGE_MAX 65507
+#define STREAM_MESSAGE_MAX 65535
 #define RATE_MAX 100000000
 #define DURATION_MAX_S 31536000
 #define DEFAULT_FLOWS 10000
@@ -27,7 +28,7 @@ static const char help_text[] =
 	"Sends flows that anybody can compute again from their numbers, and says how many.\n"
 	"\n"
 	"  -P PROTOCOL    v5, v9, ipfix or sflow (default ipfix)\n"
-	"  -T TRANSPORT   udp\n"
+	"  -T TRANSPORT   udp (default), or tcp: a connection for each exporter; for ipfix only\n"
 	"  -d HOST:PORT   where to (default 127.0.0.1, port 4739 for ipfix, 6343 for\n"
 	"                 sflow, 2055 for the others)\n"
 	"  -w FILE        write a capture; without -d nothing is sent\n"
@@ -52,6 +53,7 @@ static const char help_text[] =
 	"                 each exporter's two sub-agents)\n"
 	"  --refresh N    send templates every N messages, too (always: every 20 s)\n"
 	"  --message N    octets of the longest message (default 1464)\n"
+	"  --cut N        writes of at most N octets, wherever that cuts messages; for tcp\n"
 	"  --json         the result as JSON\n"
 	"  --help         this\n"
 	"\n"
@@ -64,6 +66,7 @@ enum long_opt {
 	OPT_DOMAIN,
 	OPT_REFRESH,
 	OPT_MESSAGE,
+	OPT_CUT,
 	OPT_JSON,
 	OPT_HELP
 };
@@ -75,6 +78,7 @@ static const struct option long_opts[] = {
 	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "refresh", required_argument, NULL, OPT_REFRESH },
 	{ "message", required_argument, NULL, OPT_MESSAGE },
+	{ "cut", required_argument, NULL, OPT_CUT },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 },
@@ -95,7 +99,7 @@ static const struct word sets[] = {
 	{ 0 },
 };
 static const struct word transports[] = {
-	{ "udp", 0 }, { "tcp", -1 }, { "tls", -1 }, { "dtls", -1 }, { "sctp", -1 }, { 0 },
+	{ "udp", 0 }, { "tcp", 1 }, { "tls", -1 }, { "dtls", -1 }, { "sctp", -1 }, { 0 },
 };
 
 struct draft { /* what was said, before defaults */
@@ -227,6 +231,7 @@ static bool read_short(int key, const char *text, struct gen_opt *opt, struct dr
 		break;
 	case 'T':
 		ok = read_word("transport", transports, text, &word);
+		opt->out.is_stream = word == 1;
 		break;
 	case 't':
 		ok = read_word("template", sets, text, &word);
@@ -290,8 +295,12 @@ static bool read_long(int key, const char *text, struct gen_opt *opt, struct dra
 		ok = read_number("--refresh", text, 1, NUMBER_MAX, &opt->refresh_messages);
 		break;
 	case OPT_MESSAGE:
-		ok = read_number("--message", text, MESSAGE_MIN, MESSAGE_MAX, &v);
+		ok = read_number("--message", text, MESSAGE_MIN, STREAM_MESSAGE_MAX, &v);
 		opt->out.message_octets = v;
+		break;
+	case OPT_CUT:
+		ok = read_number("--cut", text, 1, MESSAGE_MAX, &v);
+		opt->out.cut = v;
 		break;
 	case OPT_JSON:
 		opt->is_json = true;
@@ -332,6 +341,15 @@ static bool complete(struct gen_opt *opt, const struct draft *d)
 			return false;
 		}
 		opt->out.base = 0;
+	}
+	if (opt->out.is_stream && (opt->plan.format != GEN_IPFIX || opt->out.pcap_path != NULL)) {
+		fputs("sluicegen: -T tcp is for ipfix, and not for -w\n", stderr);
+		return false;
+	}
+	if (!opt->out.is_stream && (opt->out.cut != 0 || opt->out.message_octets > MESSAGE_MAX)) {
+		fputs("sluicegen: --cut, and messages beyond 65507 octets, are for -T tcp\n",
+		      stderr);
+		return false;
 	}
 	set_count(opt, d);
 	if (!opt->out.is_live)

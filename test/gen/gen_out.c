@@ -35,7 +35,8 @@ static enum err raise_file_limit(uint32_t wanted)
 
 static enum err open_socket(const struct gen_out_conf *conf, uint32_t exporter, int *out)
 {
-	int fd = socket(conf->to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int type = conf->is_stream ? SOCK_STREAM : SOCK_DGRAM;
+	int fd = socket(conf->to.ss_family, type | SOCK_CLOEXEC, 0);
 	int size = SEND_BUFFER_OCTETS;
 	struct sockaddr_in from = { .sin_family = AF_INET };
 	int saved;
@@ -43,7 +44,8 @@ static enum err open_socket(const struct gen_out_conf *conf, uint32_t exporter, 
 	if (fd < 0)
 		return ERR_IO;
 	from.sin_addr.s_addr = htonl(conf->base + exporter);
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* a wish */
+	if (!conf->is_stream)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* a wish */
 	if (conf->base != 0 && bind(fd, (const struct sockaddr *)&from, sizeof(from)) != 0)
 		goto fail;
 	if (connect(fd, (const struct sockaddr *)&conf->to, conf->to_octets) != 0)
@@ -169,11 +171,55 @@ static enum err write_frame(struct gen_out *out, uint32_t exporter, const uint8_
 	return fwrite(octets, count, 1, out->pcap) == 1 ? ERR_OK : ERR_IO;
 }
 
+/* Parts from octet `at` of the batch on, no more than `most` octets; returns how many parts. */
+static size_t parts_from(const struct gen_out *out, size_t at, size_t most,
+			 struct iovec parts[GEN_BATCH_MESSAGES])
+{
+	size_t count = 0;
+
+	for (unsigned i = 0; i < out->batch_count && most > 0; i++) {
+		const struct iovec *from = &out->part[i];
+		size_t octets;
+
+		if (at >= from->iov_len) {
+			at -= from->iov_len;
+			continue;
+		}
+		octets = from->iov_len - at < most ? from->iov_len - at : most;
+		parts[count].iov_base = (uint8_t *)from->iov_base + at;
+		parts[count++].iov_len = octets;
+		most -= octets;
+		at = 0;
+	}
+	return count;
+}
+
+/* The kernel takes what it has room for; the rest follows. */
+static enum err flush_stream(struct gen_out *out)
+{
+	struct iovec parts[GEN_BATCH_MESSAGES];
+	struct msghdr h = { .msg_iov = parts };
+	size_t most = out->conf.cut != 0 ? out->conf.cut : SIZE_MAX;
+	size_t at = 0;
+
+	while ((h.msg_iovlen = parts_from(out, at, most, parts)) > 0) {
+		ssize_t n = sendmsg(out->fd[out->batch_exporter], &h, MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EINTR)
+			return ERR_IO;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	out->batch_count = 0;
+	return ERR_OK;
+}
+
 enum err gen_out_flush(struct gen_out *out)
 {
 	static const struct timespec pause = { 0, 100000 };
 	unsigned sent = 0;
 
+	if (out->conf.is_stream)
+		return flush_stream(out);
 	while (sent < out->batch_count) {
 		int got = sendmmsg(out->fd[out->batch_exporter], out->message + sent,
 				   out->batch_count - sent, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gen_out.h - where messages go: one UDP socket per exporter, a capture file, or both.
+ * gen_out.h - where messages go: one UDP socket or TCP connection per exporter, a capture file, or both.
  *
  * gen_out_open(); gen_out_push() each message, gen_out_flush() before a pause; gen_out_close().
  * A send that the kernel refuses for now is tried again until it is taken.
@@ -23,6 +23,8 @@
 
 struct gen_out_conf {
 	bool is_live;
+	bool is_stream;
+	size_t cut; /* octets of a write to a stream, at most; 0: any */
 	struct sockaddr_storage to;
 	socklen_t to_octets;
 	const char *pcap_path; /* NULL: none */

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import sys
 import tempfile
 
@@ -51,6 +52,48 @@ class Peer:
         return rows[0] if rows else None
 
 
+class Stream(Peer):
+    """An exporter with a TCP connection from an address of its own."""
+
+    def __init__(self, item, address, port):  # pylint: disable=super-init-not-called
+        self.item, self.address = item, address
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind((address, port))
+        self.socket.connect(("127.0.0.1", item.tcp_port()))
+        self.port = self.socket.getsockname()[1]
+
+    def send(self, *messages):
+        self.octets(b"".join(messages), len(messages))
+
+    def octets(self, octets, messages):
+        """Octets as they are, in one write, with which so many messages begin."""
+        self.socket.sendall(octets)
+        self.item.sent += messages
+        self.item.unsettled += 1
+
+    def close(self):
+        """In order; what was sent is read before the session ends."""
+        before = self.item.counters()["connections_closed", ""]
+        self.item.settle()
+        self.socket.close()
+        assert wait_for(lambda: self.item.counters()["connections_closed", ""] > before)
+
+    def reset(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def is_closed(self):
+        """Does the service close it?"""
+        self.socket.settimeout(10)
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+
 class Item:
     """What a test sends, and what came of it: flows and counters since it began."""
 
@@ -63,6 +106,16 @@ class Item:
     def peer(self, port=0, address=None):
         address = address or f"127.{100 + self.number // 100}.{self.number % 100}.{len(self.peers) + 1}"
         p = Peer(self, address, port)
+        self.stack.callback(p.socket.close)
+        self.peers.append(p)
+        return p
+
+    def tcp_port(self):
+        return next(row["port"] for row in self.service.ctl("status")["listen"] if row["transport"] == "tcp")
+
+    def stream(self, port=0, address=None):
+        address = address or f"127.{100 + self.number // 100}.{self.number % 100}.{len(self.peers) + 1}"
+        p = Stream(self, address, port)
         self.stack.callback(p.socket.close)
         self.peers.append(p)
         return p
@@ -94,8 +147,9 @@ class Item:
 
         def looked_at():
             now = self.counters()
-            since = {k: now[k, ""] - self.before.get((k, ""), 0) for k in ("units_udp", "messages", "units_refused")}
-            return since["units_udp"] >= self.sent and since["messages"] + since["units_refused"] >= self.sent
+            since = {k: now[k, ""] - self.before.get((k, ""), 0)
+                     for k in ("units_udp", "units_stream", "messages", "units_refused")}
+            return since["units_udp"] + since["units_stream"] >= self.sent and since["messages"] + since["units_refused"] >= self.sent
 
         assert wait_for(looked_at, every=0.005), f"{self.sent} sent: the service did not see all of them"
         self.service.ledger()
@@ -127,10 +181,14 @@ class Item:
         return True
 
 
+LISTEN = ('listen=({ transport = "udp"; address = "127.0.0.1"; port = 0; }, '
+          '{ transport = "tcp"; address = "127.0.0.1"; port = 0; })')
+
+
 @pytest.fixture(scope="session")
 def shared():
     path = tempfile.mkdtemp(prefix="sluice-rfc-")
-    service = Sluiced(path, files_sink(path, codec="null", rotate_s=3600))
+    service = Sluiced(path, files_sink(path, codec="null", rotate_s=3600), options=(LISTEN,))
     yield service
     code = service.process.poll()
     with contextlib.suppress(AssertionError):
@@ -161,7 +219,7 @@ def own(request, start, folder):  # noqa: F811
     """Starts a service of the test's own, with options: an Item at it."""
     with contextlib.ExitStack() as stack:
         def run(*settings):
-            service = start(Sluiced, files_sink(folder, codec="null", rotate_s=3600), options=settings)
+            service = start(Sluiced, files_sink(folder, codec="null", rotate_s=3600), options=(LISTEN, *settings))
             return Item(service, number_of(request.node.name), stack)
         yield run
 

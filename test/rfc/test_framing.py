@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A: message framing."""
+import os
+import socket
 import struct
 import subprocess
+import time
 
 from marks import not_yet
-from service import BUILD, ROOT
+from service import BUILD, ROOT, wait_for
 from wire import FLOW, VARIABLE, a_set, data, define, flow, ipfix, template, templates
 
 
@@ -85,10 +88,17 @@ def test_007_largest_message(item):
     assert item.octets() == list(range(count))
 
 
-@not_yet("TCP is not there yet")
-def test_007_largest_message_tcp():
+def test_007_largest_message_tcp(item):
     """M 7011 10: messages up to 65535 octets over TCP"""
-    assert is_transport("tcp")
+    p = item.stream()
+    head = define(256, FLOW)
+    records = (65535 - 16 - len(head) - 4) // 17
+    body = data(256, *[flow(n) for n in range(records)])
+    filler = a_set(255, b"\0" * (65535 - 16 - len(head) - len(body) - 4)) if 65535 - 16 - len(head) - len(body) >= 4 else b""
+    message = ipfix(head, body, filler)
+    assert len(message) > 65535 - 4
+    p.send(message)
+    assert item.octets() == list(range(records)) and item.counted("messages_malformed") == 0
 
 
 def test_008_header_only(item):
@@ -137,22 +147,46 @@ def test_012_records_of_no_octets(item):
     assert 1 in [f["normalized"]["bytes"] for f in item.flows()]
 
 
-@not_yet("TCP is not there yet")
-def test_013_tcp_framing():
+def test_013_tcp_framing(item):
     """G 7011 10.4: partial reads, and several messages in a segment, over TCP"""
-    assert is_transport("tcp")
+    p = item.stream()
+    p.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    whole = ipfix(define(256, FLOW), data(256, flow(1000)))
+    for n in range(len(whole)):
+        p.octets(whole[n:n + 1], n == 0)
+        time.sleep(0.001)
+    p.send(*[ipfix(data(256, flow(n)), seq=n + 1) for n in range(50)])
+    assert item.octets() == [*range(50), 1000] and item.counted("units_stream") == 51
+    assert item.counted("sequence_missed") == 0 and p.row()["transport"] == "tcp"
 
 
-@not_yet("TCP is not there yet")
-def test_014_tcp_abnormal_close():
+def test_014_tcp_abnormal_close(item):
     """M 7011 10.4: after an abnormal close the collector listens on, and takes the same peer again"""
-    assert is_transport("tcp")
+    p = item.stream(address="127.100.14.1")
+    p.send(ipfix(define(256, FLOW), data(256, flow(1))))
+    p.octets(ipfix(data(256, flow(2)))[:20], 0)
+    assert item.octets() == [1]
+    time.sleep(0.2)
+    p.reset()
+    assert wait_for(lambda: item.counted("connections_closed", "reset") == 1)
+    assert item.counted("units_refused", "incomplete") == 1
+    again = item.stream(address="127.100.14.1", port=p.port)
+    again.send(ipfix(define(256, FLOW), data(256, flow(3))))
+    assert item.octets() == [1, 3] and again.row()["messages"] == 1
 
 
-@not_yet("TCP is not there yet")
-def test_015_tcp_malformed_peer():
+def test_015_tcp_malformed_peer(item):
     """S 7011 9.1: a TCP peer whose messages are all malformed is closed"""
-    assert is_transport("tcp")
+    bad, good = item.stream(), item.stream()
+    good.send(ipfix(define(256, FLOW)))
+    bad.send(*[ipfix(a_set(256, b"", length=3)) for _ in range(9)], ipfix())
+    bad.send(*[ipfix(a_set(256, b"", length=3)) for _ in range(9)])
+    good.send(ipfix(data(256, flow(1))))
+    assert item.octets() == [1] and item.counted("connections_closed", "malformed") == 0
+    bad.send(ipfix(a_set(256, b"", length=3)))
+    assert bad.is_closed() and item.counted("connections_closed", "malformed") == 1
+    good.send(ipfix(data(256, flow(2))))
+    assert item.octets() == [1, 2] and item.counted("messages_malformed") == 19
 
 
 def test_015_malformed_peer_udp(item):
@@ -168,7 +202,20 @@ def test_015_malformed_peer_udp(item):
     assert item.octets() == [*range(10), 100] and bad.row()["malformed"] == 10
 
 
-@not_yet("TCP is not there yet; a file is always read on from the next sound message, which is said and counted")
-def test_016_resynchronise():
-    """G 7011 9.1: a stream or file is resynchronised only where configured"""
-    assert is_transport("tcp")
+def test_016_resynchronise_stream(item):
+    """G 7011 9.1: a stream is resynchronised only where configured, which it cannot be here: it is closed"""
+    p = item.stream()
+    p.send(ipfix(define(256, FLOW), data(256, flow(1))))
+    p.octets(b"garbage" + ipfix(data(256, flow(2))), 1)
+    assert p.is_closed() and item.counted("connections_closed", "version") == 1
+    assert item.octets() == [1] and item.counted("units_refused", "desynchronised") == 1
+    q = item.stream()
+    q.octets(ipfix(length=15), 1)
+    assert q.is_closed() and item.counted("connections_closed", "length") == 1
+
+
+@not_yet("a file is always read on from the next sound message, which is said and counted")
+def test_016_resynchronise_file():
+    """G 7011 9.1: a file is resynchronised only where configured"""
+    with open(os.path.join(ROOT, "doc/OPTIONS.md"), encoding="utf-8") as f:
+        assert "resync" in f.read()

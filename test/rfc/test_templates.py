@@ -66,10 +66,17 @@ def test_020_earlier_session(item):
     assert item.without_template() == 1
 
 
-@not_yet("TCP is not there yet")
-def test_020_earlier_session_tcp():
+def test_020_earlier_session_tcp(item):
     """M 7011 8: templates of a closed TCP session are not used in the next one"""
-    assert is_transport("tcp")
+    a = item.stream(address="127.100.20.9")
+    a.send(ipfix(define(256, FLOW), data(256, flow(1))))
+    a.close()
+    b = item.stream(address="127.100.20.9", port=a.port)
+    b.send(ipfix(data(256, flow(2))))
+    assert item.octets() == [1] and item.counted("data_sets_held_now") == 1
+    b.close()
+    assert item.octets() == [1] and item.counted("data_sets_dropped", "stream_closed") == 1
+    assert item.counted("sessions_closed") == 2 and b.row() is None
 
 
 def test_021_template_in_another_message(item):
@@ -113,22 +120,42 @@ def test_025_field_count_0(item):
     assert item.octets() == [1, 2] and item.counted("withdrawals_ignored") == 1
 
 
-@not_yet("TCP is not there yet")
-def test_025_field_count_0_tcp():
+def test_025_field_count_0_tcp(item):
     """G 7011 8.1: over TCP it withdraws"""
-    assert is_transport("tcp")
+    p = item.stream()
+    p.send(ipfix(define(256, FLOW), define(257, OTHER)), ipfix(withdrawal(256)))
+    p.send(ipfix(data(256, flow(1))), ipfix(data(257, other(2))))
+    assert item.octets() == [2] and item.counted("templates_withdrawn") == 1
+    assert item.counted("withdrawals_ignored") == 0 and p.row()["templates"] == 1
 
 
-@not_yet("TCP and SCTP are not there yet")
-def test_026_withdrawal():
-    """M 7011 8.1: over TCP and SCTP a withdrawn template is used no more"""
-    assert is_transport("tcp")
+def test_026_withdrawal_tcp(item):
+    """M 7011 8.1: over TCP a withdrawn template is used no more, and its id may be defined anew"""
+    p = item.stream()
+    p.send(ipfix(define(256, FLOW), data(256, flow(1))), ipfix(withdrawal(256)), ipfix(data(256, flow(2))))
+    assert item.octets() == [1] and item.without_template() == 1
+    p.send(ipfix(withdrawal(256)))
+    assert item.counted("templates_withdrawn") == 1 and item.counted("withdrawals_ignored") == 1
 
 
-@not_yet("TCP and SCTP are not there yet")
-def test_027_withdrawal_of_unknown():
-    """M 7011 8.1: over TCP and SCTP the withdrawal of an unknown template is ignored and logged"""
-    assert is_transport("tcp")
+@not_yet("SCTP is not there yet")
+def test_026_withdrawal_sctp():
+    """M 7011 8.1: over SCTP a withdrawn template is used no more"""
+    assert is_transport("sctp")
+
+
+def test_027_withdrawal_of_unknown_tcp(item):
+    """M 7011 8.1: over TCP the withdrawal of an unknown template is ignored and logged"""
+    p = item.stream()
+    p.send(ipfix(define(256, FLOW)), ipfix(withdrawal(999)), ipfix(data(256, flow(1))))
+    assert item.octets() == [1] and item.counted("withdrawals_ignored") == 1
+    assert "withdrawal.unknown exporter=" in item.service.log()
+
+
+@not_yet("SCTP is not there yet")
+def test_027_withdrawal_of_unknown_sctp():
+    """M 7011 8.1: over SCTP the withdrawal of an unknown template is ignored and logged"""
+    assert is_transport("sctp")
 
 
 def test_027_withdrawal_of_unknown_udp(item):
@@ -138,10 +165,20 @@ def test_027_withdrawal_of_unknown_udp(item):
     assert item.octets() == [1] and item.counted("withdrawals_ignored") == 1
 
 
-@not_yet("TCP and SCTP are not there yet")
-def test_028_withdrawal_of_all():
-    """M 7011 8.1: over TCP and SCTP a withdrawal of all templates clears those of its domain only"""
-    assert is_transport("tcp")
+def test_028_withdrawal_of_all_tcp(item):
+    """M 7011 8.1: over TCP a withdrawal of all templates clears those of its domain only"""
+    p = item.stream()
+    for domain in (1, 2):
+        p.send(ipfix(define(256, FLOW), define(257, OTHER), domain=domain))
+    p.send(ipfix(withdrawal(2), domain=1))
+    p.send(ipfix(data(256, flow(1)), domain=1), ipfix(data(256, flow(2)), domain=2), ipfix(data(257, other(3)), domain=2))
+    assert item.octets() == [2, 3] and item.counted("templates_withdrawn") == 2
+
+
+@not_yet("SCTP is not there yet")
+def test_028_withdrawal_of_all_sctp():
+    """M 7011 8.1: over SCTP a withdrawal of all templates clears those of its domain only"""
+    assert is_transport("sctp")
 
 
 def test_028_withdrawal_of_all_udp(item):
@@ -182,10 +219,15 @@ def test_031_redefinition(item):
     assert said == [("10.0.0.1", ""), ("10.0.0.2", "10.0.0.3")] and item.counted("templates_changed") == 1
 
 
-@not_yet("TCP and SCTP are not there yet")
-def test_032_redefinition_tcp():
-    """S 7011 8.1: over TCP a redefinition without withdrawal is logged as an error"""
-    assert is_transport("tcp")
+def test_032_redefinition_tcp(item):
+    """S 7011 8.1: over TCP a redefinition without withdrawal is logged as an error; here the last definition holds"""
+    p = item.stream()
+    p.send(ipfix(define(256, [(8, 4)]), data(256, b"\x0a\0\0\1"), at=2000000000))
+    # By its export time it is older; on a stream that says nothing.
+    p.send(ipfix(define(256, [(8, 4), (12, 4)]), data(256, b"\x0a\0\0\2\x0a\0\0\3"), at=1000000000))
+    said = sorted((f["normalized"]["src_ip"], f["normalized"]["dst_ip"] or "") for f in item.flows())
+    assert said == [("10.0.0.1", ""), ("10.0.0.2", "10.0.0.3")] and item.counted("templates_changed") == 1
+    assert "template.redefined exporter=" in item.service.log()
 
 
 LIFETIME = "collector.template_lifetime_s=3"

@@ -21,10 +21,13 @@ def test_077_new_sessions(item):
     assert item.octets() == list(range(500)) and item.counted("sessions_new") == 500
 
 
-@not_yet("TCP is not there yet")
-def test_077_new_sessions_tcp():
+def test_077_new_sessions_tcp(item):
     """M 7011 9: 500 TCP clients"""
-    assert is_transport("tcp")
+    streams = [item.stream(address=f"127.100.77.{2 + n % 50}") for n in range(500)]
+    for n, p in enumerate(streams):
+        p.send(ipfix(define(256, FLOW), data(256, flow(n))))
+    assert item.octets() == list(range(500)) and item.counted("sessions_new") == 500
+    assert item.counted("connections") == 500 and item.counted("connections_refused") == 0
 
 
 def test_078_port(own):
@@ -47,10 +50,18 @@ def test_079_sctp_is_absent():
     assert says or is_transport("sctp")
 
 
-@not_yet("TCP is not there yet")
-def test_080_transports_share_nothing():
-    """M 7011 10: a template that came over TCP is not used for data over UDP"""
-    assert is_transport("tcp")
+def test_080_transports_share_nothing(item):
+    """M 7011 10: a template that came over TCP is not used for data over UDP, from the same address and port, nor the other way"""
+    tcp = item.stream(address="127.100.80.1")
+    udp = item.peer(address="127.100.80.1", port=tcp.port)
+    tcp.send(ipfix(define(256, FLOW), data(256, flow(1))))
+    item.settle()
+    udp.send(ipfix(data(256, flow(2))))
+    assert item.octets() == [1] and item.without_template() == 1
+    udp.send(ipfix(define(257, FLOW), data(257, flow(3))))
+    item.settle()
+    tcp.send(ipfix(data(257, flow(4))))
+    assert item.octets() == [1, 3] and item.without_template() == 2
 
 
 def test_081_idle_session(own):

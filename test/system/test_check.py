@@ -506,7 +506,7 @@ def test_sluicegen_is_the_same_again(tmp_path, sluicegen):
 
 
 @pytest.mark.parametrize("arguments,says", [
-    (["-T", "tcp"], "not built"), (["-T", "sctp"], "not built"), (["-P", "v8"], "not known"),
+    (["-T", "tls"], "not built"), (["-T", "tcp", "-P", "v9"], "is for ipfix"), (["--cut", "5"], "are for -T tcp"), (["-T", "sctp"], "not built"), (["-P", "v8"], "not known"),
     (["-n", "x"], "not a number"), (["-b", "::1"], "not an IPv4 address"),
     (["more"], "not an option")])
 def test_sluicegen_refuses(sluicegen, arguments, says):

@@ -458,9 +458,9 @@ static void withdrawals(void **state)
 	static const struct {
 		const char *what;
 		uint8_t octets[8];
-		uint64_t gone;	  /* templates withdrawn in a file */
-		uint64_t ignored; /* in a file */
-		uint64_t sum;	  /* of the data behind it, in a file */
+		uint64_t gone;	  /* templates withdrawn in a file or on a stream */
+		uint64_t ignored; /* there */
+		uint64_t sum;	  /* of the data behind it, there */
 	} cases[] = {
 		{ "of one", { 0, 2, 0, 8, 1, 0, 0, 0 }, 1, 0, 0 },
 		{ "of an unknown one", { 0, 2, 0, 8, 1, 1, 0, 0 }, 0, 1, 3 },
@@ -473,7 +473,7 @@ static void withdrawals(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		for (enum transport t = TRANSPORT_UDP; t < TRANSPORT_COUNT; t++) {
-			bool is_file = t == TRANSPORT_FILE;
+			bool holds = t == TRANSPORT_FILE || t == TRANSPORT_TCP;
 			struct read r;
 
 			open_read(&r);
@@ -482,10 +482,10 @@ static void withdrawals(void **state)
 			give(&r, t, cases[i].octets, sizeof(cases[i].octets));
 			give(&r, t, data_256, sizeof(data_256));
 			if (stat_get(r.stat, STAT_TEMPLATES_WITHDRAWN) !=
-				    (is_file ? cases[i].gone : 0) ||
+				    (holds ? cases[i].gone : 0) ||
 			    stat_get(r.stat, STAT_WITHDRAWALS_IGNORED) !=
-				    (is_file ? cases[i].ignored : 1) ||
-			    r.sum != (is_file ? cases[i].sum : 3))
+				    (holds ? cases[i].ignored : 1) ||
+			    r.sum != (holds ? cases[i].sum : 3))
 				fail_msg("%s, transport %d: %llu withdrawn, sum %llu", cases[i].what,
 					 (int)t,
 					 (unsigned long long)stat_get(r.stat,
