@@ -13,6 +13,7 @@
 #include "collector/udp.h"
 
 #define OTHER_FILES 256u /* of logs, sinks and sockets */
+#define FILES_MAX (1u << 20)
 
 struct stream_change {
 	struct stream_group *group;
@@ -174,18 +175,27 @@ void stream_change_close(struct stream_change *c)
 	free(c);
 }
 
-/* As many descriptors as the limit of connections wants, as far as the system lets us. */
-static void raise_file_limit(uint32_t connections)
+/*
+ * How many descriptors connections may take, of as many as the system lets us have: logs, sinks and the control socket
+ * need theirs however many exporters connect.
+ */
+static uint32_t settle_room(void)
 {
-	rlim_t wanted = (rlim_t)connections + OTHER_FILES;
 	struct rlimit limit;
+	rlim_t most;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-		log_warn("stream.files limit=%llu wanted=%llu raise=LimitNOFILE",
-			 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return OTHER_FILES;
+	most = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+	if (limit.rlim_cur < most) {
+		limit.rlim_cur = most;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		(void)getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur > FILES_MAX)
+		limit.rlim_cur = FILES_MAX;
+	return (uint32_t)(limit.rlim_cur > 2 * OTHER_FILES ? limit.rlim_cur - OTHER_FILES
+							   : limit.rlim_cur / 2);
 }
 
 static enum err init_workers(struct stream_group *g, const struct stream_conf *conf,
@@ -208,7 +218,7 @@ static enum err init_workers(struct stream_group *g, const struct stream_conf *c
 /* No worker runs yet. */
 static enum err open_first(struct stream_group *g, const struct stream_conf *conf, struct why *why)
 {
-	struct stream_change *c;
+	struct stream_change *c = NULL;
 
 	TRY(stream_change_open(g, conf->listens, conf->listen_count, &c, why));
 	swap_listeners(c, &g->workers[STREAM_ACCEPTOR]);
@@ -235,8 +245,10 @@ enum err stream_group_open(const struct stream_conf *conf, struct stat_set *cons
 	}
 	if (e != ERR_OK)
 		(void)why_set(why, e, "streams: %s", err_text(e));
-	if (conf->listen_count > 0)
-		raise_file_limit(conf->limits.connections_max);
+	g->room = settle_room();
+	if (conf->listen_count > 0 && g->room < conf->limits.connections_max)
+		log_warn("stream.files connections=%u wanted=%u raise=LimitNOFILE", g->room,
+			 conf->limits.connections_max);
 	if (e == ERR_OK)
 		e = open_first(g, conf, why);
 	if (e != ERR_OK) {

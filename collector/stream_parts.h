@@ -68,6 +68,7 @@ struct stream_group {
 	struct stream_worker *workers;
 	pthread_mutex_t lock;
 	uint32_t count; /* under the lock: connections of all workers */
+	uint32_t room;	/* that there are descriptors for */
 	uint32_t last_listener;
 	struct stream_listener listeners[STREAM_LISTENS_MAX];
 	size_t entries[STREAM_LISTENS_MAX]; /* listeners in the order of `listen` */

@@ -22,6 +22,7 @@
 #define SPACE_BYTES (FRAMER_MESSAGE_MAX + READ_BYTES)
 #define MALFORMED_MAX 10 /* messages in a row (RFC 7011, 9.1) */
 #define HEADER_BYTES 16u
+#define QUIET_MS 10000 /* after that a connection needs no memory for messages */
 #define KEEPALIVE_PROBES 5
 #define KEEPALIVE_GAP_S 10
 
@@ -148,12 +149,14 @@ static void close_conn(struct stream_worker *w, const struct stream_calls *calls
 
 void stream_worker_fini(struct stream_worker *w)
 {
-	while (w->first != NULL)
-		close_conn(w, NULL, w->first, STAT_CLOSED_SHUTDOWN);
-	while (w->inbox != NULL) {
-		struct stream_conn *c = w->inbox;
+	struct stream_conn *next;
 
-		w->inbox = c->behind;
+	for (struct stream_conn *c = w->first; c != NULL; c = next) {
+		next = c->behind;
+		close_conn(w, NULL, c, STAT_CLOSED_SHUTDOWN);
+	}
+	for (struct stream_conn *c = w->inbox; c != NULL; c = next) {
+		next = c->behind;
 		refuse(w, c, STAT_REFUSED_SHUTDOWN);
 	}
 	htab_free(w->peers);
@@ -278,7 +281,7 @@ static bool hand_over(struct stream_worker *w, struct stream_conn *c)
 	bool has_room;
 
 	(void)pthread_mutex_lock(&g->lock);
-	has_room = g->count < w->limits.connections_max;
+	has_room = g->count < w->limits.connections_max && g->count < g->room;
 	if (has_room) {
 		g->count++;
 		c->behind = owner->inbox;
@@ -313,6 +316,20 @@ static void greet(struct stream_worker *w, const struct stream_listener *l, int 
 	free(c);
 }
 
+/* Looks at all listeners again, or at none for now. */
+static void mind_listeners(struct stream_worker *w, bool is_minded)
+{
+	w->is_out_of_room = !is_minded;
+	for (size_t i = 0; i < STREAM_LISTENS_MAX; i++) {
+		struct epoll_event event = { .events = is_minded ? EPOLLIN : 0,
+					     .data.u64 = LISTEN_EVENT(i) };
+
+		if (w->group->listeners[i].fd >= 0)
+			(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, w->group->listeners[i].fd,
+					&event);
+	}
+}
+
 /* The rest of them stays where it is, and is taken the next time. */
 static void accept_some(struct stream_worker *w, const struct stream_listener *l)
 {
@@ -329,7 +346,7 @@ static void accept_some(struct stream_worker *w, const struct stream_listener *l
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			log_every(LOG_LEVEL_ERROR, "stream.accept port=%u why=\"%s\"",
 				  l->shown.port, strerrordesc_np(errno));
-			w->is_out_of_room = true;
+			mind_listeners(w, false);
 		}
 		if (errno != EINTR && errno != ECONNABORTED)
 			return;
@@ -409,8 +426,7 @@ static void serve(struct stream_worker *w, const struct stream_calls *calls,
 		if (read(w->wake_fd, &count, sizeof(count)) > 0)
 			take_inbox(w, calls);
 	} else if (IS_LISTEN(event->data.u64)) {
-		if (!w->is_out_of_room)
-			accept_some(w, &w->group->listeners[event->data.u64 >> 2]);
+		accept_some(w, &w->group->listeners[event->data.u64 >> 2]);
 	} else {
 		struct stream_conn *c = event->data.ptr;
 
@@ -453,7 +469,8 @@ void stream_worker_tick(struct stream_worker *w, const struct stream_calls *call
 	bool is_high = calls->is_high(calls->ctx);
 	struct stream_conn *next;
 
-	w->is_out_of_room = false;
+	if (w->is_out_of_room)
+		mind_listeners(w, true);
 	for (struct stream_conn *c = w->first; c != NULL; c = next) {
 		enum collector_stat why;
 
@@ -464,7 +481,8 @@ void stream_worker_tick(struct stream_worker *w, const struct stream_calls *call
 			c->last_ms = mono_ms;
 			continue;
 		}
-		framer_trim(&c->framer);
+		if (mono_ms - c->last_ms > QUIET_MS)
+			framer_trim(&c->framer);
 		why = calls->hears(calls->ctx, &c->origin.peer, c->origin.port)
 			      ? judge(w, c, mono_ms)
 			      : STAT_CLOSED_UNLISTED;
@@ -510,13 +528,14 @@ static enum collector_stat read_rest(struct stream_worker *w, const struct strea
 void stream_worker_drain(struct stream_worker *w, const struct stream_calls *calls,
 			 int64_t stop_by_ms)
 {
+	struct stream_conn *next;
+
 	w->is_shut = true;
 	for (size_t i = 0; w->number == STREAM_ACCEPTOR && i < STREAM_LISTENS_MAX; i++)
 		stream_worker_unwatch(w, i);
 	take_inbox(w, calls);
-	while (w->first != NULL) {
-		struct stream_conn *c = w->first;
-
+	for (struct stream_conn *c = w->first; c != NULL; c = next) {
+		next = c->behind;
 		close_conn(w, calls, c, read_rest(w, calls, c, stop_by_ms));
 	}
 }

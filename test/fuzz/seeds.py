@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, captures for fuzz_replay, lines for fuzz_ctl,
+"""Writes the seeds that are no plain texts: units for fuzz_collector and fuzz_gate, streams for fuzz_framer, captures for fuzz_replay, lines for fuzz_ctl,
 recipes for fuzz_oracle, manifests for fuzz_manifest, journals for fuzz_keep, segments for fuzz_log, calls for fuzz_parquet, encoded flows for
 fuzz_parquet_flow, headers for fuzz_packet, datagrams for fuzz_sflow, templates and a list for
 fuzz_lists, announcements and templates for fuzz_rfc5610.
@@ -676,7 +676,18 @@ RFC5610 = {
     "lies": b"".join(announced(VENDOR, n, n, b"n%d" % n) for n in range(24)) + used([(3, n, 3) for n in range(8, 22)], bytes(42)),
 }
 
-for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
+# Streams, behind an octet that seeds the cuts.
+
+FLOWS = ipfix((2, template(256, (8, 4), (12, 4), (1, 4))), (256, bytes(36)))
+FRAMER = {
+    "messages": b"\1" + FLOWS * 3 + ipfix() * 2,
+    "amid": b"\2" + FLOWS * 2 + FLOWS[:30],
+    "desynchronised": b"\3" + FLOWS + b"garbage" + FLOWS,
+    "short-length": b"\4" + FLOWS + b"\0\x0a\0\x0f" + bytes(20),
+    "long": b"\5" + ipfix((255, bytes(65000))) + FLOWS,
+}
+
+for target, seeds in (("fuzz_collector", CHOSEN), ("fuzz_gate", GATE), ("fuzz_framer", FRAMER), ("fuzz_replay", REPLAY), ("fuzz_ctl", CTL), ("fuzz_oracle", ORACLE), ("fuzz_log", LOG),
                       ("fuzz_manifest", MANIFEST), ("fuzz_keep", KEEP), ("fuzz_parquet", PARQUET), ("fuzz_parquet_flow", PARQUET_FLOW), ("fuzz_packet", PACKET),
                       ("fuzz_sflow", SFLOW), ("fuzz_lists", LISTS), ("fuzz_rfc5610", RFC5610)):
     for name, octets in seeds.items():
