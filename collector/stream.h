@@ -120,7 +120,9 @@ struct stream_worker *stream_group_worker(struct stream_group *g, unsigned worke
 size_t stream_group_describe(const struct stream_group *g, struct stream_status *rows, size_t room);
 
 int stream_worker_fd(const struct stream_worker *w);
-void stream_worker_receive(struct stream_worker *w, const struct stream_calls *calls);
+/* What came of it: nothing was there, some was taken, or more is there already. */
+enum stream_turn { STREAM_NOTHING, STREAM_SOME, STREAM_MORE };
+enum stream_turn stream_worker_receive(struct stream_worker *w, const struct stream_calls *calls);
 void stream_worker_tick(struct stream_worker *w, const struct stream_calls *calls, int64_t mono_ms);
 /* Of a new generation. */
 void stream_worker_limit(struct stream_worker *w, const struct stream_limits *limits);

@@ -19,6 +19,7 @@
 #define EVENTS_MAX 64
 #define ACCEPTS_MAX 64 /* of one listener in a row */
 #define READ_BYTES 65536u
+#define MUCH_BYTES (READ_BYTES / 4) /* of one read: the next one is worth its call */
 #define SPACE_BYTES (FRAMER_MESSAGE_MAX + READ_BYTES)
 #define MALFORMED_MAX 10 /* messages in a row (RFC 7011, 9.1) */
 #define HEADER_BYTES 16u
@@ -415,12 +416,13 @@ static enum collector_stat read_conn(struct stream_worker *w, const struct strea
 	return STAT_CLOSED_NOMEM;
 }
 
-static void serve(struct stream_worker *w, const struct stream_calls *calls,
-		  const struct epoll_event *event)
+/* Octets that were received. */
+static size_t serve(struct stream_worker *w, const struct stream_calls *calls,
+		    const struct epoll_event *event)
 {
 	enum collector_stat why;
 	uint64_t count;
-	size_t received;
+	size_t received = 0;
 
 	if (event->data.u64 == WAKE_EVENT) {
 		if (read(w->wake_fd, &count, sizeof(count)) > 0)
@@ -434,16 +436,23 @@ static void serve(struct stream_worker *w, const struct stream_calls *calls,
 		if (why != COLLECTOR_STAT_COUNT)
 			close_conn(w, calls, c, why);
 	}
+	return received;
 }
 
-void stream_worker_receive(struct stream_worker *w, const struct stream_calls *calls)
+enum stream_turn stream_worker_receive(struct stream_worker *w, const struct stream_calls *calls)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, 0);
+	enum stream_turn turn = n == EVENTS_MAX ? STREAM_MORE
+				: n > 0		? STREAM_SOME
+						: STREAM_NOTHING;
 
 	/* A connection closes itself alone, so that no event is of one that is gone. */
-	for (int i = 0; i < n && !calls->is_high(calls->ctx); i++)
-		serve(w, calls, &events[i]);
+	for (int i = 0; i < n && !calls->is_high(calls->ctx); i++) {
+		if (serve(w, calls, &events[i]) >= MUCH_BYTES)
+			turn = STREAM_MORE;
+	}
+	return turn;
 }
 
 static bool is_over(int64_t since_ms, uint32_t seconds, int64_t now_ms)

@@ -13,6 +13,8 @@
 #include "collector/replay.h"
 
 #define WAIT_MS 50 /* well below LOG_COMMIT_MS */
+#define GATHER_MS                                                                                  \
+	8 /* octets of streams gather so long: a call for each message costs as much as the message */
 #define TICK_MS 1000
 #define PAUSE_NS 2000000 /* of a replay, for sinks to catch up */
 #define DRAIN_DATAGRAMS 1000000u
@@ -23,7 +25,8 @@ struct worker {
 	struct thread *thread;
 	struct udp_worker *udp;
 	struct stream_worker *streams;
-	bool minds_streams; /* or the log is too full for what can wait */
+	bool minds_streams; /* or the log is too full for what can wait, or octets gather */
+	int64_t gather_until_ms;
 	struct pipeline *pipeline;
 	struct stat_set *collector_stat;
 	struct stat_set *stat;
@@ -97,17 +100,45 @@ static struct stream_calls calls_of(struct worker *w)
 	return (struct stream_calls){ w, take_message, hears, end_stream, is_high };
 }
 
+static void mind_streams(struct worker *w, bool is_minded)
+{
+	if (is_minded != w->minds_streams &&
+	    udp_worker_mind(w->udp, stream_worker_fd(w->streams), is_minded) == ERR_OK)
+		w->minds_streams = is_minded;
+}
+
 /* While the log is high exporters that can wait do so: their sockets are not looked at. */
 static void receive_streams(struct worker *w)
 {
 	struct stream_calls calls = calls_of(w);
-	bool wanted = !is_high(w);
+	int64_t now_ms = clock_mono_ms();
+	bool has_gathered = !w->minds_streams && w->gather_until_ms != 0;
 
-	if (wanted != w->minds_streams &&
-	    udp_worker_mind(w->udp, stream_worker_fd(w->streams), wanted) == ERR_OK)
-		w->minds_streams = wanted;
-	if (wanted && udp_worker_is_other_ready(w->udp))
-		stream_worker_receive(w->streams, &calls);
+	if (is_high(w)) {
+		mind_streams(w, false);
+		w->gather_until_ms = 0;
+		return;
+	}
+	if (now_ms < w->gather_until_ms)
+		return;
+	if ((has_gathered || udp_worker_is_other_ready(w->udp)) &&
+	    stream_worker_receive(w->streams, &calls) == STREAM_SOME) {
+		mind_streams(w, false);
+		w->gather_until_ms = clock_mono_ms() + GATHER_MS;
+		return;
+	}
+	w->gather_until_ms = 0;
+	mind_streams(w, true);
+}
+
+static int wait_ms(const struct worker *w, bool is_behind)
+{
+	int64_t left_ms;
+
+	if (is_behind || w->gather_until_ms == 0)
+		return is_behind ? 0 : WAIT_MS;
+	left_ms = w->gather_until_ms - clock_mono_ms();
+	return left_ms > 0 ? (int)left_ms : 0;
 }
 
 static void tick(struct worker *w, int64_t now_ms)
@@ -163,7 +194,7 @@ static void run(void *ctx)
 	bool is_behind = false;
 
 	while (!stat_flag_get(&w->all->stop)) {
-		(void)udp_worker_receive(w->udp, is_behind ? 0 : WAIT_MS, pipeline_receive,
+		(void)udp_worker_receive(w->udp, wait_ms(w, is_behind), pipeline_receive,
 					 w->pipeline);
 		receive_streams(w);
 		is_behind = pipeline_turn(w->pipeline);

@@ -241,6 +241,33 @@ def test_floods(start, folder):
     check(folder, run)
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_next_life(start, folder, is_killed):
+    """Templates and sets of a connection are not the next life's, after a stop or a kill; those of UDP are."""
+    service = start(Sluiced, files_sink(folder), (LISTEN,))
+    stream = connect(service)
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.connect(("127.0.0.1", port_of(service, "udp")))
+    for send in (stream.sendall, udp.send):
+        send(message(TEMPLATE, ONE))
+    stream.sendall(message(struct.pack(">HHI", 300, 8, 9)))
+    assert wait_for(lambda: service.counter("flows") == 2 and service.counter("data_sets_held_now") == 1)
+    time.sleep(4)  # what is kept is on disk within 3 s
+    if is_killed:
+        service.kill()
+    else:
+        service.stop()
+        assert is_ended(stream)
+    stream.close()
+    service = start(Sluiced, files_sink(folder), (LISTEN,))
+    assert service.counter("templates_restored") == 1 and service.counter("data_sets_restored") == 0
+    assert [r["port"] for r in service.ctl("exporters")["exporters"]] == [udp.getsockname()[1]]
+    dropped = service.counter("data_sets_dropped", "stream_closed")
+    assert dropped == 0 if is_killed else dropped == 1
+    service.ledger()
+    udp.close()
+
+
 def test_strangers(start, folder):
     """collector.unknown = refuse holds for connections, also for those that were there before a reload."""
     conf = os.path.join(folder, "sluice.conf")
