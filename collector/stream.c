@@ -219,8 +219,10 @@ static enum err init_workers(struct stream_group *g, const struct stream_conf *c
 static enum err open_first(struct stream_group *g, const struct stream_conf *conf, struct why *why)
 {
 	struct stream_change *c = NULL;
+	enum err e = stream_change_open(g, conf->listens, conf->listen_count, &c, why);
 
-	TRY(stream_change_open(g, conf->listens, conf->listen_count, &c, why));
+	if (c == NULL)
+		return e;
 	swap_listeners(c, &g->workers[STREAM_ACCEPTOR]);
 	c->is_applied = true;
 	stream_change_close(c);
