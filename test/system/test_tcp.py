@@ -212,7 +212,7 @@ def test_limits(start, folder):
 
 def test_floods(start, folder):
     """Garbage, resets amid messages and connections by the thousand, while an exporter goes on: he loses nothing."""
-    service = start(Sluiced, files_sink(folder, codec="null", rotate_s=3600), (LISTEN, "workers=2", *QUICK))
+    service = start(Sluiced, files_sink(folder, codec="null", rotate_s=3600), (LISTEN, "workers=2", "collector.streams_address_max=0", *QUICK))
     g = generator(service, "-n", 20000, "-r", 4000, "-t", "basic", "-b", "127.0.9.1")
     turns, port = 0, port_of(service)
     while g.poll() is None:
@@ -233,8 +233,8 @@ def test_floods(start, folder):
     run = result_of(g)
     assert turns > 100 and wait_for(lambda: service.counter("flows") == 20000, 60)
     assert wait_for(lambda: service.counter("connections_now") == 0)
-    # Those that were faster than we are were more than there may be of one address.
-    assert service.counter("connections") == turns + 1 and closed(service, "version") > turns // 8
+    assert service.counter("connections") == turns + 1 and service.counter("connections_refused") == 0
+    assert turns // 4 - turns // 100 - 1 <= closed(service, "version") <= turns // 4 + 1
     service.drain()
     service.ledger()
     service.stop()
