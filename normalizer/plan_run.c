@@ -395,6 +395,7 @@ void plan_run(const struct plan *p, const struct xform_env *env, const uint8_t *
 		struct value v = { at + step->offset, step->bytes };
 
 		if ((step->flags & STEP_VARIABLE) != 0) {
+			/* Absent are values only. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 			v.bytes = *v.octets++;
 			if (v.bytes == 255) {
 				v.bytes = be16(v.octets);
