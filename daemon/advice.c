@@ -17,6 +17,21 @@ static const char templates_large[] =
 static const char templates_evicted[] =
 	"templates_evicted: there were more templates than collector.templates_max, templates_exporter_max, "
 	"templates_all_max or templates_all_bytes; raise them, or name your exporters in `exporters` and refuse others (collector.unknown)";
+static const char desynchronised[] =
+	"desynchronised: what came by a connection is no IPFIX, and it was closed; look at who connects to the port, and "
+	"whether it speaks TLS";
+static const char broken_off[] =
+	"broken off: connections ended in the middle of a message, or before a template came; look at the exporter and at "
+	"the way here";
+static const char too_slow[] =
+	"header_timeout, message_timeout: connections were closed on which no whole message came in time; raise "
+	"collector.stream_header_s or stream_message_s if they are of slow exporters";
+static const char connections_full[] =
+	"connections_refused: there are more than collector.streams_max, streams_address_max or LimitNOFILE let in; raise "
+	"them if they are of your exporters";
+static const char connections_strange[] =
+	"connections: peers that `exporters` does not name are refused, as collector.unknown says; add an entry for those "
+	"that are yours";
 static const char no_template[] =
 	"no_template: data sets came and their template did not, or too late; lower the "
 	"exporter's template refresh interval, or raise collector.hold_s";
@@ -65,6 +80,8 @@ static const char *const collector_advices[COLLECTOR_STAT_COUNT] = {
 	[STAT_UNIT_CHECKSUM] = damaged_file,
 	[STAT_UNIT_CUT] = damaged_file,
 	[STAT_UNIT_GARBAGE] = damaged_file,
+	[STAT_UNIT_DESYNC] = desynchronised,
+	[STAT_UNIT_INCOMPLETE] = broken_off,
 	[STAT_UNIT_HANDOVER] =
 		"handover_full: datagrams came to a worker that does not own their exporter, faster than the other took "
 		"them; raise workers",
@@ -110,6 +127,19 @@ static const char *const collector_advices[COLLECTOR_STAT_COUNT] = {
 	[STAT_HELD_EVICTED] = no_template,
 	[STAT_HELD_OUTDATED] = no_template,
 	[STAT_HELD_REFUSED] = templates_wrong,
+	[STAT_HELD_CLOSED] = broken_off,
+	[STAT_CLOSED_RESET] = broken_off,
+	[STAT_CLOSED_VERSION] = desynchronised,
+	[STAT_CLOSED_LENGTH] = desynchronised,
+	[STAT_CLOSED_MALFORMED] = desynchronised,
+	[STAT_CLOSED_HEADER] = too_slow,
+	[STAT_CLOSED_MESSAGE] = too_slow,
+	[STAT_CLOSED_UNLISTED] = connections_strange,
+	[STAT_CLOSED_NOMEM] = no_memory,
+	[STAT_REFUSED_FULL] = connections_full,
+	[STAT_REFUSED_ADDRESS] = connections_full,
+	[STAT_REFUSED_UNLISTED] = connections_strange,
+	[STAT_REFUSED_NOMEM] = no_memory,
 	[STAT_HELD_OVERRUN] = no_fit,
 	[STAT_HELD_SHORT] = no_fit,
 	[STAT_HELD_SHUTDOWN] = no_template,

@@ -81,7 +81,9 @@ static bool is_in(size_t row, const size_t *rows, size_t count)
 /* Each row with a reason is a loss. */
 static void test_every_loss(void **state)
 {
-	static const size_t collector[] = { STAT_HELD_BEFORE };				  /* lost by nobody */
+	static const size_t collector[] = { STAT_HELD_BEFORE,				  /* lost by nobody */
+					    STAT_CLOSED_PEER, STAT_CLOSED_IDLE, STAT_CLOSED_LISTENER, STAT_CLOSED_SHUTDOWN,
+					    STAT_REFUSED_SHUTDOWN }; /* as it was asked for */
 	static const size_t pipe[] = { PIPE_STAT_SHUTDOWN, PIPE_STAT_REPORTS_OVER }; /* always 0; shown less of */
 
 	(void)state;
