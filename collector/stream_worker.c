@@ -361,6 +361,7 @@ struct reading {
 	struct stream_conn *conn;
 };
 
+/* What came with a message too many is told too, so that it is counted. */
 static bool take_message(void *ctx, const uint8_t *octets, size_t bytes)
 {
 	struct reading *r = ctx;
@@ -369,10 +370,11 @@ static bool take_message(void *ctx, const uint8_t *octets, size_t bytes)
 	stat_inc(r->worker->stat, STAT_UNITS_STREAM);
 	c->has_header = true;
 	c->began_ms = c->last_ms; /* what follows it */
-	c->malformed_count = r->calls->message(r->calls->ctx, octets, bytes, &c->origin)
-				     ? 0
-				     : c->malformed_count + 1;
-	return c->malformed_count < MALFORMED_MAX;
+	if (!r->calls->message(r->calls->ctx, octets, bytes, &c->origin))
+		c->malformed_count++;
+	else if (c->malformed_count < MALFORMED_MAX)
+		c->malformed_count = 0;
+	return true;
 }
 
 /* A row of connections_closed, or COLLECTOR_STAT_COUNT. */
@@ -401,9 +403,9 @@ static enum collector_stat read_conn(struct stream_worker *w, const struct strea
 	}
 	switch (end) {
 	case FRAMER_MORE:
-		return COLLECTOR_STAT_COUNT;
 	case FRAMER_STOPPED:
-		return STAT_CLOSED_MALFORMED;
+		return c->malformed_count < MALFORMED_MAX ? COLLECTOR_STAT_COUNT
+							  : STAT_CLOSED_MALFORMED;
 	case FRAMER_VERSION:
 		return STAT_CLOSED_VERSION;
 	case FRAMER_LENGTH:

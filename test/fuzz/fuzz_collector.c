@@ -16,7 +16,6 @@
 #include "base/rd.h"
 #include "base/utf8.h"
 #include "collector/collector.h"
-#include "collector/sflow.h"
 #include "collector/fixbuf_session.h"
 #include "collector/gate.h"
 #include "collector/keep.h"
@@ -24,6 +23,7 @@
 #include "daemon/letter.h"
 #include "normalizer/join.h"
 #include "test/fuzz/alloc.h"
+#include "test/fuzz/samples.h"
 
 #define FIELDS_MAX 64
 #define JOINS_MAX 8
@@ -144,22 +144,6 @@ static void compare(struct sink *k, struct tmpl *t, const struct record *r,
 	for (uint16_t i = 0; i < t->field_count; i++) {
 		must(theirs[i].bytes == ours[i].bytes);
 		must(memcmp(theirs[i].octets, ours[i].octets, ours[i].bytes) == 0);
-	}
-}
-
-/* Samples of sFlow come cut, and libfixbuf knows nothing of them. */
-static void read_values(const struct tmpl *t, const struct value *values)
-{
-	volatile uint8_t sum = 0;
-
-	unsigned e = 0;
-
-	for (uint16_t f = 0; f < t->field_count; f++, e++) {
-		e = sflow_shape_next(t->shape, e);
-		must(e < SFLOW_ELEMENTS);
-		must(t->fields[f].bytes == TMPL_VARIABLE || t->fields[f].bytes == values[e].bytes);
-		for (uint32_t n = 0; n < values[e].bytes; n++)
-			sum = (uint8_t)(sum + values[e].octets[n]);
 	}
 }
 

@@ -14,12 +14,12 @@
 #include "base/must.h"
 #include "base/rd.h"
 #include "collector/collector.h"
-#include "collector/sflow.h"
 #include "normalizer/catalog.h"
 #include "normalizer/list.h"
 #include "normalizer/plan.h"
 #include "sink/avro.h"
 #include "test/fuzz/alloc.h"
+#include "test/fuzz/samples.h"
 
 #define VERSION_BYTES 4
 #define EVENT_BYTES (4u << 20)
@@ -78,21 +78,6 @@ static void end(void *ctx, const struct message *m, struct session *s)
 	(void)s;
 	must(k->is_open);
 	k->is_open = false;
-}
-
-static void read_values(const struct tmpl *t, const struct value *values)
-{
-	volatile uint8_t sum = 0;
-
-	unsigned e = 0;
-
-	for (uint16_t f = 0; f < t->field_count; f++, e++) {
-		e = sflow_shape_next(t->shape, e);
-		must(e < SFLOW_ELEMENTS);
-		must(t->fields[f].bytes == TMPL_VARIABLE || t->fields[f].bytes == values[e].bytes);
-		for (uint32_t n = 0; n < values[e].bytes; n++)
-			sum = (uint8_t)(sum + values[e].octets[n]);
-	}
 }
 
 /* What the envelope gives, as far as the encoder wants it. */
